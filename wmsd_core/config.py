@@ -1,0 +1,31 @@
+"""The base of every configuration: frozen, closed to unknown keys, and identified by its content.
+
+A configuration is built once (by a recipe, a form or the command line), stops at the entry function of its stage, and
+never reaches the maths, which takes plain keyword numbers.
+"""
+
+import hashlib
+import json
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Config(BaseModel):
+    """Frozen settings of one stage. The docstring under each field is its help text, in forms and in `--help`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    revision: ClassVar[int] = 1
+    """Raised by hand when the code behind these settings changes its results: old rows and cache entries then no longer
+    count as done. It is the code version of cache keys; a hash of source files would also change with a comment."""
+
+    def digest(self) -> str:
+        """SHA-256 of settings and revision as canonical JSON, 16 hex digits: the `config_hash` of every derived row."""
+        return digest([type(self).revision, self.model_dump(mode="json")])
+
+
+def digest(value: object) -> str:
+    """SHA-256 of any JSON value in canonical form, 16 hex digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

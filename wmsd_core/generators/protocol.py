@@ -1,0 +1,64 @@
+"""The contract between a generator and everything that samples, trains or evaluates it.
+
+Convention (as in diffusers): noise level sigma in [0, 1], x_sigma = (1 - sigma) x_0 + sigma eps, the network predicts
+v = eps - x_0 = dx/dsigma. The paper's flow time runs the other way: t = 1 - sigma, and its velocity is -v.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, Self
+
+import torch
+
+from wmsd_core.shapes import Grid, Images, LatentMask, Latents, PerSample, Videos
+
+Adapter = Literal["policy", "ema", "old"]
+
+
+class Condition(Protocol):
+    """What a batch of videos is generated from: image latents and text features, one row per sample."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, rows: torch.Tensor) -> Self:
+        """The condition of the given rows, in that order, repeats allowed. `rows` is a 1-D int64 tensor."""
+        ...
+
+
+class Generator(Protocol):
+    """A frozen image-to-video model with resident LoRA adapters."""
+
+    name: str
+    checksum: str
+    """SHA-256 of the base weights: part of the identity of every video and training run."""
+    network: torch.nn.Module
+    """The module whose linears carry the adapters."""
+    lora_targets: tuple[str, ...]
+    """Names of the linears that LoRA adapts, in the form that peft's `target_modules` takes."""
+
+    def encode(self, images: Images, texts: Sequence[str]) -> Condition:
+        """The condition for image b with text b.
+
+        Raises:
+            ValueError: a text that the model cannot read; the message names the word or the length.
+        """
+        ...
+
+    def noise(self, condition: Condition, seeds: Sequence[int]) -> Latents:
+        """Initial state x at sigma = 1, one seed per sample; given latents are already in place, clean."""
+        ...
+
+    def velocity(self, x: Latents, sigma: PerSample, condition: Condition, adapter: Adapter | None) -> Latents:
+        """v = eps - x_0 at noise level `sigma`; zero on given latents. `adapter=None` is the frozen base."""
+        ...
+
+    def active_mask(self, condition: Condition) -> LatentMask:
+        """True where latents are generated. Given latents are never noised, never stepped, never in a loss."""
+        ...
+
+    def decode(self, x_0: Latents) -> Videos:
+        """uint8 frames, first frame included."""
+        ...
+
+    def grid(self, steps: int) -> Grid:
+        """The model's own noise grid for `steps` sampler steps: float64, from 1 down to 0, `steps` + 1 values."""
+        ...

@@ -1,0 +1,200 @@
+"""Pretraining of the miniature's generator on captioned clips, from nothing, on one core.
+
+What the base model learns, and what it does not, is decided by the mix of captions (shares in `PretrainConfig`):
+
+- detailed: the motion as absolute waypoints. In some, one of two legs is told by a place ("the column of the blue
+  square") where that is true: so the words for places are connected to pixels, as in any real video model.
+- vague: who moves, not where to.
+- short: the text of a short task, naming a goal and the agent, over a motion of that agent that has nothing to do with
+  the goal. So such texts are no surprise to the network, and mean nothing to it but who moves.
+- none: no text, anybody moves.
+
+Half of all motions end on a place or an edge, the others anywhere, in either order of legs, also over the other mover:
+a wrong solution is drawn faithfully. No clip is ever shown with the text of a task that it was chosen to solve.
+
+Loss: |x_0 - prediction|^2 / max(sigma, .3)^2, sigma = shift(u) with u uniform (`noise_shift`). Optimizer: Muon
+(Jordan et al. 2024) for the matrices of the blocks, AdamW for all else; the result is an average of the weights.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import save_file
+from torch import Tensor
+
+from wmsd_core.config import Config
+from wmsd_core.miniature import language
+from wmsd_core.miniature.motion import film, waypoints
+from wmsd_core.miniature.network import Network, NetworkConfig
+from wmsd_core.miniature.scene import SIDE, Scenes, sample
+from wmsd_core.seeds import derive
+
+SHIFT = 4.0
+"""Noise shift of training and of the sampler's grid."""
+
+
+class PretrainConfig(Config):
+    """Pretraining of the miniature's base model."""
+
+    seed: int = 0
+    """Run seed."""
+    samples: int = Field(320_000, gt=0)
+    """Clips seen in training."""
+    batch: int = Field(64, gt=0)
+    """Clips of a step."""
+    detailed: float = Field(0.75, ge=0, le=1)
+    """Share of captions that tell the motion leg by leg."""
+    anchored: float = Field(0.5, ge=0, le=1)
+    """Share, among detailed captions of two legs of which one ends level with a place, that say so instead of a number."""
+    vague: float = Field(0.10, ge=0, le=1)
+    """Share of captions that only say who moves."""
+    short: float = Field(0.10, ge=0, le=1)
+    """Share of texts of short tasks over an unrelated motion. What is left after these has no text."""
+    muon_rate: float = Field(0.02, gt=0)
+    """Muon's learning rate."""
+    adam_rate: float = Field(2e-3, gt=0)
+    """AdamW's learning rate."""
+    average: float = Field(0.995, ge=0, lt=1)
+    """Decay of the average of the weights."""
+    network: NetworkConfig = NetworkConfig()
+    """Size of the network."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where pretraining stands after a step."""
+
+    samples: int
+    loss: float
+    network: Network
+    """The averaged weights so far."""
+
+
+def noise_shift(uniform: Tensor) -> Tensor:
+    """sigma = s u / (1 + (s - 1) u) with s = 4: most steps are spent where the motion is decided."""
+    return SHIFT * uniform / (1 + (SHIFT - 1) * uniform)
+
+
+def captioned(rng: np.random.Generator, count: int, config: PretrainConfig) -> tuple[np.ndarray, list[str]]:
+    """Frames float32 [count, 7, 20, 20, 3] in [0, 1], and their captions."""
+    scenes = sample(rng, count)
+    mover = rng.integers(0, 2, count)
+    start = scenes.cells[np.arange(count), mover]
+    end = _ends(rng, scenes, start)
+    horizontal_first = rng.random(count) < 0.5
+    draws = rng.random((count, 3))
+    texts = [
+        _caption(scenes, row, mover[row], start[row], end[row], bool(horizontal_first[row]), draws[row], config)
+        for row in range(count)
+    ]
+    return film(scenes, mover, waypoints(start, end, horizontal_first)), texts
+
+
+def _ends(rng: np.random.Generator, scenes: Scenes, start: np.ndarray) -> np.ndarray:
+    """int64 [B, 2]: a quarter of the motions ends on a place, a quarter goes straight to an edge, the others anywhere."""
+    rows = np.arange(len(scenes))
+    end = rng.integers(0, SIDE, start.shape)
+    aim = rng.random(len(scenes))
+    place = scenes.cells[rows, rng.integers(2, 4, len(scenes))]
+    edge = start.copy()
+    edge[rows, rng.integers(0, 2, len(scenes))] = rng.choice([0, SIDE - 1], len(scenes))
+    end = np.where((aim < 0.25)[:, None], place, np.where((aim < 0.5)[:, None], edge, end))
+    while (still := (end == start).all(1)).any():
+        end[still] = rng.integers(0, SIDE, (int(still.sum()), 2))
+    return end
+
+
+def _caption(
+    scenes: Scenes,
+    row: int,
+    mover: int,
+    start: np.ndarray,
+    end: np.ndarray,
+    horizontal_first: bool,
+    draws: np.ndarray,
+    config: PretrainConfig,
+) -> str:
+    """The caption of one clip; `draws` are three uniform numbers."""
+    agent = scenes.name(row, mover)
+    sort, choice, extra = draws
+    if sort < config.detailed:
+        axes = [axis for axis in ((0, 1) if horizontal_first else (1, 0)) if start[axis] != end[axis]]
+        legs = [str(language.Leg(axis, int(end[axis]))) for axis in axes]
+        level = [
+            (leg, f"the {language.AXES[axis]} of the {scenes.name(row, place)}")
+            for leg, axis in enumerate(axes)
+            for place in (2, 3)
+            if scenes.cells[row, place, axis] == end[axis]
+        ]
+        if len(legs) == 2 and level and choice < config.anchored:
+            leg, words = level[int(extra * len(level))]
+            legs[leg] = words
+        return language.solution(agent, tuple(legs))
+    if sort < config.detailed + config.vague:
+        return language.vague(agent)
+    if sort < config.detailed + config.vague + config.short:
+        place = scenes.name(row, 2 + int(extra * 2))
+        return str(language.Task(agent, place if choice < 0.5 else f"{language.EDGES[int(extra * 4)]} edge"))
+    return ""
+
+
+def pretrain(config: PretrainConfig) -> Iterator[Progress]:
+    """Trains, and reports after each step; the last report has the result.
+
+    The same config gives the same bits on the same machine with the same number of threads.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config.seed, "pretrain weights"))
+        network, average = Network(config.network), Network(config.network)
+    average.load_state_dict(network.state_dict())
+    average.requires_grad_(False)
+    rng = np.random.default_rng(derive(config.seed, "pretrain clips"))
+    noise = torch.Generator().manual_seed(derive(config.seed, "pretrain noise"))
+    matrices = [weight for weight in network.blocks.parameters() if weight.ndim == 2]
+    others = [weight for weight in network.parameters() if all(weight is not matrix for matrix in matrices)]
+    optimizers = (
+        torch.optim.Muon(matrices, lr=config.muon_rate, weight_decay=0.0),
+        torch.optim.AdamW(others, lr=config.adam_rate, betas=(0.9, 0.99), weight_decay=0.0),
+    )
+    steps = config.samples // config.batch
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: _rate(step, steps)) for o in optimizers]
+    for step in range(steps):
+        frames, texts = captioned(rng, config.batch, config)
+        clip = torch.from_numpy(frames).permute(0, 1, 4, 2, 3) * 2 - 1
+        words = torch.from_numpy(np.stack([language.tokenize(text) for text in texts]))
+        first, x_0 = clip[:, 0], clip[:, 1:]
+        sigma = noise_shift(torch.rand(config.batch, generator=noise))
+        level = sigma.view(-1, 1, 1, 1, 1)
+        x = (1 - level) * x_0 + level * torch.randn(x_0.shape, generator=noise)
+        error = (network(x, sigma, first.contiguous(), words) - x_0).square().mean((1, 2, 3, 4))
+        loss = (error / sigma.clamp(min=0.3).square()).mean()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+        # Early on the average follows closely, or the random start would stay in it for long.
+        decay = min(config.average, step / (step + 10))
+        with torch.no_grad():
+            for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
+                mean.lerp_(weight, 1 - decay)
+        yield Progress((step + 1) * config.batch, loss.item(), average)
+
+
+def _rate(step: int, steps: int) -> float:
+    """Share of the learning rate: up over 100 steps, level, then down to 0 over the second half."""
+    return min(1.0, (step + 1) / 100, 2 * (steps - step) / steps)
+
+
+def save(network: Network, path: Path, metadata: dict[str, str]) -> None:
+    """Writes the weights as safetensors, by a temporary name. `metadata` is stored beside the network's size."""
+    partial = path.with_suffix(".partial")
+    weights = {name: weight.detach().contiguous() for name, weight in network.state_dict().items()}
+    save_file(weights, partial, {"network": json.dumps(network.config.model_dump()), **metadata})
+    partial.replace(path)

@@ -1,0 +1,68 @@
+"""Advantage-weighted matching (Xue et al. 2025, arXiv:2509.25050; section A.9 of the paper).
+
+A rollout's final sample x_0 is noised again, x_sigma = (1 - sigma) x_0 + sigma eps with fresh eps, and minus the
+flow-matching error stands in for the sample's log-likelihood:
+
+    m = mean over generated latents of (v_theta(x_sigma) - (eps - x_0))^2,    ell = -w(sigma, m)
+
+Everything from m on is float64: the ratio is the exponential of a small difference. With one update per rollout the
+ratio is exactly 1 and the clip never acts; that is so in the published configurations too.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from wmsd_core.shapes import PerSample
+
+Weighting = Literal["uniform", "sigma", "sigma2", "huber", "ghuber"]
+Ratio = Literal["exp_first", "sum_first"]
+PerTime = Float[Tensor, "B N"]
+"""One number per sample and trained noise level."""
+
+SMOOTHING = 1e-10
+"""Keeps the powers of m differentiable at m = 0; the published value."""
+
+
+class AwmLoss(NamedTuple):
+    loss: PerSample
+    ratio: Float[Tensor, "B _"]
+    """pi / pi_old: per noise level with `exp_first`, per sample with `sum_first`."""
+
+
+def log_likelihood(m: PerTime, sigma: PerTime, *, weighting: Weighting, power: float) -> PerTime:
+    """ell = -w(sigma, m), in float64:
+
+    uniform: -m    sigma: -sigma m    sigma2: -sigma^2 m    huber: -sigma ((m + s)^(1/2) - s^(1/2))
+    ghuber: -(sigma / p) ((m + s)^p - s^p), with p = `power` and s = 1e-10
+
+    ghuber multiplies the gradient of m by sigma (m + s)^(p - 1): noisy levels and well-matched samples weigh more.
+    """
+    m, sigma = m.double(), sigma.double()
+    match weighting:
+        case "uniform":
+            return -m
+        case "sigma":
+            return -sigma * m
+        case "sigma2":
+            return -sigma.square() * m
+        case "huber":
+            return -sigma * ((m + SMOOTHING).sqrt() - SMOOTHING**0.5)
+        case "ghuber":
+            return -(sigma / power) * ((m + SMOOTHING) ** power - SMOOTHING**power)
+
+
+def awm_loss(ell: PerTime, ell_old: PerTime, advantage: PerTime, *, clip: float, ratio: Ratio) -> AwmLoss:
+    """mean over times of max(-A r, -A clamp(r, 1 - clip, 1 + clip)), with r = exp(ell - ell_old).
+
+    `exp_first` has one ratio per noise level; `sum_first` one per sample, from the mean of ell over its noise levels.
+    On policy the two have the same gradient.
+    """
+    change = ell - ell_old.detach()
+    if ratio == "sum_first":
+        change, advantage = change.mean(1, keepdim=True), advantage.mean(1, keepdim=True)
+    r = change.exp()
+    loss = torch.maximum(-advantage * r, -advantage * r.clamp(1 - clip, 1 + clip))
+    return AwmLoss(loss.mean(1), r.detach())

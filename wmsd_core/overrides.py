@@ -1,0 +1,53 @@
+"""`--set key=value`: typed changes to a configuration, named by their dotted path."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def apply(config: C, assignments: Sequence[str]) -> C:
+    """A copy of `config` with each `dotted.key=value` set; values are read as YAML and checked by the field's type.
+
+    Raises:
+        ValueError: no `=`, a key that does not exist (the message suggests the nearest one), or a value that the field
+            refuses (the message says what it accepts).
+    """
+    values = config.model_dump()
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ValueError(f"'{assignment}' is not of the form key=value")
+        _set(values, key.strip(), yaml.safe_load(text), known=list(keys(config)))
+    try:
+        return type(config).model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']} (got {first['input']!r})") from error
+
+
+def keys(config: BaseModel, prefix: str = "") -> Iterator[str]:
+    """The dotted path of every settable field."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from keys(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _set(values: dict[str, Any], key: str, value: Any, *, known: list[str]) -> None:
+    if key not in known:
+        last = key.rsplit(".", 1)[-1]
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or [k for k in known if k.rsplit(".", 1)[-1] == last]
+        hint = f"did you mean '{near[0]}'?" if near else f"the keys are: {', '.join(known)}"
+        raise ValueError(f"there is no setting '{key}'; {hint}")
+    *path, name = key.split(".")
+    for part in path:
+        values = values[part]
+    values[name] = value

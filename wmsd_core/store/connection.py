@@ -1,0 +1,97 @@
+"""Opening the store: short connections, one writer, a clear error for each way in which it can fail."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from wmsd_core.store import schema
+
+PATIENCE = 60.0
+"""Seconds to wait for another process to close the file before giving up."""
+
+_migrated: set[tuple[str, int]] = set()  # (path, inode) of the stores that this process has seen at the newest version
+_writer = threading.RLock()
+
+
+class StoreError(ValueError):
+    """The store cannot be used as it is; the message says why and what to do."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-write connection in one transaction: committed at the end, rolled back if the block raises.
+
+    Creates and migrates the store. Keep the block short: nobody else can open the file meanwhile.
+
+    Raises:
+        StoreError: the file is no store, is held by another process, or cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _writer:
+        con = _open(path, read_only=False)
+        try:
+            if _identity(path) not in _migrated:
+                schema.migrate(con)
+                _migrated.add(_identity(path))
+            con.execute("BEGIN")
+            yield con
+            con.execute("COMMIT")
+        except duckdb.IOException as error:
+            raise StoreError(f"cannot write the store {path}: {_first_line(error)}") from error
+        finally:
+            con.close()  # without a COMMIT this rolls back
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to look with.
+
+    Raises:
+        StoreError: there is no store at `path`, it is not one, or another process keeps it open.
+    """
+    if not path.is_file():
+        raise StoreError(f"there is no store at {path}; run an earlier stage first, or check --workspace")
+    # DuckDB refuses a read-only connection beside a read-write one of the same process, so the lock covers both.
+    with _writer:
+        con = _open(path, read_only=True)
+        try:
+            found = schema.version_of(con)
+            if found != schema.VERSION:
+                raise StoreError(
+                    f"the store {path} has schema version {found}, this program needs {schema.VERSION}; "
+                    "any stage that writes brings an older one up to date"
+                )
+            yield con
+        finally:
+            con.close()
+
+
+def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except duckdb.IOException as error:
+            held = "lock" in str(error).lower()
+            if not held:
+                raise StoreError(
+                    f"{path} cannot be opened as a DuckDB store: {_first_line(error)}. If it is damaged, move it away "
+                    "(images and videos are separate files) and run the pipeline again"
+                ) from error
+            if time.monotonic() > deadline:
+                raise StoreError(f"another process keeps {path} open; close it and run again") from error
+            time.sleep(0.05)
+        except duckdb.Error as error:
+            raise StoreError(f"{path} is not a usable store: {_first_line(error)}. Move it away and run again") from error
+
+
+def _identity(path: Path) -> tuple[str, int]:
+    return str(path.resolve()), path.stat().st_ino
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,122 @@
+"""The tables, and the steps from one schema version to the next.
+
+Every derived row names the hash of the configuration and the model or prompt version that made it. Identities: a frame is
+the SHA-256 of its bytes; a task pair that of frame and task text; a video that of (pair, arm, adapter, seed, sampler); a judgment is
+(video, question version, judge). Times are UTC, sizes bytes, durations seconds.
+"""
+
+import duckdb
+
+MIGRATIONS = (
+    # 1: the first schema
+    """
+    CREATE TABLE frames (
+        frame_id VARCHAR PRIMARY KEY,        -- SHA-256 of the file's bytes
+        path VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,             -- the folder it was found in
+        format VARCHAR NOT NULL,             -- of the content, whatever the name says
+        width INTEGER NOT NULL, height INTEGER NOT NULL, bytes BIGINT NOT NULL
+    );
+    CREATE TABLE measurements (
+        frame_id VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
+        working_width INTEGER NOT NULL,      -- pixels; the Laplacian's variance is comparable only at one width
+        sharpness DOUBLE NOT NULL,           -- variance of the Laplacian, squared grey levels
+        luminance DOUBLE NOT NULL,           -- mean, grey levels
+        near_black DOUBLE NOT NULL, near_white DOUBLE NOT NULL,   -- fractions of pixels
+        flatness DOUBLE NOT NULL,            -- share of the most frequent sixteenth of the grey scale
+        PRIMARY KEY (frame_id, config_hash)
+    );
+    CREATE TABLE aesthetics (
+        frame_id VARCHAR NOT NULL, scorer VARCHAR NOT NULL, score DOUBLE NOT NULL, PRIMARY KEY (frame_id, scorer)
+    );
+    CREATE TABLE screenings (
+        frame_id VARCHAR NOT NULL, model VARCHAR NOT NULL, prompt_version VARCHAR NOT NULL,
+        log_odds DOUBLE, suitable BOOLEAN, reason VARCHAR NOT NULL,   -- NULL verdict: unread, with the reason
+        PRIMARY KEY (frame_id, model, prompt_version)
+    );
+    CREATE TABLE task_pairs (
+        pair_id VARCHAR PRIMARY KEY,         -- SHA-256 of frame and task text
+        frame_id VARCHAR NOT NULL, position INTEGER NOT NULL,
+        agent VARCHAR NOT NULL, instruction VARCHAR NOT NULL,
+        task VARCHAR NOT NULL,               -- "[agent]: instruction", the Executor's text
+        solution VARCHAR NOT NULL,           -- the Demonstrator's text
+        model VARCHAR NOT NULL, prompt_version VARCHAR NOT NULL, config_hash VARCHAR NOT NULL
+    );
+    CREATE TABLE taxonomy (
+        pair_id VARCHAR NOT NULL, labeller VARCHAR NOT NULL, agent_type VARCHAR NOT NULL, task_type VARCHAR NOT NULL,
+        PRIMARY KEY (pair_id, labeller)
+    );
+    CREATE TABLE splits (
+        frame_id VARCHAR PRIMARY KEY, split VARCHAR NOT NULL CHECK (split IN ('train', 'bench')), config_hash VARCHAR NOT NULL
+    );
+    CREATE TABLE videos (
+        video_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL,
+        arm VARCHAR NOT NULL,                -- base, demonstrator, executor
+        model VARCHAR NOT NULL, adapter VARCHAR NOT NULL,   -- checksums; '' is the frozen base
+        seed BIGINT NOT NULL, sampler VARCHAR NOT NULL, path VARCHAR NOT NULL, sha256 VARCHAR NOT NULL
+    );
+    CREATE TABLE judgments (
+        video_id VARCHAR NOT NULL, criterion VARCHAR NOT NULL,   -- task, agent, consistency
+        question_version VARCHAR NOT NULL, judge VARCHAR NOT NULL,
+        log_odds DOUBLE, verdict BOOLEAN, reason VARCHAR NOT NULL,   -- NULL verdict: unread, with the reason
+        PRIMARY KEY (video_id, question_version, judge)
+    );
+    CREATE TABLE training_runs (
+        run_id VARCHAR PRIMARY KEY,          -- SHA-256 of configuration, base weights and training set
+        config JSON NOT NULL, config_hash VARCHAR NOT NULL, base VARCHAR NOT NULL, dataset VARCHAR NOT NULL,
+        folder VARCHAR NOT NULL, status VARCHAR NOT NULL, adapter VARCHAR NOT NULL   -- checksum; '' until finished
+    );
+    CREATE TABLE training_steps (
+        run_id VARCHAR NOT NULL, step INTEGER NOT NULL, metric VARCHAR NOT NULL, value DOUBLE,
+        PRIMARY KEY (run_id, step, metric)
+    );
+    CREATE TABLE evaluations (
+        evaluation_id VARCHAR NOT NULL,      -- SHA-256 of benchmark items, adapter, seed and sampler
+        arm VARCHAR NOT NULL, criterion VARCHAR NOT NULL,
+        successes DOUBLE NOT NULL, valid INTEGER NOT NULL, expected INTEGER NOT NULL,
+        score DOUBLE, low DOUBLE, high DOUBLE,
+        PRIMARY KEY (evaluation_id, arm, criterion)
+    );
+    CREATE TABLE stage_runs (
+        stage VARCHAR NOT NULL, cache_key VARCHAR NOT NULL, code_version VARCHAR NOT NULL, config JSON NOT NULL,
+        summary JSON NOT NULL, started TIMESTAMP NOT NULL, seconds DOUBLE NOT NULL,
+        PRIMARY KEY (stage, cache_key)
+    );
+    CREATE TABLE rejections (
+        stage VARCHAR NOT NULL,              -- frames, filter, rank, screen, generate
+        item VARCHAR NOT NULL,               -- frame id, path or pair text
+        reason VARCHAR NOT NULL,             -- a short code: blurred, dark, unreadable, ...
+        detail VARCHAR NOT NULL, path VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
+        PRIMARY KEY (stage, item, reason)
+    );
+    CREATE TABLE workspace (store_id VARCHAR NOT NULL);
+    INSERT INTO workspace VALUES (uuid()::VARCHAR);
+    """,
+)
+
+VERSION = len(MIGRATIONS)
+
+
+def version_of(con: duckdb.DuckDBPyConnection) -> int:
+    """The schema version of an open store; 0 for an empty file."""
+    con.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_version'")
+    if con.fetchall()[0][0] == 0:
+        return 0
+    return con.execute("SELECT max(version) FROM schema_version").fetchall()[0][0]
+
+
+def migrate(con: duckdb.DuckDBPyConnection) -> None:
+    """Brings an open store to the newest schema, each step in a transaction of its own.
+
+    Raises:
+        ValueError: the store was written by a newer version of the project.
+    """
+    found = version_of(con)
+    if found > VERSION:
+        raise ValueError(f"the store has schema version {found}, this program knows {VERSION}; update the program")
+    for number, statements in enumerate(MIGRATIONS[found:], start=found + 1):
+        con.execute("BEGIN")
+        con.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+        con.execute(statements)
+        con.execute("INSERT INTO schema_version VALUES (?)", [number])
+        con.execute("COMMIT")

@@ -1,0 +1,79 @@
+"""What the project asks of a vision-language model, and what an answer looks like."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from wmsd_core.shapes import Image, Video
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation: text, and the images that belong to it."""
+
+    role: Literal["system", "user"]
+    text: str
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A yes/no question about a picture or a video, fully written out, with the answer that counts as good."""
+
+    name: str
+    version: str
+    text: str
+    good: Literal["yes", "no"] = "yes"
+
+
+@dataclass(frozen=True)
+class LogOdds:
+    """log p(good answer) - log p(other answer), in nats; NaN with a reason where it could not be read.
+
+    `mass` is p(yes) + p(no): how much of the model's belief went to an answer at all.
+    """
+
+    value: float
+    mass: float = 1.0
+    reason: str = ""
+
+    @classmethod
+    def unread(cls, reason: str) -> "LogOdds":
+        """A judgment that could not be obtained. It is neither a failure nor a zero."""
+        return cls(math.nan, 0.0, reason)
+
+    @property
+    def valid(self) -> bool:
+        return not math.isnan(self.value)
+
+    @property
+    def verdict(self) -> bool | None:
+        """True for the good answer, False for the other, None where the judgment is invalid."""
+        return self.value > 0 if self.valid else None
+
+
+class VisionLanguageModel(Protocol):
+    """A model that sees pictures and answers. `name` identifies model and version in every row that it caused."""
+
+    name: str
+
+    def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
+        """Answers in the form of `schema`.
+
+        Raises:
+            ValueError: the model gave no answer that fits the schema; the message says what it gave instead.
+        """
+        ...
+
+    def log_odds(self, questions: Sequence[Question], media: Sequence[Image | Video]) -> list[LogOdds]:
+        """The model's belief in the good answer to question i about picture or video i.
+
+        A batch, so that each backend keeps its own concurrency. Never raises for a bad answer: it comes back invalid,
+        with the reason.
+        """
+        ...

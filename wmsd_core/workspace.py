@@ -1,0 +1,62 @@
+"""Where a run keeps its files: everything below one folder, nothing outside it."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+LEAST_FREE = 64 * 2**20
+"""Bytes that must be free before a stage starts: less is a full disk a moment later, in the middle of its work."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one project: store, images, videos, training runs, report."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "wmsd.duckdb"
+
+    @property
+    def frames(self) -> Path:
+        """Images that the miniature rendered. Frames of other folders stay where they are."""
+        return self.root / "frames"
+
+    @property
+    def truth(self) -> Path:
+        """What the miniature planted into which image: kept apart from the images, read only to score the filter."""
+        return self.root / "planted_defects.json"
+
+    @property
+    def videos(self) -> Path:
+        return self.root / "videos"
+
+    @property
+    def training(self) -> Path:
+        return self.root / "training"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    def prepare(self) -> "Workspace":
+        """Creates the folder and checks that it can be used.
+
+        Raises:
+            ValueError: it is a file, cannot be written, or its disk is nearly full.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"the workspace {self.root} cannot be created: {error.strerror}") from error
+        if not os.access(self.root, os.W_OK):
+            raise ValueError(f"the workspace {self.root} cannot be written; choose another with --workspace")
+        free = shutil.disk_usage(self.root).free
+        if free < LEAST_FREE:
+            raise ValueError(
+                f"the disk of {self.root} has {free / 2**20:.0f} MiB left and a stage needs {LEAST_FREE / 2**20:.0f}; "
+                "free some space or choose another --workspace. Nothing was lost: finished work is kept and not repeated"
+            )
+        return self
