@@ -5,6 +5,9 @@ from wmsd_core.config import Config, digest
 from wmsd_core.store.funnel import Stage, survivors
 from wmsd_core.workspace import Workspace
 
+OPEN = ("unmeasured", "unscored", "unread", "unanswered")
+"""Reasons that say "not known yet"."""
+
 
 class Shard(Config):
     """The surviving frames with ids from `first` to `last`; ids are hashes, so shards are random and equal in size."""
@@ -29,3 +32,10 @@ def members(workspace: Workspace, shard: Shard) -> list[str]:
     """The frame ids of a shard, in order."""
     with store.reading(workspace.store) as con:
         return [frame for frame in survivors(con, shard.after) if shard.first <= frame <= shard.last]
+
+
+def unfinished(workspace: Workspace, stage: Stage) -> bool:
+    """Whether the stage left frames without an answer. They are asked about again, whatever a cache says is done."""
+    with store.reading(workspace.store) as con:
+        sql = "SELECT count(*) AS n FROM rejections WHERE stage = ? AND list_contains(?, reason)"
+        return store.query(con, sql, [stage, list(OPEN)])[0]["n"] > 0

@@ -25,14 +25,20 @@ def write(video: Video, folder: Path) -> tuple[Path, str]:
     info.add_text("frames", str(len(pictures)))
     buffer = io.BytesIO()
     pictures[0].save(
-        buffer, "PNG", save_all=True, append_images=pictures[1:], duration=FRAME_MS, loop=0, pnginfo=info, disposal=0, blend=0
+        buffer,
+        "PNG",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=FRAME_MS,
+        loop=0,
+        pnginfo=info,
     )
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
     path = folder / sha256[:2] / f"{sha256}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, path)
+    temporary.replace(path)
     return path, sha256
 
 
@@ -44,8 +50,8 @@ def intact(path: Path, sha256: str) -> bool:
 def read(path: Path) -> Video:
     """The video as it was generated, uint8 [T, H, W, 3].
 
-    Pillow writes equal consecutive frames once, with a longer display time, and a video in which nothing moves as a plain
-    picture. Both are undone here: stillness is a finding, and the number of frames is part of it.
+    Pillow writes equal consecutive frames once, with a longer display time, and a video in which nothing moves as a
+    plain picture. Both are undone here: stillness is a finding, and the number of frames is part of it.
     """
     with Image.open(path) as image:
         total = int(image.info["frames"])

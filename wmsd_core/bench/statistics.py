@@ -1,9 +1,10 @@
 """Intervals and paired tests for success rates, float64, no distributional assumption where an exact test exists.
 
-Sources: Wilson, JASA 22 (1927); McNemar, Psychometrika 12 (1947), in its exact binomial form; Fisher's randomization test by
-sign flips; Holm, Scand. J. Statist. 6 (1979); the cluster bootstrap of Field and Welsh, JRSS B 69 (2007).
+Sources: Wilson, JASA 22 (1927); McNemar, Psychometrika 12 (1947), in its exact binomial form; Fisher's randomization
+test by sign flips; Holm, Scand. J. Statist. 6 (1979); the cluster bootstrap of Field and Welsh, JRSS B 69 (2007).
 
-Several tasks share one picture, so that their outcomes are not independent: what is flipped and resampled is the picture.
+Several tasks share one picture, so that their outcomes are not independent: what is flipped and resampled is the
+picture.
 """
 
 import math
@@ -54,10 +55,10 @@ def mcnemar(b: int, c: int) -> float:
 def sign_flip(sums: Sequence[int]) -> float:
     """Exact two-sided p of the sign-flip test that paired differences are symmetric about 0.
 
-    `sums` holds one integer per cluster (picture): the summed differences of its tasks. Under the null hypothesis each has
-    either sign with probability 1/2; p is the probability that the absolute total is at least the observed one. The
-    distribution is built by convolution, cluster by cluster, so that all 2^n sign patterns are counted and none is drawn.
-    With sums of +1 and -1 only, this is McNemar's test.
+    `sums` holds one integer per cluster (picture): the summed differences of its tasks. Under the null hypothesis each
+    has either sign with probability 1/2; p is the probability that the absolute total is at least the observed one. The
+    distribution is built by convolution, cluster by cluster, so that all 2^n sign patterns are counted and none is
+    drawn. With sums of +1 and -1 only, this is McNemar's test.
     """
     sizes = [abs(s) for s in sums if s]
     reach = sum(sizes)
@@ -72,7 +73,8 @@ def sign_flip(sums: Sequence[int]) -> float:
 def cluster_bootstrap(sums: NDArray[np.float64], sizes: NDArray[np.int64], *, seed: int) -> Interval:
     """Percentile interval of the mean over items, whole clusters drawn with replacement.
 
-    `sums` [C] is the total of each cluster's items, `sizes` [C] their number; a resample's mean is the ratio of both totals.
+    `sums` [C] is the total of each cluster's items, `sizes` [C] their number; a resample's mean is the ratio of both
+    totals.
 
     Raises:
         ValueError: no cluster, or an empty one.
@@ -90,7 +92,7 @@ def cluster_bootstrap(sums: NDArray[np.float64], sizes: NDArray[np.int64], *, se
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values, in the given order: with m tests, the i-th smallest times (m - i + 1), made monotone, at most 1."""
+    """Adjusted p values in the given order: of m, the i-th smallest times (m - i + 1), made monotone, at most 1."""
     adjusted = [0.0] * len(p_values)
     running = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

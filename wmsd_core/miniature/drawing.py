@@ -50,7 +50,10 @@ def area(kind: np.ndarray) -> np.ndarray:
 
 
 def coverage(kind: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """float32 [N, 20, 20]: how much of each pixel the object covers. `kind` is [N], `centre` [N, 2], kept on the board."""
+    """float32 [N, 20, 20]: how much of each pixel the object covers, for `kind` [N] and `centre` [N, 2].
+
+    Centres are kept on the board.
+    """
     steps = np.rint((np.clip(centre, 0, SIDE - 1) * CELL) * _OFFSETS).astype(np.int64)
     corner, offset = steps // _OFFSETS, steps % _OFFSETS
     canvas = np.zeros((len(kind), SIZE + 1, SIZE + 1), dtype=np.float32)
@@ -100,6 +103,11 @@ def picture(scenes: Scenes, row: int = 0) -> Image:
         cover = cv2.resize(mask, image.shape[:2], interpolation=cv2.INTER_AREA)
         image = paint(image, cover, RGB[scenes.colours[row, thing]])
     return to_uint8(image)
+
+
+def bare_picture(tone: np.ndarray) -> Image:
+    """The board without objects as a 320x320 picture, in the tone [3]."""
+    return to_uint8(_surface()[..., None] * tone)
 
 
 def to_uint8(frames: np.ndarray) -> np.ndarray:

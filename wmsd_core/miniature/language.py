@@ -4,6 +4,8 @@
     anchored   "The red circle moves to the column of the blue square, then to row 2."        one leg told by a place
     task       "[Red circle]: go to the blue square."   "[Red circle]: go to the left edge."
     vague      "The red circle moves somewhere."
+
+Columns run from left to right, rows from top to bottom.
 """
 
 import re
@@ -77,9 +79,12 @@ def tokenize(text: str) -> np.ndarray:
     tokens = np.zeros(LENGTH, dtype=np.int64)
     words = [word for word in re.findall(r"[^\s\[\]:;,.]+", text.lower()) if word not in _FILLERS]
     if len(words) > LENGTH:
-        raise ValueError(f"the miniature reads up to {LENGTH} words that carry meaning, and this has {len(words)}: {text!r}")
+        raise ValueError(
+            f"the miniature reads up to {LENGTH} words besides fillers, and this has {len(words)}: {text!r}"
+        )
     for place, word in enumerate(words):
         if word not in _INDEX:
-            raise ValueError(f"the miniature does not know the word {word!r} in {text!r}; it knows: {' '.join(WORDS[1:])}")
+            known = " ".join(WORDS[1:])
+            raise ValueError(f"the miniature does not know the word {word!r} in {text!r}; it knows: {known}")
         tokens[place] = _INDEX[word]
     return tokens

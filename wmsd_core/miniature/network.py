@@ -1,4 +1,4 @@
-"""A one-million-parameter video transformer: predicts a clip's clean frames from noisy ones, its first frame and a text.
+"""A video transformer of .9 M parameters: predicts a clip's clean frames from noisy ones, its first frame and a text.
 
 A token is a tubelet: 4x4 pixels through all six generated frames, beside the same pixels of the given first frame. The
 25 tubelets and the words attend to one another. The head adds to the first frame, so that what rests costs nothing.
@@ -23,14 +23,23 @@ _FIRST = CELL * CELL * 3
 _TUBELET = _FIRST * (FRAMES - 1)
 
 
+SHIFT = 4.0
+"""Noise shift of training and of the sampler's grid."""
+
+
+def noise_shift(uniform: Tensor) -> Tensor:
+    """sigma = s u / (1 + (s - 1) u) with s = 4: most steps are spent where the motion is decided."""
+    return SHIFT * uniform / (1 + (SHIFT - 1) * uniform)
+
+
 class NetworkConfig(Config):
     """Size of the miniature's generator."""
 
-    width: int = Field(128, gt=0)
+    width: int = Field(default=128, gt=0)
     """Features of a token."""
-    depth: int = Field(4, gt=0)
+    depth: int = Field(default=4, gt=0)
     """Transformer blocks."""
-    heads: int = Field(4, gt=0)
+    heads: int = Field(default=4, gt=0)
     """Attention heads; divides `width`."""
 
 
@@ -75,7 +84,7 @@ class Network(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor, sigma: Tensor, first: Tensor, words: Tensor) -> Tensor:
-        """Clean frames [B, 6, 3, 20, 20] from noisy `x` of that shape, `sigma` [B], `first` [B, 3, 20, 20], `words` [B, 7]."""
+        """Clean frames from noisy `x`, both [B, 6, 3, 20, 20], `sigma` [B], `first` [B, 3, 20, 20], `words` [B, 7]."""
         pixels = torch.cat([first.unsqueeze(1), x], dim=1)
         batch = len(x)
         cut = pixels.view(batch, FRAMES, 3, SIDE, CELL, SIDE, CELL).permute(0, 3, 5, 1, 2, 4, 6)

@@ -22,20 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from pydantic import Field
-from safetensors.torch import save_file
-from torch import Tensor
 
 from wmsd_core.config import Config
-from wmsd_core.miniature import language
+from wmsd_core.generators.miniature import MiniatureGenerator
+from wmsd_core.miniature import exam, language
 from wmsd_core.miniature.motion import film, waypoints
-from wmsd_core.miniature.network import Network, NetworkConfig
+from wmsd_core.miniature.network import Network, NetworkConfig, noise_shift
 from wmsd_core.miniature.scene import SIDE, Scenes, sample
 from wmsd_core.seeds import derive
-
-SHIFT = 4.0
-"""Noise shift of training and of the sampler's grid."""
 
 
 class PretrainConfig(Config):
@@ -43,23 +40,23 @@ class PretrainConfig(Config):
 
     seed: int = 0
     """Run seed."""
-    samples: int = Field(320_000, gt=0)
+    samples: int = Field(default=320_000, gt=0)
     """Clips seen in training."""
-    batch: int = Field(64, gt=0)
+    batch: int = Field(default=64, gt=0)
     """Clips of a step."""
-    detailed: float = Field(0.75, ge=0, le=1)
+    detailed: float = Field(default=0.75, ge=0, le=1)
     """Share of captions that tell the motion leg by leg."""
-    anchored: float = Field(0.5, ge=0, le=1)
-    """Share, among detailed captions of two legs of which one ends level with a place, that say so instead of a number."""
-    vague: float = Field(0.10, ge=0, le=1)
+    anchored: float = Field(default=0.5, ge=0, le=1)
+    """Share that tell a leg by a place, among detailed captions of two legs of which one ends level with a place."""
+    vague: float = Field(default=0.10, ge=0, le=1)
     """Share of captions that only say who moves."""
-    short: float = Field(0.10, ge=0, le=1)
+    short: float = Field(default=0.10, ge=0, le=1)
     """Share of texts of short tasks over an unrelated motion. What is left after these has no text."""
-    muon_rate: float = Field(0.02, gt=0)
+    muon_rate: float = Field(default=0.02, gt=0)
     """Muon's learning rate."""
-    adam_rate: float = Field(2e-3, gt=0)
+    adam_rate: float = Field(default=2e-3, gt=0)
     """AdamW's learning rate."""
-    average: float = Field(0.995, ge=0, lt=1)
+    average: float = Field(default=0.995, ge=0, lt=1)
     """Decay of the average of the weights."""
     network: NetworkConfig = NetworkConfig()
     """Size of the network."""
@@ -73,11 +70,6 @@ class Progress:
     loss: float
     network: Network
     """The averaged weights so far."""
-
-
-def noise_shift(uniform: Tensor) -> Tensor:
-    """sigma = s u / (1 + (s - 1) u) with s = 4: most steps are spent where the motion is decided."""
-    return SHIFT * uniform / (1 + (SHIFT - 1) * uniform)
 
 
 def captioned(rng: np.random.Generator, count: int, config: PretrainConfig) -> tuple[np.ndarray, list[str]]:
@@ -96,7 +88,7 @@ def captioned(rng: np.random.Generator, count: int, config: PretrainConfig) -> t
 
 
 def _ends(rng: np.random.Generator, scenes: Scenes, start: np.ndarray) -> np.ndarray:
-    """int64 [B, 2]: a quarter of the motions ends on a place, a quarter goes straight to an edge, the others anywhere."""
+    """int64 [B, 2]: a quarter of the motions ends on a place, a quarter goes straight to an edge, others anywhere."""
     rows = np.arange(len(scenes))
     end = rng.integers(0, SIDE, start.shape)
     aim = rng.random(len(scenes))
@@ -187,14 +179,37 @@ def pretrain(config: PretrainConfig) -> Iterator[Progress]:
         yield Progress((step + 1) * config.batch, loss.item(), average)
 
 
-def _rate(step: int, steps: int) -> float:
-    """Share of the learning rate: up over 100 steps, level, then down to 0 over the second half."""
-    return min(1.0, (step + 1) / 100, 2 * (steps - step) / steps)
+def make(path: Path, config: PretrainConfig, *, questions: int = 400) -> Iterator[Progress]:
+    """Pretrains, sits an exam of that many tasks, and writes the weights with config and scores in their metadata.
+
+    Nothing is written before the end, so that an interrupted run leaves the weights that were there.
+    """
+    network = None
+    for progress in pretrain(config):
+        network = progress.network
+        yield progress
+    assert network is not None
+    generator = MiniatureGenerator(network, checksum="")
+    held_out = exam.write(questions, seed=config.seed)
+    tellings: tuple[exam.Telling, ...] = ("clean", "planner", "short")
+    scores = {
+        f"{telling}, {steps} steps": exam.shares(exam.sit(generator, held_out, telling, steps=steps, adapter=None))
+        for telling in tellings
+        for steps in (4, 8)
+    }
+    save(network, path, {"config": config.model_dump_json(), "tasks": str(questions), "scores": json.dumps(scores)})
 
 
 def save(network: Network, path: Path, metadata: dict[str, str]) -> None:
     """Writes the weights as safetensors, by a temporary name. `metadata` is stored beside the network's size."""
-    partial = path.with_suffix(".partial")
     weights = {name: weight.detach().contiguous() for name, weight in network.state_dict().items()}
-    save_file(weights, partial, {"network": json.dumps(network.config.model_dump()), **metadata})
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(
+        safetensors.torch.save(weights, {"network": json.dumps(network.config.model_dump()), **metadata})
+    )
     partial.replace(path)
+
+
+def _rate(step: int, steps: int) -> float:
+    """Share of the learning rate: up over 100 steps, level, then down to 0 over the second half."""
+    return min(1.0, (step + 1) / 100, 2 * (steps - step) / steps)

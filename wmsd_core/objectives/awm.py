@@ -9,16 +9,15 @@ Everything from m on is float64: the ratio is the exponential of a small differe
 ratio is exactly 1 and the clip never acts; that is so in the published configurations too.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from wmsd_core.objectives.choices import Ratio, Weighting
 from wmsd_core.shapes import PerSample
 
-Weighting = Literal["uniform", "sigma", "sigma2", "huber", "ghuber"]
-Ratio = Literal["exp_first", "sum_first"]
 PerTime = Float[Tensor, "B N"]
 """One number per sample and trained noise level."""
 

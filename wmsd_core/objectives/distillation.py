@@ -7,7 +7,7 @@ of the sampler, so that weights carry over between resolutions and step counts.
 from jaxtyping import Float
 from torch import Tensor
 
-from wmsd_core.sampling.trajectory import States
+from wmsd_core.sampling.trajectory import Velocities
 from wmsd_core.shapes import LatentMask, Latents, PerSample
 
 
@@ -17,7 +17,7 @@ def discrepancy(v: Latents, v_star: Latents, active: LatentMask) -> PerSample:
     return ((v - v_star).square().flatten(1) * weight).sum(1) / weight.sum(1)
 
 
-def step_costs(v_executor: States, v_demonstrator: States, active: LatentMask) -> Float[Tensor, "K B"]:
+def step_costs(v_executor: Velocities, v_demonstrator: Velocities, active: LatentMask) -> Float[Tensor, "K B"]:
     """delta at each of K states of a trajectory; their mean over K is the trajectory's cost C (eq. 6)."""
     steps, batch = v_executor.shape[:2]
     repeated = active.expand(steps, *active.shape).flatten(0, 1)

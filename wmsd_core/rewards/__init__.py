@@ -1,1 +1,1 @@
-"""Rewards of a rollout: judged by a vision-language model, and the agreement with the Demonstrator. NaN = not scored."""
+"""Rewards of a rollout: a vision-language model's judgments, and agreement with the Demonstrator. NaN = not scored."""

@@ -1,16 +1,19 @@
 """Task and consistency rewards: what a vision-language model believes about a video (paper sections 4.1 and A.2.2)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from wmsd_core.shapes import Videos
+from wmsd_core.shapes import Image, Video, Videos
 from wmsd_core.vlm.prompts import question
-from wmsd_core.vlm.protocol import VisionLanguageModel
+from wmsd_core.vlm.protocol import LogOdds, Question
+
+Ask = Callable[[Sequence[Question], Sequence[Image | Video]], list[LogOdds]]
+"""`log_odds` of a vision-language model."""
 
 
 class Judgments(NamedTuple):
@@ -20,14 +23,12 @@ class Judgments(NamedTuple):
     """Why judgments could not be read, and how often."""
 
 
-def judged(
-    judge: VisionLanguageModel, prompts: Sequence[str], tasks: Sequence[str], videos: Videos
-) -> Judgments:
+def judged(ask: Ask, prompts: Sequence[str], tasks: Sequence[str], videos: Videos) -> Judgments:
     """Puts the question of each of R prompts (`judge_task`, `judge_consistency`) to each of B videos.
 
     All R B questions go out as one batch, so that the judge keeps its own concurrency.
     """
     questions = [question(prompt, task=task) for prompt in prompts for task in tasks]
-    answers = judge.log_odds(questions, list(videos) * len(prompts))
+    answers = ask(questions, list(videos) * len(prompts))
     values = torch.tensor([answer.value for answer in answers], dtype=torch.float64)
     return Judgments(values.view(len(prompts), len(tasks)), dict(Counter(a.reason for a in answers if not a.valid)))

@@ -5,19 +5,23 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from wmsd_core.shapes import Grid, Latents
+from wmsd_core.shapes import Latents
 
+Levels = Float[Tensor, " S"]
+"""Noise levels of a grid, from 1 down to 0."""
 States = Float[Tensor, "S B ..."]
-"""Batches of latents stacked over the levels of a grid."""
+"""Batches of latents, at every noise level of a grid."""
+Velocities = Float[Tensor, "K B ..."]
+"""Velocities of a batch, at every step of a sampler."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
     """`states[k]` lies at noise level `grid[k]`; `velocities[k]` was predicted there. K + 1 states, K velocities."""
 
-    grid: Grid
+    grid: Levels
     states: States
-    velocities: States
+    velocities: Velocities
 
     @property
     def final(self) -> Latents:

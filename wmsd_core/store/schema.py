@@ -1,8 +1,8 @@
 """The tables, and the steps from one schema version to the next.
 
 Every derived row names the hash of the configuration and the model or prompt version that made it. Identities: a frame is
-the SHA-256 of its bytes; a task pair that of frame and task text; a video that of (pair, arm, adapter, seed, sampler); a judgment is
-(video, question version, judge). Times are UTC, sizes bytes, durations seconds.
+the SHA-256 of its bytes; a task pair that of frame and task text; a video that of (pair, arm, adapter, seed, sampler); a
+judgment is (video, question version, judge). Times are UTC, sizes bytes, durations seconds.
 """
 
 import duckdb
@@ -78,9 +78,9 @@ MIGRATIONS = (
         PRIMARY KEY (evaluation_id, arm, criterion)
     );
     CREATE TABLE stage_runs (
-        stage VARCHAR NOT NULL, cache_key VARCHAR NOT NULL, code_version VARCHAR NOT NULL, config JSON NOT NULL,
-        summary JSON NOT NULL, started TIMESTAMP NOT NULL, seconds DOUBLE NOT NULL,
-        PRIMARY KEY (stage, cache_key)
+        stage VARCHAR PRIMARY KEY,           -- the last finished run of each; Prefect has the history
+        cache_key VARCHAR NOT NULL, code_version VARCHAR NOT NULL, config JSON NOT NULL,
+        summary JSON NOT NULL, started TIMESTAMP NOT NULL, seconds DOUBLE NOT NULL
     );
     CREATE TABLE rejections (
         stage VARCHAR NOT NULL,              -- frames, filter, rank, screen, generate

@@ -1,6 +1,7 @@
 """Which tasks are rolled out when: whole groups, an explicit cursor, no state but that."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -36,7 +37,7 @@ class GroupSampler:
         if not self.examples:
             raise ValueError("there are no examples to train on: examples.jsonl is empty")
         if self.per_step % self.world:
-            raise ValueError(f"{self.per_step} tasks per step cannot be shared by {self.world} processes: use a multiple")
+            raise ValueError(f"{self.world} processes cannot share {self.per_step} tasks per step: use a multiple")
 
     def next(self) -> list[Slot]:
         """This rank's groups of the next step."""
@@ -47,8 +48,10 @@ class GroupSampler:
 
     def _example(self, position: int) -> int:
         epoch, place = divmod(position, self.examples)
-        return self._order(epoch)[place]
+        return _order(self.examples, self.seed, epoch)[place]
 
-    def _order(self, epoch: int) -> list[int]:
-        generator = torch.Generator().manual_seed(seeds.derive(self.seed, "epoch", index=epoch))
-        return torch.randperm(self.examples, generator=generator).tolist()
+
+@lru_cache(maxsize=2)
+def _order(examples: int, seed: int, epoch: int) -> list[int]:
+    generator = torch.Generator().manual_seed(seeds.derive(seed, "epoch", index=epoch))
+    return torch.randperm(examples, generator=generator).tolist()

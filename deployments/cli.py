@@ -1,0 +1,288 @@
+"""The command line: each command runs the Prefect flow of the same name, with no server started by hand.
+
+A command builds the full configuration of its recipe, applies `--set`, and calls the flow. A mistake of the user's ends in
+one line that says what to change, and exit status 2; a failure of the work in status 1.
+"""
+
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deployments import recipes
+from wmsd_core import overrides
+from wmsd_core.frames.scan import scan
+from wmsd_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from wmsd_core.recipe import Recipe
+
+app = typer.Typer(
+    help="World Model Self-Distillation: images become tasks, tasks become an Executor, the Executor is measured.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+miniature = typer.Typer(help="The small world on which the whole method runs in minutes.", no_args_is_help=True)
+app.add_typer(miniature, name="miniature")
+
+out = Console()
+err = Console(stderr=True)
+
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", "-w", help="Folder that receives store, images, videos, checkpoints and report.")
+]
+FramesOption = Annotated[
+    Path | None, typer.Option("--frames", help="Folder of your own images (searched recursively). They are only read.")
+]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", "-r", help=f"Named configuration: {', '.join(recipes.RECIPES)}.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", help="Change one setting, such as train.steps=20. May be repeated.", metavar="KEY=VALUE"
+    ),
+]
+RefreshOption = Annotated[bool, typer.Option("--refresh", help="Forget this stage's earlier results and do it again.")]
+
+HERE = Path("workspace")
+
+
+def main() -> None:
+    """Entry point of the `wmsd` command."""
+    # No usage data leaves the machine, and a command that has its own progress display needs no debug output.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # A first start makes the server's database; on a busy machine the default of 20 s is too short for that.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+    logging.getLogger("prefect").addFilter(_without_traceback)
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(_without_traceback)
+    try:
+        app(standalone_mode=True)
+        status = 0
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    except ValueError as error:
+        status = _complain("error", error, 2)
+    except OSError as error:
+        status = _complain("error", _system_error(error), 1)
+    except RuntimeError as error:
+        status = _complain("failed", error, 1)
+    _leave(status)
+
+
+def _complain(kind: str, cause: object, status: int) -> int:
+    err.print(f"[bold red]{kind}:[/]", end=" ")
+    err.print(str(cause), markup=False, highlight=False, soft_wrap=True)
+    return status
+
+
+def _leave(status: int) -> None:
+    """Ends the process after every exit handler has run, but before the interpreter is torn down.
+
+    Prefect's daemon threads are alive then, hold DuckDB's connection type, and DuckDB's bindings print a page of "leaked"
+    names for it over the result that the user wanted to read.
+    """
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    # Handlers run last in, first out: this one, registered before all others, is the last.
+    _at_exit.append(end)
+    sys.exit(status)
+
+
+_at_exit: list[Callable[[], None]] = []
+
+
+@atexit.register
+def _run_last() -> None:
+    for function in _at_exit:
+        function()
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A user's mistake is told once, at the end, in one line; a traceback in front of it would bury it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, ValueError | OSError)
+
+
+def _system_error(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}. Finished work is kept: run the same command again once this is mended"
+
+
+def _configure(recipe: str, settings: list[str] | None) -> "Recipe":
+    return overrides.apply(recipes.named(recipe), settings or [])
+
+
+def _show(title: str, summary: dict[str, Any]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    for name, value in summary.items():
+        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+    out.print(table)
+
+
+@app.command()
+def pipeline(
+    workspace: WorkspaceOption = HERE,
+    frames: FramesOption = None,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Run every stage, from images to the report. What is done already is not done again."""
+    configured = _configure(recipe, settings)
+    if frames:
+        scan(frames)  # a wrong folder is said at once, before a server is started
+    from flows.pipeline import pipeline as flow
+
+    _show("pipeline", flow(Workspace(workspace).prepare().root, configured, frames, refresh))
+
+
+@app.command("filter")
+def filter_(
+    workspace: WorkspaceOption = HERE,
+    frames: FramesOption = None,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Measure images and drop blurred, dark, bright, nearly empty, unreadable and duplicate ones."""
+    configured = _configure(recipe, settings)
+    place = Workspace(workspace).prepare()
+    folder = scan(frames or place.frames).folder
+    from flows.filter import filter_frames as flow
+
+    _show("filter", flow(place.root, folder, configured.scan, configured.measure, configured.filter, refresh))
+
+
+@app.command()
+def rank(
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Score the images that passed the filter and keep the best fraction."""
+    configured = _configure(recipe, settings)
+    from flows.rank import rank as flow
+
+    _show("rank", flow(Workspace(workspace).prepare().root, configured.measure, configured.rank, refresh))
+
+
+@app.command()
+def screen(
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Ask the vision-language model in which images an agent can do something."""
+    configured = _configure(recipe, settings)
+    from flows.screen import screen as flow
+
+    _show("screen", flow(Workspace(workspace).prepare().root, configured.screen, configured.models, refresh))
+
+
+@app.command()
+def generate(
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Write task-solution pairs for each image, label them, and split images into train and bench."""
+    configured = _configure(recipe, settings)
+    from flows.generate import generate as flow
+
+    place = Workspace(workspace).prepare().root
+    _show("generate", flow(place, configured.generate, configured.split, configured.models, refresh))
+
+
+@app.command()
+def train(
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Distil the Demonstrator into the Executor. Stop it at any time: it resumes from its last checkpoint."""
+    configured = _configure(recipe, settings)
+    from flows.train import train as flow
+
+    _show("train", flow(Workspace(workspace).prepare().root, configured.train, configured.models, refresh))
+
+
+@app.command()
+def evaluate(workspace: WorkspaceOption = HERE, recipe: RecipeOption = "miniature", settings: SetOption = None) -> None:
+    """Generate and judge held-out videos of base, Demonstrator and Executor, from the same noise."""
+    configured = _configure(recipe, settings)
+    from flows.evaluate import evaluate as flow
+
+    place = Workspace(workspace).prepare().root
+    _show("evaluate", flow(place, configured.evaluate, configured.train, configured.models))
+
+
+@app.command()
+def report(workspace: WorkspaceOption = HERE) -> None:
+    """Write the HTML report of whatever the workspace holds."""
+    from flows.report import report as flow
+
+    _show("report", flow(Workspace(workspace).prepare().root))
+
+
+@miniature.command("render")
+def miniature_render(
+    workspace: WorkspaceOption = HERE, recipe: RecipeOption = "miniature", settings: SetOption = None
+) -> None:
+    """Render the miniature's image files, with planted defects among them."""
+    configured = _configure(recipe, settings)
+    if configured.render is None:
+        raise ValueError(f"recipe '{recipe}' renders no images; use --recipe miniature")
+    from flows.miniature import render as flow
+
+    _show("render", flow(Workspace(workspace).prepare().root, configured.render))
+
+
+@miniature.command("pretrain")
+def miniature_pretrain(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file to write.")] = Path(
+        "base.safetensors"
+    ),
+    settings: SetOption = None,
+) -> None:
+    """Recreate the miniature's base weights from nothing (about 20 minutes)."""
+    from flows.pretrain import pretrain as flow
+
+    from wmsd_core.miniature.pretrain import PretrainConfig
+
+    _show("pretrain", flow(output, overrides.apply(PretrainConfig(), settings or [])))
+
+
+@app.command()
+def doctor(workspace: WorkspaceOption = HERE) -> None:
+    """Check machine, packages, weights and store, and say how to mend what is wrong."""
+    from deployments.doctor import examine
+
+    marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[bold red]wrong[/]"}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    wrong = False
+    for finding in examine(workspace):
+        table.add_row(marks[finding.level], finding.subject, finding.text)
+        wrong |= finding.level == "wrong"
+    out.print(table)
+    if wrong:
+        raise typer.Exit(1)

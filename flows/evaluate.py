@@ -1,0 +1,44 @@
+"""Stage: the benchmark."""
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.artifacts import publish_table
+from tasks.bookkeeping import Summary, plain, stage_run
+from tasks.evaluate import aggregate, generate_videos, judge_videos, of_arm, planned_evaluation, score_rows
+from tasks.train import planned_run
+from wmsd_core.bench.worldtasks import EvaluateConfig
+from wmsd_core.models import ModelsConfig
+from wmsd_core.training.config import TrainConfig
+
+
+@flow(name="evaluate", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def evaluate(
+    workspace: Path,
+    config: EvaluateConfig = EvaluateConfig(),
+    trained: TrainConfig = TrainConfig(),
+    models: ModelsConfig = ModelsConfig(),
+) -> Summary:
+    """Generates and judges held-out videos of base, Demonstrator and Executor, from the same noise.
+
+    Videos and judgments that exist are kept; a file that was lost or damaged is made again.
+
+    Args:
+        workspace: Folder with the store.
+        config: Items, arms, sampler, seed.
+        trained: The training run whose Executor is measured.
+        models: Generator and judge by name.
+    """
+    with stage_run(workspace, "evaluate", {"evaluate": config, "train": trained, "models": models}) as summary:
+        run = planned_run(workspace, trained, models).path
+        evaluation = planned_evaluation(workspace, config, trained, models)
+        making = [generate_videos.submit(workspace, of_arm(evaluation, arm), run, models) for arm in config.arms]
+        videos = dict(zip(config.arms, (future.result() for future in making), strict=True))
+        judged = judge_videos(workspace, evaluation, models)
+        counted = aggregate(workspace, evaluation)
+        summary |= plain(counted) | {"videos": videos, "judged": judged}
+        rows = score_rows(workspace, counted.evaluation_id)
+        publish_table("benchmark-scores", rows, f"evaluate: averages {counted.averages}")
+    return summary

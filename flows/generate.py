@@ -1,0 +1,56 @@
+"""Stage: frames become task-solution pairs."""
+
+from pathlib import Path
+
+from prefect import flow, unmapped
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.artifacts import publish_table
+from tasks.bookkeeping import Summary, stage_run
+from tasks.generate import forget_pairs, has_other_pairs, label, sample_pairs, split
+from tasks.generate import generate as generate_shard
+from tasks.shards import shards, unfinished
+from wmsd_core.models import ModelsConfig
+from wmsd_core.vlm import prompts
+from wmsd_core.workspace import Workspace
+from wmsd_core.worldtasks import GenerateConfig, SplitConfig
+
+SHARD = 250
+"""Images per task run."""
+
+
+@flow(name="generate", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def generate(
+    workspace: Path,
+    config: GenerateConfig = GenerateConfig(),
+    splitting: SplitConfig = SplitConfig(),
+    models: ModelsConfig = ModelsConfig(),
+    refresh: bool = False,
+) -> Summary:
+    """Writes task-solution pairs for each screened frame, labels them, and splits frames into train and bench.
+
+    Args:
+        workspace: Folder with the store.
+        config: How many pairs a frame, and their limits.
+        splitting: Which share of the frames is kept for the benchmark.
+        models: The model that writes them, as `writer`.
+        refresh: Forget earlier pairs and write new ones.
+    """
+    place = Workspace(workspace)
+    with stage_run(workspace, "generate", {"generate": config, "split": splitting, "models": models}) as summary:
+        if refresh:
+            forget_pairs(workspace)
+        again = refresh or unfinished(place, "generate") or has_other_pairs(workspace, models.writer, config)
+        written = generate_shard.with_options(refresh_cache=again).map(
+            unmapped(workspace),
+            shards(place, after="screen", size=SHARD),
+            unmapped(models.writer),
+            unmapped(prompts.version("generate")),
+            unmapped(config),
+        )
+        parts = written.result()
+        summary |= {name: sum(part[name] for part in parts) for name in ("frames", "pairs", "refused", "unanswered")}
+        summary["labels"] = label(workspace)
+        summary["splits"] = split(workspace, splitting)
+        publish_table("task-pairs", sample_pairs(workspace, 12), f"generate: {summary['splits']}, some of the pairs")
+    return summary

@@ -1,0 +1,43 @@
+"""Stage: frames are ranked, and the best fraction kept."""
+
+from pathlib import Path
+
+from prefect import flow, unmapped
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.artifacts import publish_table
+from tasks.bookkeeping import Summary, stage_run
+from tasks.rank import forget_scores, score, verdicts
+from tasks.shards import shards
+from wmsd_core.filters import MeasureConfig
+from wmsd_core.ranking import RankConfig
+from wmsd_core.workspace import Workspace
+
+SHARD = 2000
+"""Images per task run."""
+
+
+@flow(name="rank", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def rank(
+    workspace: Path,
+    measuring: MeasureConfig = MeasureConfig(),
+    config: RankConfig = RankConfig(),
+    refresh: bool = False,
+) -> Summary:
+    """Scores the frames that passed the filter and keeps the best fraction of each source.
+
+    Args:
+        workspace: Folder with the store.
+        measuring: Which measurements the combined score uses.
+        config: Scorer, weights, fraction.
+        refresh: Forget earlier scores and score again.
+    """
+    with stage_run(workspace, "rank", {"measure": measuring, "rank": config}) as summary:
+        if refresh:
+            forget_scores(workspace, config)
+        parts = shards(Workspace(workspace), after="filter", size=SHARD)
+        scored = score.with_options(refresh_cache=refresh).map(unmapped(workspace), parts, unmapped(config))
+        summary |= {"scorer": config.scorer_name(), "scored": sum(part["scored"] for part in scored.result())}
+        summary |= verdicts(workspace, measuring, config)
+        publish_table("rank", [summary], f"rank: {summary['kept']} kept, {summary['dropped']} dropped")
+    return summary

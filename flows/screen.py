@@ -1,0 +1,51 @@
+"""Stage: a vision-language model sorts out frames in which nobody can do anything."""
+
+from pathlib import Path
+
+from prefect import flow, unmapped
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.artifacts import publish_table
+from tasks.bookkeeping import Summary, stage_run
+from tasks.screen import forget_answers, verdicts
+from tasks.screen import screen as screen_shard
+from tasks.shards import shards, unfinished
+from wmsd_core.models import ModelsConfig
+from wmsd_core.vlm import prompts
+from wmsd_core.workspace import Workspace
+from wmsd_core.worldtasks import ScreenConfig
+
+SHARD = 500
+"""Images per task run."""
+
+
+@flow(name="screen", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def screen(
+    workspace: Path,
+    config: ScreenConfig = ScreenConfig(),
+    models: ModelsConfig = ModelsConfig(),
+    refresh: bool = False,
+) -> Summary:
+    """Asks the vision-language model in which of the ranked frames an agent can do something, and drops the others.
+
+    Args:
+        workspace: Folder with the store.
+        config: How sure of a yes the model must be.
+        models: The model that is asked, as `writer`.
+        refresh: Forget earlier answers and ask again.
+    """
+    place = Workspace(workspace)
+    with stage_run(workspace, "screen", {"screen": config, "models": models}) as summary:
+        if refresh:
+            forget_answers(workspace, models.writer)
+        again = refresh or unfinished(place, "screen")
+        asked = screen_shard.with_options(refresh_cache=again).map(
+            unmapped(workspace),
+            shards(place, after="rank", size=SHARD),
+            unmapped(models.writer),
+            unmapped(prompts.version("screen")),
+        )
+        summary["answered"] = sum(part["answered"] for part in asked.result())
+        summary |= verdicts(workspace, models.writer, config)
+        publish_table("screen", [summary], f"screen: {summary['kept']} kept, {summary['unsuitable']} unsuitable")
+    return summary

@@ -1,0 +1,32 @@
+"""Stage: training the Executor."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from tasks.artifacts import publish_table
+from tasks.bookkeeping import Summary, stage_run
+from tasks.train import planned_run
+from tasks.train import train as run_training
+from wmsd_core.models import ModelsConfig
+from wmsd_core.training.config import TrainConfig
+
+
+@flow(name="train")
+def train(
+    workspace: Path, config: TrainConfig = TrainConfig(), models: ModelsConfig = ModelsConfig(), refresh: bool = False
+) -> Summary:
+    """Distils the Demonstrator into the Executor; a run that was interrupted is resumed, a finished one is kept.
+
+    Args:
+        workspace: Folder with the store.
+        config: Objective, rewards, sampler, optimizer.
+        models: Generator and judge by name.
+        refresh: Look at the run again even if it is known to be finished (its checkpoints decide what is left to do).
+    """
+    with stage_run(workspace, "train", {"train": config, "models": models}) as summary:
+        run = planned_run(workspace, config, models)
+        lost = not run.checksum
+        summary |= run_training.with_options(refresh_cache=refresh or lost)(workspace, run.run_id, config, models)
+        publish_table("training-run", [summary], f"train: adapter {summary['adapter'][:12]} after {config.steps} steps")
+    return summary

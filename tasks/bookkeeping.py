@@ -1,0 +1,51 @@
+"""What the store knows of each stage: its last finished run, with settings, counts and duration."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from wmsd_core import __version__, store
+from wmsd_core.config import Config, digest
+from wmsd_core.workspace import Workspace
+
+Summary = dict[str, Any]
+"""Counts and figures of a stage run: plain JSON."""
+
+
+@contextmanager
+def stage_run(workspace: Path, stage: str, configs: dict[str, Config]) -> Iterator[Summary]:
+    """Times a stage and records the summary that the block fills in, if it ends well."""
+    started = datetime.now(UTC)
+    summary: Summary = {}
+    yield summary
+    settings = {name: config.model_dump(mode="json") for name, config in configs.items()}
+    row = {
+        "stage": stage,
+        "cache_key": digest({name: config.digest() for name, config in configs.items()}),
+        "code_version": __version__,
+        "config": json.dumps(settings),
+        "summary": json.dumps(summary),
+        "started": started.replace(tzinfo=None),
+        "seconds": (datetime.now(UTC) - started).total_seconds(),
+    }
+    with store.writing(Workspace(workspace).store) as con:
+        store.insert(con, "stage_runs", [row], replace=True)
+
+
+def plain(value: Any) -> Any:
+    """A summary as plain JSON: dataclasses and configurations become mappings, paths strings."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

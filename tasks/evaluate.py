@@ -1,0 +1,72 @@
+"""The benchmark: videos of each arm, three judgments each, scores."""
+
+from pathlib import Path
+
+from prefect import task
+
+from tasks.bookkeeping import Summary, plain
+from tasks.retrying import retried
+from tasks.train import planned_run
+from wmsd_core import bench, store
+from wmsd_core.bench.scores import Aggregated
+from wmsd_core.bench.worldtasks import Arm, EvaluateConfig, Evaluation
+from wmsd_core.models import ModelsConfig, base_checksum, generator, vlm
+from wmsd_core.training.adapters import load_adapter
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.workspace import Workspace
+
+
+def planned_evaluation(
+    workspace: Path, config: EvaluateConfig, trained: TrainConfig, models: ModelsConfig
+) -> Evaluation:
+    """The evaluation that these settings name.
+
+    Raises:
+        ValueError: the Executor is to be measured and its training is not finished.
+    """
+    adapter = planned_run(workspace, trained, models).checksum if "executor" in config.arms else ""
+    if "executor" in config.arms and not adapter:
+        raise ValueError(
+            "there is no finished training run with these settings: run `wmsd train` with the same recipe and --set, "
+            "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"
+        )
+    base, judge = base_checksum(models.generator), vlm(models.judge).name
+    return Evaluation(config=config, model=base, adapter=adapter, judge=judge)
+
+
+def of_arm(evaluation: Evaluation, arm: Arm) -> Evaluation:
+    """One arm of an evaluation. The frozen arms are the same whatever was trained."""
+    config = evaluation.config.model_copy(update={"arms": (arm,)})
+    return evaluation.model_copy(update={"config": config, "adapter": evaluation.adapter_of(arm)})
+
+
+@task(name="generate videos", task_run_name="generate videos of {evaluation.config.arms[0]}", **retried(2, 5))
+def generate_videos(workspace: Path, evaluation: Evaluation, run: Path, models: ModelsConfig) -> Summary:
+    """Makes the missing videos of an evaluation; files that are lost or damaged are made again."""
+    place, model = Workspace(workspace), generator(models.generator)
+    if evaluation.adapter:
+        load_adapter(model, run / "adapter")
+    return plain(bench.generation.generate_videos(place.store, place.videos, model, evaluation))
+
+
+@task(name="judge videos", **retried(3, 10))
+def judge_videos(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
+    """Asks the missing questions."""
+    return plain(bench.judging.judge_videos(Workspace(workspace).store, vlm(models.judge), evaluation))
+
+
+@task(name="aggregate")
+def aggregate(workspace: Path, evaluation: Evaluation) -> Aggregated:
+    """Counts verdicts into scores."""
+    return bench.scores.aggregate(Workspace(workspace).store, evaluation)
+
+
+def score_rows(workspace: Path, evaluation_id: str) -> list[Summary]:
+    """The scores of an evaluation, as a table for people."""
+    sql = """
+        SELECT arm, criterion, round(score, 3) AS score, round(low, 3) AS low, round(high, 3) AS high,
+               successes, valid, expected
+        FROM evaluations WHERE evaluation_id = ? ORDER BY criterion, arm
+    """
+    with store.reading(Workspace(workspace).store) as con:
+        return store.query(con, sql, [evaluation_id])

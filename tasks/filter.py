@@ -1,0 +1,51 @@
+"""The filter stage: files become frames, frames measurements, measurements verdicts."""
+
+import json
+from pathlib import Path
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from tasks.bookkeeping import Summary, plain
+from tasks.caching import PERSISTED, content_key
+from tasks.retrying import retried
+from tasks.shards import Shard, members
+from wmsd_core import store
+from wmsd_core.filters import DefectScore, FilterConfig, MeasureConfig, judge, measure_frames, score_against
+from wmsd_core.frames import FramesConfig, register
+from wmsd_core.workspace import Workspace
+
+
+@task(name="register frames", **retried(2, 2))
+def register_frames(workspace: Path, folder: Path, config: FramesConfig) -> Summary:
+    """Identifies the folder's images by content and refuses what is no usable image file."""
+    return plain(register(Workspace(workspace).store, folder, config))
+
+
+@task(name="measure", **retried(2, 2), cache_key_fn=content_key, **PERSISTED)
+def measure(workspace: Path, shard: Shard, config: MeasureConfig) -> Summary:
+    """Measures the images of a shard."""
+    place = Workspace(workspace)
+    return plain(measure_frames(place.store, members(place, shard), config))
+
+
+@task(name="filter verdicts")
+def verdicts(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> Summary:
+    """Applies the thresholds to all stored measurements."""
+    return plain(judge(Workspace(workspace).store, measuring, config))
+
+
+def defect_scores(workspace: Path) -> list[DefectScore]:
+    """How well planted defects were found, where the images are the miniature's; else nothing."""
+    place = Workspace(workspace)
+    if not place.truth.is_file():
+        return []
+    truth = json.loads(place.truth.read_text(encoding="utf-8"))
+    return score_against({place.frames / name: kind for name, kind in truth.items()}, place.store)
+
+
+def forget_measurements(workspace: Path, config: MeasureConfig) -> None:
+    """Deletes what was measured with these settings, so that it is measured again."""
+    with store.writing(Workspace(workspace).store) as con:
+        con.execute("DELETE FROM measurements WHERE config_hash = ?", [config.digest()])
+    get_run_logger().info("earlier measurements are forgotten")

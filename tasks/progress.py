@@ -1,0 +1,39 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a log, a progress artifact in the Prefect UI."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Report = Callable[[int, int], None]
+"""Called with (done, total) as often as the work likes."""
+
+EVERY = 10.0
+"""Seconds between two lines in the log, and between two updates of the artifact."""
+
+
+@contextmanager
+def progress(description: str, key: str) -> Iterator[Report]:
+    """A callback that shows (done, total) wherever somebody may be looking."""
+    logger = get_run_logger()
+    artifact = create_progress_artifact(progress=0.0, key=key, description=description)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    line = bar.add_task(description, total=None)
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        bar.update(line, completed=done, total=total)
+        if time.monotonic() - last >= EVERY or done == total:
+            last = time.monotonic()
+            logger.info(f"{description}: {done} of {total}")
+            update_progress_artifact(artifact_id=artifact, progress=100.0 * done / max(total, 1))
+
+    with bar:
+        yield report

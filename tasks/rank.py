@@ -1,0 +1,33 @@
+"""The rank stage: a quality score per frame, and the best of each source."""
+
+from pathlib import Path
+
+from prefect import task
+
+from tasks.bookkeeping import Summary, plain
+from tasks.caching import PERSISTED, content_key
+from tasks.retrying import retried
+from tasks.shards import Shard, members
+from wmsd_core import store
+from wmsd_core.filters import MeasureConfig
+from wmsd_core.ranking import RankConfig, keep_top, score_frames
+from wmsd_core.workspace import Workspace
+
+
+@task(name="score", **retried(2, 2), cache_key_fn=content_key, **PERSISTED)
+def score(workspace: Path, shard: Shard, config: RankConfig) -> Summary:
+    """Scores the images of a shard."""
+    place = Workspace(workspace)
+    return plain(score_frames(place.store, members(place, shard), config))
+
+
+@task(name="rank verdicts")
+def verdicts(workspace: Path, measuring: MeasureConfig, config: RankConfig) -> Summary:
+    """Keeps the top fraction of each source."""
+    return plain(keep_top(Workspace(workspace).store, measuring, config))
+
+
+def forget_scores(workspace: Path, config: RankConfig) -> None:
+    """Deletes this scorer's scores, so that images are scored again."""
+    with store.writing(Workspace(workspace).store) as con:
+        con.execute("DELETE FROM aesthetics WHERE scorer = ?", [config.scorer_name()])

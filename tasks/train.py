@@ -1,0 +1,81 @@
+"""Training: one task that launches one process and watches it. Its retry resumes from the last checkpoint."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from tasks.bookkeeping import Summary
+from tasks.caching import PERSISTED, content_key
+from tasks.process import watch
+from tasks.progress import progress
+from tasks.retrying import retried
+from wmsd_core import store, worldtasks
+from wmsd_core.models import ModelsConfig, base_checksum
+from wmsd_core.training import ledger
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.examples import Example
+from wmsd_core.training.ledger import RunFolder
+from wmsd_core.training.process import Run
+from wmsd_core.workspace import Workspace
+
+RECORD_EVERY = 15.0
+"""Seconds between two copies of the metrics into the store while a run is going on."""
+
+
+def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> RunFolder:
+    """The run that these settings and the present training set name, whether it has begun or not."""
+    place = Workspace(workspace)
+    base = base_checksum(models.generator)
+    return ledger.run_folder(place.training, _run(config, models), base, examples(place))
+
+
+def examples(place: Workspace) -> list[Example]:
+    """The training split.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    with store.reading(place.store) as con:
+        found = [
+            Example(pair_id=pair.pair_id, image=pair.path, task=pair.task, solution=pair.solution)
+            for pair in worldtasks.examples(con, "train")
+        ]
+    if not found:
+        raise ValueError("there is no training task: run the generate stage first, or loosen the filter")
+    return found
+
+
+@task(name="train", **retried(2, 10), cache_key_fn=content_key, **PERSISTED)
+def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfig) -> Summary:
+    """Runs the training process to its end and copies its metrics into the store as they come."""
+    place, log = Workspace(workspace), get_run_logger()
+    dataset, base, run = examples(place), base_checksum(models.generator), _run(config, models)
+    folder = ledger.run_folder(place.training, run, base, dataset)
+    ledger.prepare(place.store, folder, run, base, dataset)
+    log.info(f"run {run_id}: {len(dataset)} task-solution pairs, {config.steps} steps, in {folder.path}")
+    recorded = time.monotonic()
+    with progress(f"train {config.arm}", key="training") as report:
+
+        def follow(line: str) -> None:
+            nonlocal recorded
+            event: dict[str, Any] = json.loads(line)
+            if event["event"] == "damaged checkpoint":
+                log.warning(f"an older checkpoint is used: {event['reason']}")
+            if event["event"] in ("start", "step"):
+                report(event["step"], event["steps"])
+            if time.monotonic() - recorded > RECORD_EVERY:
+                recorded = time.monotonic()
+                ledger.record(place.store, folder)
+
+        watch([sys.executable, "-m", "wmsd_core.training", str(folder.path)], follow, log=folder.path / "process.log")
+    ledger.record(place.store, folder)
+    return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
+
+
+def _run(config: TrainConfig, models: ModelsConfig) -> Run:
+    return Run(config=config, generator=models.generator, judge=models.judge)

@@ -1,0 +1,194 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.bench.synthetic import DEFECTS, EVALUATION, build
+from wmsd_core import store
+from wmsd_core.bench import clips
+from wmsd_core.bench.report import write_report
+from wmsd_core.bench.report.charts import running_mean
+from wmsd_core.bench.report.gallery import gallery
+from wmsd_core.bench.report.headline import p_text
+from wmsd_core.bench.report.images import CLIP_FRAMES, CLIP_WIDTH, strip, thumbnail
+from wmsd_core.bench.scores import outcomes
+from wmsd_core.bench.worldtasks import EvaluateConfig
+
+HOSTILE = '[<script>alert("x")</script>]: go to <img src="//evil.example/a.png" onerror=\'x()\'> {{ 7 * 7 }}'
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags with attributes, the text, and whether every tag is closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("full")
+    path = build(folder, task_text=HOSTILE)
+    with store.writing(path) as con:  # hostile in every other place that a page takes text from
+        frame = store.query(con, "SELECT frame_id, path FROM frames LIMIT 1")[0]
+        refused = {"stage": "filter", "item": "x", "reason": HOSTILE, "detail": HOSTILE, "path": frame["path"]}
+        store.insert(con, "rejections", [refused | {"config_hash": HOSTILE}])
+        con.execute("UPDATE taxonomy SET task_type = ?, agent_type = ? WHERE task_type = 'navigation'", [HOSTILE] * 2)
+        con.execute("UPDATE training_steps SET metric = ? WHERE metric = 'reward/task'", [HOSTILE])
+        con.execute("UPDATE training_runs SET config = json_object('arm', ?)", [HOSTILE])
+        con.execute(
+            "UPDATE stage_runs SET config = json_object('x', ?), code_version = ? WHERE stage = 'rank'", [HOSTILE] * 2
+        )
+        con.execute("UPDATE screenings SET model = ?", [HOSTILE])
+    written = write_report(path, folder / "report.html", defects=DEFECTS)
+    assert written.missing == []
+    return path, written.path.read_text(encoding="utf-8")
+
+
+def test_a_full_store_fills_every_section(full: tuple[Path, str]):
+    page = Page(full[1])
+    assert "Not in this store yet" not in page.text
+    sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+    assert sections == ["result", "funnel", "measurements", "tasks", "training", "clips", "breakdown", "provenance"]
+    anchors = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    assert anchors == {f"#{name}" for name in sections}
+    assert sum(tag == "svg" for tag, _ in page.tags) == 7 + 12
+    assert sum("frame" in (attributes.get("class") or "").split() for _, attributes in page.tags) > 3
+    assert "undecodable" in page.text
+    assert "Precision" in page.text
+
+
+def test_every_number_of_the_table_is_in_the_page(full: tuple[Path, str]):
+    path, text = full
+    with store.reading(path) as con:
+        rows = store.query(con, "SELECT * FROM evaluations")
+    page = re.sub(r"\s+", " ", Page(text).text)
+    for row in rows:
+        successes = f"{row['successes']:.1f}" if row["criterion"] == "average" else f"{row['successes']:.0f}"
+        assert f"{100 * row['score']:.1f}" in page
+        assert f"{successes} / {row['valid']}, {100 * (1 - row['valid'] / row['expected']):.1f} % unread" in page
+
+
+def test_nothing_is_loaded_from_anywhere(full: tuple[Path, str]):
+    text = full[1]
+    page = Page(text)
+    for _, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action", "data", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/"))
+    assert re.findall(r"(?:https?|wss?|file):", text) == []
+    assert "@import" not in text
+    assert re.findall(r"url\((?!data:image/|#)", text) == []
+
+
+def test_text_of_the_store_stays_text(full: tuple[Path, str]):
+    page = Page(full[1])
+    assert page.text.count(HOSTILE) > 12
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert all((attributes["src"] or "").startswith("data:") for tag, attributes in page.tags if tag == "img")
+
+
+@pytest.mark.parametrize(
+    ("until", "missing"),
+    [
+        ("frames", ["filter", "generate", "train", "evaluate"]),
+        ("filter", ["generate", "train", "evaluate"]),
+        ("generate", ["train", "evaluate"]),
+        ("train", ["evaluate"]),
+    ],
+)
+def test_a_partial_store_shows_what_there_is_and_says_what_is_missing(tmp_path: Path, until, missing: list[str]):
+    path = build(tmp_path, until=until, frames=12)
+    written = write_report(path, tmp_path / "report.html")
+    page = Page(written.path.read_text(encoding="utf-8"))
+    assert written.missing == missing
+    for stage in missing:
+        assert f"The {stage} stage writes it." in page.text
+    assert "12 of 13" in re.sub(r"\s+", " ", page.text)
+
+
+def test_an_empty_store_is_a_page_too(tmp_path: Path):
+    with store.writing(tmp_path / "wmsd.duckdb"):
+        pass
+    written = write_report(tmp_path / "wmsd.duckdb", tmp_path / "out" / "report.html")
+    assert written.missing == ["frames", "filter", "generate", "train", "evaluate"]
+    assert written.bytes == written.path.stat().st_size < 60_000
+    assert [file.name for file in written.path.parent.iterdir()] == ["report.html"]
+    Page(written.path.read_text(encoding="utf-8"))
+
+
+def test_no_store_is_an_error_that_says_so(tmp_path: Path):
+    with pytest.raises(store.StoreError, match="no store"):
+        write_report(tmp_path / "none.duckdb", tmp_path / "report.html")
+
+
+def test_an_evaluation_can_be_named_and_a_stale_or_small_one_is_pointed_out(full: tuple[Path, str], tmp_path: Path):
+    other = EVALUATION.model_copy(update={"config": EvaluateConfig(tasks=500), "adapter": "unheard of"})
+    text = write_report(full[0], tmp_path / "report.html", evaluation=other).path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert "500 tasks were asked for" in page.text
+    assert "the intervals are wide" in page.text
+    assert "run the evaluate stage again" in page.text
+    assert "no video" not in page.text  # nothing of this adapter was judged, so that there is no failure to show
+
+
+def test_failures_are_ordered_by_what_was_lost(full: tuple[Path, str]):
+    with store.reading(full[0]) as con:
+        by_arm = outcomes(con, EVALUATION.model_copy(update={"config": EvaluateConfig(tasks=24)}))
+    shown = gallery(by_arm, seed=0)
+    points = {
+        arm: {outcome.item.task + str(outcome.item.seed(0)): outcome.points("average") or 0 for outcome in found}
+        for arm, found in by_arm.items()
+    }
+    keys = [row.task + str(row.seed) for row in shown.failures]
+    lost = [points["demonstrator"][key] - points["executor"][key] for key in keys]
+    assert lost == sorted(lost, reverse=True)
+    assert len(keys) == min(12, shown.failed) > 1
+    assert all(points["executor"][row.task + str(row.seed)] == 3 for row in shown.wins)
+    assert all(points["base"][row.task + str(row.seed)] < 3 for row in shown.wins)
+    assert all(len(row.clips) == 3 and all(clip.strip for clip in row.clips) for row in shown.wins)
+
+
+def test_a_small_clip_is_shown_pixel_by_pixel_and_a_large_one_reduced(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    small = strip(clips.write(rng.integers(0, 256, (7, 20, 20, 3), dtype=np.uint8), tmp_path)[0])
+    assert small is not None
+    assert (small.frames, small.width, small.height, small.pixelated) == (7, 20, 20, True)
+    assert small.uri.startswith("data:image/png;base64,")
+    large = strip(clips.write(rng.integers(0, 256, (40, 100, 480, 3), dtype=np.uint8), tmp_path)[0])
+    assert large is not None
+    assert (large.frames, large.width, large.height, large.pixelated) == (CLIP_FRAMES, CLIP_WIDTH, 50, False)
+    assert strip(tmp_path / "gone.png") is None
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
+    assert thumbnail(tmp_path / "broken.png") is None
+
+
+def test_running_mean_by_hand():
+    assert running_mean(np.array([1.0, 2, 6, np.nan]), 3).tolist() == [1.5, 3, 4, 6]
+    assert running_mean(np.array([1.0, 5]), 0).tolist() == [1, 5]
+
+
+def test_p_values_are_never_shown_as_0():
+    shown = [p_text(p).replace("\u00a0", " ") for p in (0.0, 0.0004, 0.0171, 0.058, 0.34, 1.0)]
+    assert shown == ["p < 0.001", "p < 0.001", "p = 0.017", "p = 0.058", "p = 0.34", "p = 1"]

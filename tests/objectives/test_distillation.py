@@ -1,0 +1,41 @@
+import torch
+
+from wmsd_core.objectives.anchor import anchor_loss
+from wmsd_core.objectives.distillation import discrepancy, step_costs
+from wmsd_core.objectives.off_policy import off_policy_loss
+
+
+def test_discrepancy_is_the_mean_square_over_generated_latents_only() -> None:
+    v = torch.tensor([[[100.0, 100.0], [1.0, 3.0]], [[0.0, 0.0], [2.0, 2.0]]])
+    active = torch.tensor([False, True]).view(1, 2, 1).expand(2, 2, 1)
+    torch.testing.assert_close(discrepancy(v, torch.zeros_like(v), active), torch.tensor([5.0, 4.0]))
+
+
+def test_regressions_vanish_with_their_gradient_at_the_demonstrator_and_are_four_at_distance_two() -> None:
+    target = torch.randn(3, 4, dtype=torch.float64)
+    active = torch.ones(3, 4, dtype=torch.bool)
+    for loss in (anchor_loss, off_policy_loss):
+        at = target.clone().requires_grad_()
+        loss(at, target, active).sum().backward()
+        assert at.grad is not None and not at.grad.any()
+        away = (target + 2).requires_grad_()
+        value = loss(away, target, active)
+        value.sum().backward()
+        torch.testing.assert_close(value, torch.full((3,), 4.0, dtype=torch.float64))
+        torch.testing.assert_close(away.grad, torch.full((3, 4), 2 * 2 / 4, dtype=torch.float64))
+
+
+def test_regressions_send_no_gradient_to_the_demonstrator() -> None:
+    active = torch.ones(1, 2, dtype=torch.bool)
+    for loss in (anchor_loss, off_policy_loss):
+        executor, demonstrator = torch.ones(1, 2, requires_grad=True), torch.zeros(1, 2, requires_grad=True)
+        loss(executor, demonstrator, active).sum().backward()
+        assert executor.grad is not None and demonstrator.grad is None
+
+
+def test_step_costs_are_the_discrepancies_of_each_step() -> None:
+    executor, demonstrator = torch.randn(2, 5, 3, 4, 2, dtype=torch.float64)
+    active = torch.tensor([True, False, True, True]).view(1, 4, 1).expand(3, 4, 1)
+    costs = step_costs(executor, demonstrator, active)
+    assert costs.shape == (5, 3)
+    torch.testing.assert_close(costs[2], discrepancy(executor[2], demonstrator[2], active))

@@ -1,0 +1,141 @@
+"""The store keeps what was committed, drops what was not, and says what is wrong with it."""
+
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from wmsd_core import store
+from wmsd_core.store import connection, schema
+from wmsd_core.store.funnel import replace_rejections, survivors
+
+
+def frame(name: str, source: str = "photos") -> dict[str, object]:
+    return {"frame_id": name, "path": f"{name}.png", "source": source, "format": "PNG", "width": 4, "height": 3, "bytes": 9}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "wmsd.duckdb"
+
+
+def count(path: Path, table: str = "frames") -> int:
+    with store.reading(path) as con:
+        return store.query(con, f"SELECT count(*) AS n FROM {table}")[0]["n"]
+
+
+def test_rows_are_kept_once_per_identity(path: Path) -> None:
+    for _ in range(2):
+        with store.writing(path) as con:
+            store.insert(con, "frames", [frame(f"{i:04}") for i in range(1203)])
+    assert count(path) == 1203
+
+
+def test_a_block_that_raises_leaves_nothing(path: Path) -> None:
+    with store.writing(path) as con:
+        store.insert(con, "frames", [frame("a")])
+    with pytest.raises(KeyError), store.writing(path) as con:
+        con.execute("DELETE FROM frames")
+        raise KeyError
+    assert count(path) == 1
+
+
+def test_a_process_killed_inside_a_transaction_loses_only_that_transaction(path: Path) -> None:
+    program = f"""
+        import os, signal
+        from pathlib import Path
+        from wmsd_core import store
+        from tests.store.test_store import frame
+        with store.writing(Path({str(path)!r})) as con:
+            store.insert(con, "frames", [frame("kept")])
+        with store.writing(Path({str(path)!r})) as con:
+            store.insert(con, "frames", [frame("lost")])
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=Path(__file__).parents[2])
+    with store.reading(path) as con:
+        assert survivors(con, "frames") == ["kept"]
+
+
+def test_a_writer_waits_for_another_process_and_then_says_who_is_to_blame(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.writing(path) as con:
+        store.insert(con, "frames", [frame("a")])
+    hold = f"import duckdb, time; con = duckdb.connect({str(path)!r}); print('held', flush=True); time.sleep(2)"
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        monkeypatch.setattr(connection, "PATIENCE", 0.2)
+        with pytest.raises(store.StoreError, match="another process keeps"), store.writing(path):
+            pass
+        monkeypatch.setattr(connection, "PATIENCE", 30.0)
+        started = time.monotonic()
+        with store.writing(path) as con:
+            store.insert(con, "frames", [frame("b")])
+        assert time.monotonic() - started > 0.2
+    assert count(path) == 2
+
+
+def test_a_missing_or_foreign_file_is_named(path: Path) -> None:
+    with pytest.raises(store.StoreError, match="there is no store at"), store.reading(path):
+        pass
+    path.write_bytes(b"not a database at all" * 100)
+    for opening in (store.reading, store.writing):
+        with pytest.raises(store.StoreError, match="move it away"), opening(path):
+            pass
+    assert path.read_bytes() == b"not a database at all" * 100
+
+
+def test_an_older_store_is_migrated_and_a_newer_one_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.writing(path) as con:
+        store.insert(con, "frames", [frame("a")])
+    later = (*schema.MIGRATIONS, "ALTER TABLE frames ADD COLUMN licence VARCHAR DEFAULT 'unknown'")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", later)
+        patch.setattr(schema, "VERSION", len(later))
+        connection._migrated.clear()
+        with pytest.raises(store.StoreError, match="any stage that writes"), store.reading(path):
+            pass
+        with store.writing(path) as con:
+            assert store.query(con, "SELECT licence FROM frames") == [{"licence": "unknown"}]
+    connection._migrated.clear()
+    with pytest.raises(ValueError, match="update the program"), store.writing(path):
+        pass
+
+
+def test_the_funnel_subtracts_every_stage_up_to_the_one_asked_for(path: Path) -> None:
+    with store.writing(path) as con:
+        store.insert(con, "frames", [frame("a"), frame("b"), frame("c"), frame("d", "elsewhere")])
+        verdict = "SELECT frame_id AS item, 'dark' AS reason, '' AS detail, path FROM frames WHERE frame_id = $id"
+        replace_rejections(con, "filter", verdict, {"id": "a"}, "hash")
+        replace_rejections(con, "rank", verdict, {"id": "b"}, "hash")
+    with store.reading(path) as con:
+        assert survivors(con, "frames") == ["a", "b", "c", "d"]
+        assert survivors(con, "filter") == ["b", "c", "d"]
+        assert survivors(con, "screen") == ["c", "d"]
+        assert survivors(con, "rank", source="photos") == ["c"]
+
+
+def test_new_verdicts_replace_old_ones(path: Path) -> None:
+    verdict = "SELECT frame_id AS item, 'dark' AS reason, '' AS detail, path FROM frames WHERE frame_id = $id"
+    with store.writing(path) as con:
+        store.insert(con, "frames", [frame("a"), frame("b")])
+        for name in ("a", "b"):
+            replace_rejections(con, "filter", verdict, {"id": name}, "hash")
+        assert survivors(con, "filter") == ["a"]
+
+
+def test_every_table_of_the_contract_exists(path: Path) -> None:
+    contract = set(
+        "frames measurements aesthetics screenings task_pairs taxonomy splits videos judgments training_runs "
+        "training_steps evaluations stage_runs rejections".split()
+    )
+    with store.writing(path):
+        pass
+    with duckdb.connect(str(path), read_only=True) as con:
+        tables = {row[0] for row in con.execute("SELECT table_name FROM information_schema.tables").fetchall()}
+    assert contract <= tables

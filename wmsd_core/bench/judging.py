@@ -1,0 +1,115 @@
+"""Asking about the videos: three yes/no questions each, read from the stored files.
+
+Whatever the arm was told, the questions name the short task: an arm is judged by the goal, not by its instructions.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wmsd_core import store
+from wmsd_core.bench import clips
+from wmsd_core.bench.worldtasks import CRITERIA, Evaluation, draw, video_id
+from wmsd_core.shapes import Video
+from wmsd_core.vlm import LogOdds, Question, VisionLanguageModel, prompts
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a run of `judge_videos` did."""
+
+    asked: int
+    unread: int
+    """Of those asked, judgments that could not be obtained; the next run asks them again."""
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A judgment that is missing, or was not read the last time."""
+
+    video_id: str
+    path: Path
+    sha256: str
+    criterion: str
+    question: Question
+
+
+def prompt_name(criterion: str) -> str:
+    """The name of the prompt that asks for a criterion."""
+    return f"judge_{criterion}"
+
+
+def question_versions() -> dict[str, str]:
+    """Criterion -> `question_version` of its prompt, as judgments name it."""
+    return {criterion: prompts.version(prompt_name(criterion)) for criterion in CRITERIA}
+
+
+def judge_videos(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation) -> Judged:
+    """Judges the videos of an evaluation that have no verdict yet, one batch and one transaction at a time.
+
+    A judgment that could not be obtained is stored as NULL with its reason: never as a failure, and asked again next
+    time.
+
+    Raises:
+        ValueError: the model is not the judge of the evaluation.
+    """
+    if vlm.name != evaluation.judge:
+        raise ValueError(f"the evaluation is judged by '{evaluation.judge}', the model given is '{vlm.name}'")
+    asked = unread = 0
+    wanted = _open(path, evaluation)
+    size = evaluation.config.batch * len(CRITERIA)
+    for batch in (wanted[start : start + size] for start in range(0, len(wanted), size)):
+        answers = _ask(vlm, batch)
+        rows = [
+            {
+                "video_id": judgment.video_id,
+                "criterion": judgment.criterion,
+                "question_version": f"{judgment.question.name}/{judgment.question.version}",
+                "judge": vlm.name,
+                "log_odds": answer.value if answer.valid else None,
+                "verdict": answer.verdict,
+                "reason": answer.reason,
+            }
+            for judgment, answer in zip(batch, answers, strict=True)
+        ]
+        with store.writing(path) as con:
+            store.insert(con, "judgments", rows, replace=True)
+        asked += len(rows)
+        unread += sum(not answer.valid for answer in answers)
+    return Judged(asked, unread)
+
+
+def _open(path: Path, evaluation: Evaluation) -> list[_Open]:
+    versions = question_versions()
+    with store.reading(path) as con:
+        items = draw(con, evaluation.config)
+        videos = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
+        done = {
+            (row["video_id"], row["question_version"])
+            for row in store.query(
+                con,
+                "SELECT video_id, question_version FROM judgments WHERE judge = ? AND verdict IS NOT NULL",
+                [evaluation.judge],
+            )
+        }
+    wanted: list[_Open] = []
+    for item in items:
+        for arm in evaluation.config.arms:
+            row = videos.get(video_id(item, arm, evaluation))
+            if row is None:
+                continue
+            for criterion in CRITERIA:
+                if (row["video_id"], versions[criterion]) not in done:
+                    question = prompts.question(prompt_name(criterion), task=item.task)
+                    wanted.append(_Open(row["video_id"], Path(row["path"]), row["sha256"], criterion, question))
+    return wanted
+
+
+def _ask(vlm: VisionLanguageModel, batch: list[_Open]) -> list[LogOdds]:
+    """One answer per wanted judgment, in order. What has no intact file is not asked about."""
+    files = {each.path: each.sha256 for each in batch}
+    videos: dict[Path, Video] = {file: clips.read(file) for file, sha256 in files.items() if clips.intact(file, sha256)}
+    askable = [each for each in batch if each.path in videos]
+    asked = vlm.log_odds([e.question for e in askable], [videos[e.path] for e in askable]) if askable else []
+    answers = iter(asked)
+    lost = "the video file is missing or damaged; generate it again"
+    return [next(answers) if each.path in videos else LogOdds.unread(lost) for each in batch]

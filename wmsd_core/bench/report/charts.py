@@ -1,0 +1,150 @@
+"""Line charts and histograms as inline SVG that takes its colours and its typeface from the page."""
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+# A chart is drawn in placeholder colours, which the SVG then swaps for the page's variables: one drawing, two schemes.
+INK, MUTED, RULE, FILL = "#010101", "#020202", "#030303", "#040404"
+SERIES = tuple(f"#0505{index:02x}" for index in range(1, 7))
+_VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", FILL: "--fill"} | {
+    colour: f"--series-{index}" for index, colour in enumerate(SERIES, start=1)
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.8,
+    "axes.formatter.limits": (-3, 5),
+    "axes.formatter.use_mathtext": False,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+}
+_style: Any = cast(Any, matplotlib).rc_context
+SIZE = (4.0, 2.25)  # inches; about the width at which the page shows it, so that text keeps its size
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series of a chart."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: int
+    """Index into the page's series colours."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A vertical line: what is beyond it on the given side is dropped."""
+
+    value: float
+    label: str
+    drops_below: bool
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A finished drawing."""
+
+    title: str
+    svg: Markup
+    note: str = ""
+    legend: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    """Label and series number (from 1) of each line."""
+
+
+def lines(title: str, series: Sequence[Line], *, x_label: str, y_label: str) -> Chart:
+    """Thin: every value. Thick: running mean over a tenth of the series. The legend is left to the page."""
+    with _style(_STYLE):
+        figure, axes = _axes(x_label, y_label)
+        for line in series:
+            colour = SERIES[line.colour % len(SERIES)]
+            x, y = np.asarray(line.x, float), np.asarray(line.y, float)
+            if len(y) < 20:
+                axes.plot(x, y, color=colour, linewidth=1.4, marker="o", markersize=2.5)
+                continue
+            axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
+            axes.plot(x, running_mean(y, len(y) // 10), color=colour, linewidth=1.6)
+        return Chart(title, _svg(figure), "", [(line.label, line.colour % len(SERIES) + 1) for line in series])
+
+
+def histogram(
+    title: str, values: Sequence[float], thresholds: Sequence[Threshold], *, x_label: str, log: bool
+) -> Chart:
+    """Counts of values, with thresholds drawn in. On a log axis, values of 0 fall in the first bin."""
+    marks = [threshold.value for threshold in thresholds]
+    data = np.maximum(values, 0.1) if log else np.asarray(values, float)
+    low, high = min(float(data.min()), *marks, math.inf), max(float(data.max()), *marks, -math.inf)
+    with _style(_STYLE):
+        figure, axes = _axes(x_label, "frames")
+        if log:
+            axes.set_xscale("log")
+            bins: Any = np.geomspace(low, max(high, 10 * low), 41)
+        else:
+            bins = np.linspace(low, high if high > low else low + 1, 41)
+        axes.hist(data, bins=bins, color=FILL, linewidth=0)
+        for threshold in thresholds:
+            axes.axvline(threshold.value, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
+        return Chart(title, _svg(figure))
+
+
+def running_mean(y: np.ndarray, window: int) -> np.ndarray:
+    """Centred mean over `window` values, fewer at the ends; values that are not finite do not count."""
+    kernel = np.ones(max(1, window))
+    finite = np.isfinite(y)
+    total = np.convolve(np.where(finite, y, 0.0), kernel, "same")
+    count = np.convolve(finite.astype(float), kernel, "same")
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _axes(x_label: str, y_label: str) -> tuple[Any, Any]:
+    """A figure and its axes; matplotlib's own types are too loose to be of use."""
+    figure: Any = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.spines["left"].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Any) -> Markup:
+    """The figure as an SVG element of the page: no prolog, metadata, namespaces or style that would leak out of it."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
+    text = re.sub(r"\n\s*", "\n", text)
+    text = re.sub(r'\sid="(?!p[0-9a-f]{6}|m[0-9a-f]{6}|h[0-9a-f]{6})[^"]*"', "", text)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    text = re.sub(r"font-family:[^;\"]*;?", "", text)
+    for placeholder, variable in _VARIABLES.items():
+        text = text.replace(placeholder, f"var({variable})")
+    return Markup(re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[\d.]+pt"', r"\1", text, count=2))

@@ -1,0 +1,89 @@
+"""How many frames each stage left, and what it dropped for which reason."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from wmsd_core import store
+from wmsd_core.bench.report.images import thumbnail
+from wmsd_core.store.funnel import STAGES, survivors
+
+EXAMPLES = 8
+"""Thumbnails per reason."""
+STAGE_TEXT = {
+    "frames": "files that are readable images, each content once",
+    "filter": "sharp enough, neither too dark, too bright nor empty",
+    "rank": "best by aesthetic and quality score",
+    "screen": "an agent could do something here, says the VLM",
+    "generate": "with at least one task and its solution",
+}
+_RAN = {
+    "frames": "SELECT count(*) FROM frames",
+    "filter": "SELECT count(*) FROM measurements",
+    "rank": "SELECT count(*) FROM aesthetics",
+    "screen": "SELECT count(*) FROM screenings",
+    "generate": "SELECT count(*) FROM task_pairs",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why frames were dropped, with examples."""
+
+    reason: str
+    count: int
+    detail: str
+    """What the store says about one of them."""
+    examples: list[str]
+    """Data URIs; files that cannot be shown are left out."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of the funnel."""
+
+    stage: str
+    ran: bool
+    entered: int
+    left: int
+    share: float
+    """`left` as a share of the files that were found."""
+    reasons: list[Reason]
+
+
+def funnel(con: duckdb.DuckDBPyConnection) -> list[Step]:
+    """Every stage in order; a stage that has not run leaves what it was given. Empty where no file was ever found."""
+    found = con.execute(
+        """
+        SELECT (SELECT count(*) FROM frames) + (
+            SELECT count(DISTINCT item) FROM rejections
+            WHERE stage = 'frames' AND item NOT IN (SELECT frame_id FROM frames))
+        """
+    ).fetchall()[0][0]
+    if not found:
+        return []
+    steps: list[Step] = []
+    entered = found
+    for stage in STAGES:
+        left = len(survivors(con, stage))
+        rejections = store.query(
+            con,
+            """
+            SELECT reason, count(*) AS count, min(detail) AS detail, list(path ORDER BY item)[:?] AS paths
+            FROM rejections WHERE stage = ? GROUP BY reason ORDER BY count DESC, reason
+            """,
+            [3 * EXAMPLES, stage],
+        )
+        ran = bool(con.execute(_RAN[stage]).fetchall()[0][0])
+        steps.append(Step(stage, ran, entered, left, left / found, [_reason(row) for row in rejections]))
+        entered = left
+    return steps
+
+
+def _reason(row: dict[str, Any]) -> Reason:
+    pictures = (thumbnail(Path(path)) for path in row["paths"])
+    shown = islice((uri for uri in pictures if uri), EXAMPLES)
+    return Reason(row["reason"], row["count"], row["detail"], list(shown))

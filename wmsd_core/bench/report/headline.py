@@ -1,0 +1,143 @@
+"""The result: what was run, every arm's scores, and what the differences amount to."""
+
+from dataclasses import dataclass
+
+import duckdb
+from pydantic import JsonValue
+
+from wmsd_core import store
+from wmsd_core.bench.breakdown import Breakdown, breakdown
+from wmsd_core.bench.comparison import Comparison, compare_arms
+from wmsd_core.bench.scores import MEASURES, Outcome, Score, evaluation_id, outcomes, scores
+from wmsd_core.bench.worldtasks import Arm, Evaluation
+
+ENOUGH = 300
+"""Items below which the page points out that intervals are wide."""
+ARM_TEXT: dict[str, tuple[str, str]] = {
+    "base": ("Base", "short task, untrained model"),
+    "demonstrator": ("Demonstrator", "detailed solution, untrained model"),
+    "executor": ("Executor", "short task, trained model"),
+}
+MEASURE_TEXT: dict[str, tuple[str, str]] = {
+    "task": ("Task", "the task is completed, by what the last frames show"),
+    "agent": ("Agent", "the agent that was told to act is the one that does"),
+    "consistency": ("Consistency", "what happens is plausible and continuous"),
+    "all": ("All three", "task, agent and consistency in one video"),
+    "average": ("Average", "mean of the three criteria"),
+}
+PAPER_NAME = "Table 1 of the paper, LTX-2 with 8 steps, 200 photographs and game scenes"
+PAPER = {  # without `all`, which the paper does not report
+    "task": (0.285, 0.495, 0.605),
+    "agent": (0.391, 0.572, 0.691),
+    "consistency": (0.694, 0.732, 0.882),
+    "average": (0.455, 0.598, 0.726),
+}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What the first section shows."""
+
+    evaluation: Evaluation
+    name: str
+    by_arm: dict[Arm, list[Outcome]]
+    scores: dict[str, dict[str, Score]]
+    """Measure -> arm -> score."""
+    comparisons: dict[tuple[str, str], list[Comparison]]
+    """(arm, against) -> one comparison per measure; the Executor's first."""
+    breakdown: Breakdown | None
+    sentences: list[str]
+    cautions: list[str]
+
+
+def recorded(con: duckdb.DuckDBPyConnection) -> Evaluation | None:
+    """The evaluation of the newest run of the evaluate stage, from the stage's summary; None if there is none."""
+    found = store.query(
+        con,
+        "SELECT summary->>'evaluation' AS it FROM stage_runs WHERE stage = 'evaluate' ORDER BY started DESC LIMIT 1",
+    )
+    text: JsonValue = found[0]["it"] if found else None
+    return Evaluation.model_validate_json(text) if isinstance(text, str) else None
+
+
+def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline:
+    """Counts the verdicts afresh: the page shows what the store holds now.
+
+    Raises:
+        ValueError: the bench split has no task.
+    """
+    by_arm = outcomes(con, evaluation)
+    items = [outcome.item for outcome in next(iter(by_arm.values()))]
+    name = evaluation_id(items, evaluation)
+    counted = scores(by_arm)
+    by_measure = {m: {score.arm: score for score in counted if score.measure == m} for m in MEASURES}
+    compared = compare_arms(by_arm, seed=evaluation.config.seed)
+    pairs = sorted({(c.arm, c.against) for c in compared}, key=lambda pair: (pair[0] != "executor", pair))
+    return Headline(
+        evaluation=evaluation,
+        name=name,
+        by_arm=by_arm,
+        scores=by_measure,
+        comparisons={(a, b): [c for c in compared if (c.arm, c.against) == (a, b)] for a, b in pairs},
+        breakdown=breakdown(con, by_arm),
+        sentences=[
+            reached(by_measure["average"], len(items)),
+            *(in_words(c) for c in compared if c.measure == "average" and c.arm == "executor"),
+        ],
+        cautions=_cautions(con, name, counted, evaluation, len(items)),
+    )
+
+
+def in_words(comparison: Comparison) -> str:
+    """A comparison of averages as a sentence that follows `reached`."""
+    points = 100 * comparison.difference
+    interval = f"95 % interval {_signed(comparison.low)} to {_signed(comparison.high)}"
+    against = ARM_TEXT[comparison.against][0]
+    if comparison.p_holm >= 0.05:
+        return (
+            f"Between it and the {against} no difference is shown: {_signed(comparison.difference)} points "
+            f"({interval}), which chance alone could produce ({p_text(comparison.p_holm)})."
+        )
+    how = "better" if points > 0 else "worse"
+    chance = "far from anything chance would produce" if comparison.p_holm < 0.001 else "unlikely to be chance"
+    return (
+        f"It is {how} than the {against} by {abs(points):.1f} points ({interval}), "
+        f"{chance} ({p_text(comparison.p_holm)})."
+    )
+
+
+def reached(averages: dict[str, Score], items: int) -> str:
+    """The first sentence: what the Executor, or else every arm, scores on average."""
+    values = {
+        ARM_TEXT[arm][0]: f"{100 * score.score:.1f} %" for arm, score in averages.items() if score.score is not None
+    }
+    own = values.pop("Executor", None)
+    rest = ", ".join(f"the {arm} {value}" for arm, value in values.items())
+    if own is None:
+        return f"On {items} held-out tasks: {rest}, on average over the three criteria."
+    return f"On {items} held-out tasks the Executor scores {own} on average over the three criteria ({rest})."
+
+
+def _signed(difference: float) -> str:
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def p_text(p: float) -> str:
+    """A p value to two digits, never as 0; with no-break spaces."""
+    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.2g}" if p < 0.995 else "p\u00a0=\u00a01"
+
+
+def _cautions(
+    con: duckdb.DuckDBPyConnection, name: str, counted: list[Score], evaluation: Evaluation, items: int
+) -> list[str]:
+    found: list[str] = []
+    if items < evaluation.config.tasks:
+        found.append(f"{evaluation.config.tasks} tasks were asked for, the bench split holds {items}.")
+    if items < ENOUGH:
+        found.append(f"With {items} tasks the intervals are wide; {ENOUGH} or more are recommended.")
+    if not store.query(con, "SELECT 1 FROM evaluations WHERE evaluation_id = ? LIMIT 1", [name]):
+        found.append("Tasks or question versions have changed since the evaluation; run the evaluate stage again.")
+    missing = max(score.failure_rate for score in counted)
+    if missing > 0.05:
+        found.append(f"Up to {100 * missing:.0f} % of the videos of an arm have no valid verdict on some measure.")
+    return found

@@ -1,0 +1,118 @@
+"""Puts the page together: reads the store once, renders the template, writes one file."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from wmsd_core import store
+from wmsd_core.bench import worldtasks
+from wmsd_core.bench.report.curves import curves
+from wmsd_core.bench.report.distributions import distributions
+from wmsd_core.bench.report.funnel import STAGE_TEXT, funnel
+from wmsd_core.bench.report.gallery import gallery
+from wmsd_core.bench.report.headline import ARM_TEXT, MEASURE_TEXT, PAPER, PAPER_NAME, headline, p_text, recorded
+from wmsd_core.bench.report.provenance import provenance
+from wmsd_core.bench.report.samples import samples
+from wmsd_core.bench.worldtasks import Evaluation
+from wmsd_core.filters import DefectScore
+
+ASSETS = Path(__file__).parent / "assets"
+SECTIONS = {
+    "funnel": "frames",
+    "distributions": "filter",
+    "tasks": "generate",
+    "training": "train",
+    "result": "evaluate",
+}
+"""Section -> the stage that fills it."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_report` wrote."""
+
+    path: Path
+    bytes: int
+    missing: list[str]
+    """Stages whose results are not in the store."""
+
+
+def write_report(
+    path: Path, out: Path, *, evaluation: Evaluation | None = None, defects: Sequence[DefectScore] = ()
+) -> Written:
+    """Writes the report of the store at `path` to `out`, one self-contained HTML file.
+
+    Args:
+        path: the store; it may be as incomplete as it likes.
+        out: the file to write; it appears complete or not at all.
+        evaluation: which evaluation to show; by default the newest that the evaluate stage recorded in its summary.
+        defects: how well planted defects were found (`filters.score_against`), where the truth is known.
+
+    Raises:
+        StoreError: there is no store at `path`.
+        ValueError: `evaluation` is given, but the bench split has no task.
+    """
+    with store.reading(path) as con:
+        evaluation = evaluation or recorded(con)
+        result = headline(con, evaluation) if evaluation else None
+        page: dict[str, Any] = {
+            "result": result,
+            "funnel": funnel(con),
+            "distributions": distributions(con),
+            "tasks": samples(con),
+            "training": curves(con),
+            "provenance": provenance(con),
+        }
+    page["gallery"] = gallery(result.by_arm, result.evaluation.config.seed) if result else None
+    missing = [stage for section, stage in SECTIONS.items() if not page[section]]
+    text = _environment().get_template("page.html.j2").render(page, defects=defects, missing=missing)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(out)
+    return Written(out, out.stat().st_size, missing)
+
+
+def _environment() -> Environment:
+    """Everything from the store is escaped; only our own style, script and drawings are not."""
+    environment: Any = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, signed=signed, count=count, p=p_text)
+    environment.globals.update(
+        {
+            "style": Markup((ASSETS / "style.css").read_text(encoding="utf-8")),
+            "script": Markup((ASSETS / "script.js").read_text(encoding="utf-8")),
+            "arm_text": ARM_TEXT,
+            "measure_text": MEASURE_TEXT,
+            "stage_text": STAGE_TEXT,
+            "paper": PAPER,
+            "paper_name": PAPER_NAME,
+            "arms": worldtasks.ARMS,
+        }
+    )
+    return environment
+
+
+def percent(share: float | None) -> str:
+    """A share in per cent; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def signed(difference: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def count(number: int) -> str:
+    """A whole number with narrow spaces between the thousands."""
+    return f"{number:,}".replace(",", "\u202f")

@@ -1,0 +1,180 @@
+"""From verdicts to scores: over valid judgments only, with numerator, denominator and failure rate (paper A.4)."""
+
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
+
+from wmsd_core import store
+from wmsd_core.bench import statistics
+from wmsd_core.bench.judging import question_versions
+from wmsd_core.bench.worldtasks import CRITERIA, Arm, Evaluation, Item, draw, video_id
+from wmsd_core.config import Config, digest
+
+MEASURES = (*CRITERIA, "all", "average")
+"""The three criteria; `all`: all three are fulfilled; `average`: their mean. The last two need three valid verdicts."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdicts on one video; None where there is none, or it could not be read."""
+
+    item: Item
+    arm: Arm
+    video: str
+    """Path of the file; '' where it was not generated."""
+    verdicts: dict[str, bool | None]
+    """Criterion -> verdict."""
+    log_odds: dict[str, float | None]
+    """Criterion -> log-odds of the good answer, in nats."""
+
+    def points(self, measure: str) -> int | None:
+        """Points on a measure, None where it is invalid: 0 or 1, for the average 0 to 3 (criteria fulfilled)."""
+        if measure in CRITERIA:
+            verdict = self.verdicts[measure]
+            return None if verdict is None else int(verdict)
+        verdicts = [self.verdicts[criterion] for criterion in CRITERIA]
+        if None in verdicts:
+            return None
+        fulfilled = sum(map(bool, verdicts))
+        return fulfilled if measure == "average" else int(fulfilled == len(CRITERIA))
+
+
+def full_points(measure: str) -> int:
+    """The most points that one item can have on a measure."""
+    return len(CRITERIA) if measure == "average" else 1
+
+
+@dataclass(frozen=True)
+class Score:
+    """A row of `evaluations`."""
+
+    arm: str
+    measure: str
+    successes: float
+    """Sum over valid items; fractional for the average."""
+    valid: int
+    expected: int
+    score: float | None
+    """successes / valid; None without a valid judgment."""
+    low: float | None
+    high: float | None
+    """Wilson 95 % interval."""
+
+    @property
+    def failure_rate(self) -> float:
+        """The share of items without a valid judgment."""
+        return 1 - self.valid / self.expected
+
+
+def score(arm: str, measure: str, points: list[int | None]) -> Score:
+    """Counts one measure of one arm over its items."""
+    valid = [p for p in points if p is not None]
+    successes = sum(valid) / full_points(measure)
+    if not valid:
+        return Score(arm, measure, 0.0, 0, len(points), None, None, None)
+    interval = statistics.wilson(successes, len(valid))
+    return Score(arm, measure, successes, len(valid), len(points), successes / len(valid), interval.low, interval.high)
+
+
+def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm, list[Outcome]]:
+    """The outcome of every item for every arm, items in the order of the draw, also where a video is missing.
+
+    Raises:
+        ValueError: the bench split has no task.
+    """
+    items = draw(con, evaluation.config)
+    paths = {row["video_id"]: row["path"] for row in store.query(con, "SELECT video_id, path FROM videos")}
+    rows = store.query(
+        con,
+        """
+        SELECT video_id, criterion, verdict, log_odds FROM judgments
+        WHERE judge = ? AND list_contains(?, question_version) ORDER BY video_id
+        """,
+        [evaluation.judge, list(question_versions().values())],
+    )
+    judged = {video: list(group) for video, group in groupby(rows, key=lambda row: row["video_id"])}
+
+    def outcome(item: Item, arm: Arm) -> Outcome:
+        name = video_id(item, arm, evaluation)
+        verdicts: dict[str, bool | None] = dict.fromkeys(CRITERIA)
+        log_odds: dict[str, float | None] = dict.fromkeys(CRITERIA)
+        for row in judged.get(name, ()):
+            verdicts[row["criterion"]] = row["verdict"]
+            log_odds[row["criterion"]] = row["log_odds"]
+        return Outcome(item, arm, paths.get(name, ""), verdicts, log_odds)
+
+    return {arm: [outcome(item, arm) for item in items] for arm in evaluation.config.arms}
+
+
+def scores(by_arm: dict[Arm, list[Outcome]]) -> list[Score]:
+    """Every measure of every arm."""
+    return [
+        score(arm, measure, [outcome.points(measure) for outcome in found])
+        for arm, found in by_arm.items()
+        for measure in MEASURES
+    ]
+
+
+def evaluation_id(items: list[Item], evaluation: Evaluation) -> str:
+    """SHA-256 of items, weights, adapter, seed, sampler, and of what made the scores: judge and question versions."""
+    return digest(
+        {
+            "items": [item.pair_id for item in items],
+            "model": evaluation.model,
+            "adapter": evaluation.adapter,
+            "seed": evaluation.config.seed,
+            "sampler": evaluation.config.sampler,
+            "judge": evaluation.judge,
+            "questions": question_versions(),
+        }
+    )
+
+
+class Aggregated(Config):
+    """What `aggregate` wrote: the summary of the stage, from which the report knows what to show."""
+
+    evaluation: Evaluation
+    evaluation_id: str
+    items: int
+    averages: dict[str, float | None]
+    """Arm -> average score."""
+    failure_rate: float
+    """The share of the judgments of the three criteria that are missing."""
+
+
+def aggregate(path: Path, evaluation: Evaluation) -> Aggregated:
+    """Counts the verdicts of an evaluation and writes its rows of `evaluations`, in place of earlier ones.
+
+    Raises:
+        ValueError: the bench split has no task.
+    """
+    with store.writing(path) as con:
+        by_arm = outcomes(con, evaluation)
+        items = [outcome.item for outcome in next(iter(by_arm.values()))]
+        name = evaluation_id(items, evaluation)
+        counted = scores(by_arm)
+        store.insert(con, "evaluations", [_row(name, row) for row in counted], replace=True)
+    criteria = [row for row in counted if row.measure in CRITERIA]
+    return Aggregated(
+        evaluation=evaluation,
+        evaluation_id=name,
+        items=len(items),
+        averages={row.arm: row.score for row in counted if row.measure == "average"},
+        failure_rate=1 - sum(row.valid for row in criteria) / sum(row.expected for row in criteria),
+    )
+
+
+def _row(name: str, row: Score) -> dict[str, object]:
+    return {
+        "evaluation_id": name,
+        "arm": row.arm,
+        "criterion": row.measure,
+        "successes": row.successes,
+        "valid": row.valid,
+        "expected": row.expected,
+        "score": row.score,
+        "low": row.low,
+        "high": row.high,
+    }

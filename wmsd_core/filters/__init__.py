@@ -1,0 +1,16 @@
+"""Image quality: measurements are stored, thresholds are applied to them in SQL, so a new threshold reads no image."""
+
+from wmsd_core.filters.measuring import MeasureConfig, Measured, measure_frames
+from wmsd_core.filters.truth import DefectScore, score_against
+from wmsd_core.filters.verdict import FilterConfig, Judged, judge
+
+__all__ = [
+    "DefectScore",
+    "FilterConfig",
+    "Judged",
+    "MeasureConfig",
+    "Measured",
+    "judge",
+    "measure_frames",
+    "score_against",
+]

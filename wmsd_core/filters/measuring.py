@@ -1,0 +1,69 @@
+"""Measures registered frames and stores the figures: the only part of the filter stage that reads images."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
+
+from wmsd_core.config import Config
+from wmsd_core.filters.measurement import Measurement, measure
+from wmsd_core.frames import Frame, Refusal, find
+from wmsd_core.frames.decode import grey_at_width
+from wmsd_core.frames.refusal import attempt, record
+from wmsd_core.store import insert, reading, writing
+
+BATCH = 256
+
+
+class MeasureConfig(Config):
+    """How frames are measured. Thresholds are not among it: they may change without a frame being measured again."""
+
+    working_width: int = Field(512, ge=16)
+    """Pixels. Every frame is scaled to this width first, since sharpness is comparable at one width only."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Frames measured now, measured before under the same configuration, and found unusable when decoded."""
+
+    measured: int
+    before: int
+    unusable: int
+
+
+def measure_frames(store: Path, frame_ids: Sequence[str], cfg: MeasureConfig, *, threads: int = 1) -> Measured:
+    """Measures those of `frame_ids` that this configuration has not measured yet, and stores each batch as it is done.
+
+    A file that turns out to be truncated, missing or changed becomes a rejection of stage `frames`.
+    """
+    config_hash = cfg.digest()
+    made_by = {"config_hash": config_hash, "working_width": cfg.working_width}
+
+    def measured(frame: Frame) -> Measurement:
+        return measure(grey_at_width(frame, cfg.working_width))
+
+    with reading(store) as con:
+        rows = con.execute(
+            "SELECT unnest($ids) EXCEPT SELECT frame_id FROM measurements WHERE config_hash = $hash",
+            {"ids": list(frame_ids), "hash": config_hash},
+        ).fetchall()
+        todo = find(con, [row[0] for row in rows])
+    unusable = 0
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(todo), BATCH):
+            part = todo[start : start + BATCH]
+            results = list(zip(part, pool.map(partial(attempt, measured), part), strict=True))
+            refused = [(f.frame_id, f.path, result) for f, result in results if isinstance(result, Refusal)]
+            figures = [
+                {"frame_id": f.frame_id, **made_by, **asdict(result)}
+                for f, result in results
+                if isinstance(result, Measurement)
+            ]
+            with writing(store) as con:
+                insert(con, "measurements", figures)
+                record(con, refused, config_hash)
+            unusable += len(refused)
+    return Measured(len(todo) - unusable, len(frame_ids) - len(todo), unusable)

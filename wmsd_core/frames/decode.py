@@ -1,0 +1,97 @@
+"""From a file's bytes to pixels, at the size that is needed.
+
+A JPEG is decoded at a DCT scale that still exceeds the wanted size, then area-averaged down to it, which saves work.
+Other formats are decoded in full, since OpenCV would shrink them by sampling, which aliases. EXIF orientation is
+applied. OpenCV releases the GIL, so callers use threads; its own are switched off, or both would fight for the cores.
+"""
+
+import hashlib
+import io
+from typing import cast
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image as PillowImage
+
+from wmsd_core.frames.frame import Frame
+from wmsd_core.frames.refusal import Refusal
+from wmsd_core.shapes import Image
+
+cv2.setNumThreads(1)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged file is recorded, it need not be printed
+
+Grey = UInt8[np.ndarray, "H W"]
+
+_GREY = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+_COLOUR = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def grey_at_width(frame: Frame, width: int) -> Grey:
+    """The frame in grey, exactly `width` pixels wide; a narrower frame is enlarged, and so reads as less sharp.
+
+    Raises:
+        Refusal: the file is missing, changed, truncated or undecodable.
+    """
+    image = _decode(frame, _GREY[_reduction(frame.format, frame.width, width)])
+    height = max(1, round(width * image.shape[0] / image.shape[1]))
+    return _resize(image, width, height)
+
+
+def rgb(frame: Frame, longest: int) -> Image:
+    """The frame in RGB, its longer side at most `longest` pixels; smaller frames keep their size.
+
+    Raises:
+        Refusal: the file is missing, changed, truncated or undecodable.
+    """
+    reduction = _reduction(frame.format, max(frame.width, frame.height), longest)
+    image = cv2.cvtColor(_decode(frame, _COLOUR[reduction]), cv2.COLOR_BGR2RGB)
+    scale = longest / max(image.shape[:2])
+    if scale < 1:
+        image = _resize(image, max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cast(Image, image)
+
+
+def _reduction(format_: str, extent: int, wanted: int) -> int:
+    return max(d for d in _GREY if d == 1 or (format_ == "JPEG" and extent >= d * wanted))
+
+
+def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    shrinks = width <= image.shape[1] and height <= image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _decode(frame: Frame, flags: int) -> np.ndarray:
+    try:
+        data = frame.path.read_bytes()
+    except OSError as error:
+        raise Refusal("missing", f"the file cannot be read any more: {error}") from error
+    if hashlib.sha256(data).hexdigest() != frame.frame_id:
+        # Also the guard of the header check: only bytes whose header was found acceptable are ever decoded.
+        raise Refusal("changed", "the file has other content than when it was registered; register its folder again")
+    try:
+        image = cast(np.ndarray | None, cv2.imdecode(np.frombuffer(data, np.uint8), flags))
+    except cv2.error as error:
+        raise Refusal("undecodable", str(error)) from error
+    if image is None:
+        raise _diagnosis(data, frame.format)
+    return image
+
+
+def _diagnosis(data: bytes, format_: str) -> Refusal:
+    """OpenCV does not say why it fails; Pillow, asked about the few failures, does."""
+    try:
+        PillowImage.open(io.BytesIO(data)).load()
+    except Exception as error:  # nearly anything, as in the header check
+        return Refusal("truncated" if "truncated" in str(error) else "undecodable", f"a damaged {format_}: {error}")
+    return Refusal("undecodable", f"a kind of {format_} that OpenCV cannot decode; save it again with another program")

@@ -1,0 +1,111 @@
+"""LoRA adapters that live together in one network and are switched, never copied.
+
+Built on peft's layers (Hu et al. 2021, arXiv:2106.09685). peft's own `set_adapter` also turns gradients of all other
+adapters off, and autograd then drops gradients of graphs that were built before: a step that evaluates "old" or "ema"
+between the policy's forward and backward pass would silently train nothing. `use` changes which adapter acts and
+touches no `requires_grad`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+
+def add_adapter(
+    network: nn.Module,
+    name: str,
+    targets: Sequence[str],
+    *,
+    rank: int,
+    alpha: float,
+    seed: int,
+    trainable: bool = True,
+) -> None:
+    """Adds a LoRA adapter with B = 0 (it changes nothing yet) to the linears called `targets`; weights are float32.
+
+    The base becomes frozen. Adapters with the same seed are equal. No adapter acts until `use` says so.
+
+    Raises:
+        ValueError: the network already has an adapter of this name, or no linear called as in `targets`.
+    """
+    if name in adapters(network):
+        raise ValueError(
+            f"the network already has an adapter named {name!r}: load weights into it, or take another name"
+        )
+    gradients = {key: weight.requires_grad for key, weight in network.named_parameters() if "lora_" in key}
+    # peft declares alpha an int and only ever divides it by the rank.
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets))  # pyright: ignore[reportArgumentType]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, network, adapter_name=name)
+    # Injection freezes every adapter but the newest, so what was trainable has to be told again.
+    for key, weight in network.named_parameters():
+        weight.requires_grad_(gradients.get(key, False))
+    for weight in parameters(network, name):
+        weight.data = weight.data.float()
+        weight.requires_grad_(trainable)
+    use(network, None)
+
+
+def adapters(network: nn.Module) -> tuple[str, ...]:
+    """Names of the adapters that the network carries."""
+    layer = next(iter(_layers(network)), None)
+    return tuple(layer.lora_A) if layer is not None else ()
+
+
+def parameters(network: nn.Module, name: str) -> list[nn.Parameter]:
+    """The weights of one adapter, in the order of the network's modules."""
+    _require(network, name)
+    return [
+        weight
+        for layer in _layers(network)
+        for weight in (*layer.lora_A[name].parameters(), *layer.lora_B[name].parameters())
+    ]
+
+
+def use(network: nn.Module, name: str | None) -> None:
+    """Lets adapter `name` act in the following forward passes; None is the frozen base, bit for bit.
+
+    Raises:
+        ValueError: there is no such adapter.
+    """
+    if name is not None:
+        _require(network, name)
+    for layer in _layers(network):
+        layer._disable_adapters = name is None  # pyright: ignore[reportPrivateUsage]
+        if name is not None:
+            layer._active_adapter = [name]  # pyright: ignore[reportPrivateUsage]
+
+
+def adapter_state(network: nn.Module, name: str) -> dict[str, Tensor]:
+    """The adapter's weights under the names that peft writes to `adapter_model.safetensors`."""
+    _require(network, name)
+    state = get_peft_model_state_dict(network, adapter_name=name)
+    return {key: weight.detach().contiguous() for key, weight in state.items()}
+
+
+def load_adapter_state(network: nn.Module, name: str, state: dict[str, Tensor]) -> None:
+    """Copies weights as returned by `adapter_state` into an adapter that exists.
+
+    Raises:
+        ValueError: weights are missing, left over or of another shape; the message names the first few.
+    """
+    expected = adapter_state(network, name)
+    wrong = sorted(expected.keys() ^ state.keys()) or [k for k, w in expected.items() if w.shape != state[k].shape]
+    if wrong:
+        raise ValueError(
+            f"weights do not fit adapter {name!r} at {', '.join(wrong[:3])}; were rank or targets changed?"
+        )
+    set_peft_model_state_dict(network, state, adapter_name=name)
+
+
+def _layers(network: nn.Module) -> list[LoraLayer]:
+    return [module for module in network.modules() if isinstance(module, LoraLayer)]
+
+
+def _require(network: nn.Module, name: str) -> None:
+    if name not in (known := adapters(network)):
+        raise ValueError(f"the network has no adapter named {name!r}; it has: {', '.join(known) or 'none'}")

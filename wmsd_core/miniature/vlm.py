@@ -1,0 +1,117 @@
+"""The miniature's planner and verifier behind the protocol of a vision-language model.
+
+It sees pixels and texts only, as a real one does: nothing tells it what a picture was rendered from. Unlike a real one
+it understands just its own world; what else is asked comes back unread.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from wmsd_core.miniature import planner
+from wmsd_core.miniature.drawing import shrink
+from wmsd_core.miniature.language import find_task
+from wmsd_core.miniature.perception import perceive
+from wmsd_core.miniature.verifier import BOUND, Tracks, judge, track
+from wmsd_core.seeds import derive
+from wmsd_core.shapes import Image, Video
+from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
+
+PAIRS = 8
+"""Task-solution pairs for a picture where the request names no number."""
+_JUDGES = {"judge_task": "task", "judge_agent": "agent", "judge_consistency": "consistency"}
+
+
+class MiniatureVLM:
+    """Writes `TaskPairs`, answers "screen" and the three questions about videos."""
+
+    def __init__(self, error_rate: float = planner.ERROR_RATE) -> None:
+        """`error_rate` is the share of solutions that are wrong on purpose."""
+        if not 0 <= error_rate <= 1:
+            raise ValueError(f"error_rate is a share between 0 and 1, not {error_rate}")
+        self.error_rate = error_rate
+        self.name = f"miniature-vlm/1/errors={error_rate:g}"
+        self._watched: tuple[str, Tracks | None] = ("", None)
+
+    def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
+        """Task-solution pairs for the last picture of the messages; the first number in the last text says how many.
+
+        The choice of tasks and the errors depend on the seed and the picture only.
+
+        Raises:
+            ValueError: another schema than `TaskPairs`, or no picture.
+        """
+        if schema.__name__ != "TaskPairs":
+            raise ValueError(f"the miniature's VLM writes TaskPairs only, not {schema.__name__}")
+        images = [image for message in messages for image in message.images]
+        if not images:
+            raise ValueError("the miniature's VLM needs a picture to write tasks for; the messages hold none")
+        number = re.search(r"\d+", messages[-1].text)
+        seen = perceive(shrink(images[-1])[None])
+        if seen.reasons[0]:
+            return schema.model_validate({"refused": True, "reason": seen.reasons[0], "pairs": []})
+        identity = hashlib.sha256(images[-1].tobytes()).hexdigest()
+        offered = _varied(planner.plans(seen.scenes, 0), derive(seed, "tasks", identity))
+        pairs = [
+            {"task": str(plan.task), "solution": self._solve(plan, derive(seed, "solution", f"{identity} {plan.task}"))}
+            for plan in offered[: int(number[0]) if number else PAIRS]
+        ]
+        return schema.model_validate({"refused": False, "reason": "", "pairs": pairs})
+
+    def log_odds(self, questions: Sequence[Question], media: Sequence[Image | Video]) -> list[LogOdds]:
+        """Answers by name of the question. Questions about the same videos share one look, also between calls."""
+        answers = [_screen(q, medium) for q, medium in zip(questions, media, strict=True)]
+        judged: dict[tuple[int, ...], list[int]] = {}
+        for row, (question, medium) in enumerate(zip(questions, media, strict=True)):
+            if question.name in _JUDGES and medium.ndim == 4 and len(medium) > 1:
+                judged.setdefault(medium.shape, []).append(row)
+        for rows in judged.values():
+            # The same array may come with several questions; it is watched once.
+            places = {identity: place for place, identity in enumerate(dict.fromkeys(id(media[row]) for row in rows))}
+            videos = {id(media[row]): media[row] for row in rows}
+            tracks = self._watch(np.stack([videos[identity] for identity in places]))
+            at = np.array([places[id(media[row])] for row in rows])
+            scores = judge(tracks.select(at), [find_task(questions[row].text) for row in rows])
+            for place, row in enumerate(rows):
+                value = float(getattr(scores, _JUDGES[questions[row].name])[place])
+                reason = scores.reasons[place]
+                answers[row] = LogOdds.unread(reason) if reason else _signed(questions[row], value)
+        return answers
+
+    def _watch(self, videos: np.ndarray) -> Tracks:
+        """The tracks of a batch; the last batch is remembered, for the next question about it."""
+        identity = hashlib.sha256(videos.tobytes()).hexdigest() + str(videos.shape)
+        remembered, tracks = self._watched
+        if tracks is None or remembered != identity:
+            tracks = track(videos)
+            self._watched = (identity, tracks)
+        return tracks
+
+    def _solve(self, plan: planner.Plan, seed: int) -> str:
+        return planner.write(plan, error_rate=self.error_rate, seed=seed).text
+
+
+def _varied(plans: list[planner.Plan], seed: int) -> list[planner.Plan]:
+    """In random order, such that the first few have every mover and both sorts of goals."""
+    order = [plans[i] for i in np.random.default_rng(seed).permutation(len(plans))]
+    sorts = [(plan.task.agent, plan.task.goal.endswith("edge")) for plan in order]
+    rank = [sorts[:i].count(sort) for i, sort in enumerate(sorts)]
+    return [order[i] for i in np.argsort(rank, kind="stable")]
+
+
+def _screen(question: Question, medium: Image | Video) -> LogOdds:
+    """The answer to "screen"; to others, that there is none so far."""
+    if question.name in _JUDGES:
+        return LogOdds.unread(f"{question.name} needs a video [T, H, W, 3] of at least two frames, not {medium.shape}")
+    if question.name != "screen":
+        return LogOdds.unread(f"the miniature's VLM does not know the question {question.name!r}")
+    if medium.ndim != 3:
+        return LogOdds.unread(f"screen needs a picture [H, W, 3], not {medium.shape}")
+    return _signed(question, -BOUND if perceive(shrink(medium)[None]).reasons[0] else BOUND)
+
+
+def _signed(question: Question, yes: float) -> LogOdds:
+    """Log-odds of the good answer from those of "yes"."""
+    return LogOdds(yes if question.good == "yes" else -yes)

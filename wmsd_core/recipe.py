@@ -1,0 +1,38 @@
+"""A recipe: the full settings of every stage, as one value. Named ones are functions in `deployments/recipes.py`."""
+
+from wmsd_core.bench.worldtasks import EvaluateConfig
+from wmsd_core.config import Config
+from wmsd_core.filters import FilterConfig, MeasureConfig
+from wmsd_core.frames import FramesConfig
+from wmsd_core.miniature.pictures import RenderConfig
+from wmsd_core.models import ModelsConfig
+from wmsd_core.ranking import RankConfig
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.worldtasks import GenerateConfig, ScreenConfig, SplitConfig
+
+
+class Recipe(Config):
+    """Settings of the whole pipeline, stage by stage."""
+
+    render: RenderConfig | None = None
+    """Images of the miniature, where no folder of images is given. None: a folder must be given."""
+    scan: FramesConfig = FramesConfig()
+    """Which files count as images."""
+    measure: MeasureConfig = MeasureConfig()
+    """How images are measured."""
+    filter: FilterConfig = FilterConfig()
+    """Which measurements are good enough."""
+    rank: RankConfig = RankConfig()
+    """How images are ranked, and which share is kept."""
+    screen: ScreenConfig = ScreenConfig()
+    """How sure the vision-language model must be that an image is suitable."""
+    generate: GenerateConfig = GenerateConfig()
+    """Task-solution pairs."""
+    split: SplitConfig = SplitConfig()
+    """Train and benchmark."""
+    models: ModelsConfig = ModelsConfig()
+    """Generator, writer and judge."""
+    train: TrainConfig = TrainConfig()
+    """Training of the Executor."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """The benchmark."""

@@ -1,0 +1,88 @@
+"""The adapters of a run: `policy` is trained, `ema` follows it. Both stay resident in the network, in float32."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from safetensors.torch import load_file, save_file
+
+from wmsd_core.generators import lora
+from wmsd_core.generators.protocol import Adapter, Generator
+from wmsd_core.training.checkpoint import Publication, sha256
+
+WEIGHTS = "adapter_model.safetensors"
+CHECKSUM = "adapter.sha256"
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The live weights of both adapters under the same names: writing to them changes the network."""
+
+    policy: dict[str, torch.nn.Parameter]
+    ema: dict[str, torch.nn.Parameter]
+
+
+def attach(generator: Generator, *, rank: int, alpha: float, seed: int) -> Adapters:
+    """Adds both adapters to the generator. They start equal, and as LoRA does, as no change to the base."""
+    network, targets = generator.network, generator.lora_targets
+    lora.add_adapter(network, "policy", targets, rank=rank, alpha=alpha, seed=seed)
+    lora.add_adapter(network, "ema", targets, rank=rank, alpha=alpha, seed=seed, trainable=False)
+    return Adapters(_weights(network, "policy"), _weights(network, "ema"))
+
+
+def start_from(generator: Generator, folder: Path) -> None:
+    """Gives both adapters the weights of a finished run.
+
+    Raises:
+        ValueError: the weights are not there, are damaged, or do not fit.
+    """
+    state = _read(folder)
+    for name in ("policy", "ema"):
+        lora.load_adapter_state(generator.network, name, state)
+
+
+def publish(generator: Generator, folder: Path, *, rank: int, alpha: float) -> str:
+    """Writes the averaged adapter in peft's format, complete or not at all; returns its SHA-256."""
+    with Publication(folder) as partial:
+        save_file(lora.adapter_state(generator.network, "ema"), partial / WEIGHTS)
+        settings = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(generator.lora_targets))  # pyright: ignore[reportArgumentType]
+        settings.save_pretrained(str(partial))
+        checksum = sha256(partial / WEIGHTS)
+        (partial / CHECKSUM).write_text(checksum + "\n", encoding="utf-8")
+    return checksum
+
+
+def load_adapter(generator: Generator, folder: Path) -> None:
+    """Adds a finished run's adapter to a generator that has none, as "ema".
+
+    Raises:
+        ValueError: the weights are not there, are damaged, or do not fit.
+    """
+    state = _read(folder)
+    settings = LoraConfig.from_pretrained(str(folder))
+    lora.add_adapter(
+        generator.network,
+        "ema",
+        generator.lora_targets,
+        rank=settings.r,
+        alpha=settings.lora_alpha,
+        seed=0,
+        trainable=False,
+    )
+    lora.load_adapter_state(generator.network, "ema", state)
+
+
+def _weights(network: torch.nn.Module, name: Adapter) -> dict[str, torch.nn.Parameter]:
+    """The parameters of one adapter, by their names without the adapter's."""
+    part = f".{name}."
+    return {key.replace(part, "."): weight for key, weight in network.named_parameters() if part in key}
+
+
+def _read(folder: Path) -> dict[str, torch.Tensor]:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ValueError(f"there is no adapter in {folder}: {WEIGHTS} is missing")
+    if sha256(path) != (folder / CHECKSUM).read_text(encoding="utf-8").strip():
+        raise ValueError(f"{path} is damaged: its SHA-256 is not the one in {CHECKSUM}")
+    return load_file(path)

@@ -1,0 +1,84 @@
+"""The tasks of one step, and the Executor and Demonstrator on them.
+
+Both are the same network: the Executor is the short task's condition with the adapter `policy`, the Demonstrator the
+detailed solution's condition with no adapter.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from wmsd_core import seeds
+from wmsd_core.generators.protocol import Condition, Generator
+from wmsd_core.sampling import stratified
+from wmsd_core.shapes import Images, LatentMask, Latents, PerSample
+from wmsd_core.training.examples import Example, load_images
+from wmsd_core.training.groups import Slot
+
+Rows = Int[Tensor, " B"]
+"""Numbers of samples within the step. Sample b is rollout b % group_size of task b // group_size."""
+
+
+class Batch:
+    """P tasks with G rollouts each. A condition is encoded once per task, and repeated only inside a micro-batch."""
+
+    def __init__(
+        self, generator: Generator, examples: Sequence[Example], slots: Sequence[Slot], *, group_size: int, seed: int
+    ) -> None:
+        self.generator = generator
+        self.slots = slots
+        self.examples = [examples[slot.example] for slot in slots]
+        self.group_size = group_size
+        self.seed = seed
+        self.rows = torch.arange(len(slots) * group_size)
+        self.forwards = 0
+        """Latents that have gone through the transformer."""
+
+    @cached_property
+    def images(self) -> Images:
+        return load_images(self.examples)
+
+    @cached_property
+    def short(self) -> Condition:
+        return self.generator.encode(self.images, [example.task for example in self.examples])
+
+    @cached_property
+    def detailed(self) -> Condition:
+        return self.generator.encode(self.images, [example.solution for example in self.examples])
+
+    def executor(self, x: Latents, sigma: PerSample, rows: Rows) -> Latents:
+        """v_theta(x; o, c)"""
+        self.forwards += len(x)
+        return self.generator.velocity(x, sigma, self.short.select(rows // self.group_size), "policy")
+
+    def demonstrator(self, x: Latents, sigma: PerSample, rows: Rows) -> Latents:
+        """v_phi(x; o, d)"""
+        self.forwards += len(x)
+        return self.generator.velocity(x, sigma, self.detailed.select(rows // self.group_size), None)
+
+    def active(self, rows: Rows) -> LatentMask:
+        return self.generator.active_mask(self.short.select(rows // self.group_size))
+
+    def noise(self, rows: Rows, purpose: str, *, count: int = 1) -> Latents:
+        """`count` independent noises for each of the samples, those of one sample in a row. Given latents are clean."""
+        keys = [self._seed(purpose, row, count, n) for row in rows.tolist() for n in range(count)]
+        return self.generator.noise(self.short.select(rows.repeat_interleave(count) // self.group_size), keys)
+
+    def levels(self, purpose: str, *, choices: int, count: int) -> Int[Tensor, "B N"]:
+        """Indices of noise levels, drawn evenly for every sample of the step."""
+        draws = [
+            stratified(choices, batch=self.group_size, count=count, generator=self._random(purpose, slot, example))
+            for slot, example in zip(self.slots, self.examples, strict=True)
+        ]
+        return torch.cat(draws)
+
+    def _seed(self, purpose: str, row: int, count: int, n: int) -> int:
+        task, rollout = divmod(row, self.group_size)
+        index = (self.slots[task].position * self.group_size + rollout) * count + n
+        return seeds.derive(self.seed, purpose, self.examples[task].pair_id, index)
+
+    def _random(self, purpose: str, slot: Slot, example: Example) -> torch.Generator:
+        return torch.Generator().manual_seed(seeds.derive(self.seed, purpose, example.pair_id, slot.position))

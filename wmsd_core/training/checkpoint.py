@@ -1,0 +1,128 @@
+"""Checkpoints: safetensors and JSON in one folder, complete or absent, verified when read. Nothing is pickled.
+
+    checkpoints/step-00000010/tensors.safetensors    adapters and optimizer moments
+    checkpoints/step-00000010/state.json             counters, and the identity of the run
+    checkpoints/step-00000010/manifest.json          SHA-256 of the other two
+
+There is no random state to save: every draw comes from a seed derived from (run seed, purpose, example, position).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+KEPT = 2
+"""Checkpoints kept: the last, and one more should the disk have damaged it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    tensors: Mapping[str, torch.Tensor]
+    counters: Mapping[str, int]
+    """`step` is the number of steps done; the others belong to whoever put them there."""
+
+
+def save(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> Path:
+    """Writes a checkpoint so that a kill at any instant leaves either all of it or none, and drops old ones."""
+    target = folder / f"step-{checkpoint.counters['step']:08d}"
+    with Publication(target) as partial:
+        save_file({name: t.contiguous() for name, t in checkpoint.tensors.items()}, partial / "tensors.safetensors")
+        state = {"counters": dict(checkpoint.counters), "identity": identity}
+        (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        sums = {name: sha256(partial / name) for name in ("tensors.safetensors", "state.json")}
+        (partial / "manifest.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
+    for old in _all(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return target
+
+
+def load_newest(folder: Path, identity: Mapping[str, Any]) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is intact (None before the first), and what is wrong with newer ones.
+
+    Raises:
+        ValueError: there are checkpoints, and none is intact, or they belong to a run with other settings.
+    """
+    damage: list[str] = []
+    for path in reversed(_all(folder)):
+        if fault := _fault(path):
+            damage.append(fault)
+            continue
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        _require_same(path, state["identity"], identity)
+        return Checkpoint(load_file(path / "tensors.safetensors"), state["counters"]), damage
+    if damage:
+        raise ValueError(f"no checkpoint in {folder} is intact ({'; '.join(damage)}): delete them to start again")
+    return None, damage
+
+
+class Publication:
+    """A folder that appears whole: written under another name, flushed to disk, then renamed."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.partial = target.with_name(f".{target.name}.partial")
+
+    def __enter__(self) -> Path:
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir(parents=True)
+        return self.partial
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error:
+            return
+        for path in (*self.partial.iterdir(), self.partial):
+            _flush(path)
+        shutil.rmtree(self.target, ignore_errors=True)
+        self.partial.rename(self.target)
+        _flush(self.target.parent)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))
+
+
+def _fault(path: Path) -> str:
+    try:
+        sums = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        bad = [name for name, value in sums.items() if sha256(path / name) != value]
+    except (OSError, ValueError) as error:
+        return f"{path.name}: {error}"
+    return f"{path.name}: {', '.join(bad)} changed after it was written" if bad else ""
+
+
+def _require_same(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    old, new = flatten(saved), flatten(json.loads(json.dumps(wanted)))
+    differ = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    if differ:
+        changes = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in differ)
+        raise ValueError(f"{path} belongs to a run with other settings ({changes}): restore them or use a new folder")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

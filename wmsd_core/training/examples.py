@@ -1,0 +1,63 @@
+"""What is trained on: one line of `examples.jsonl` per pair of a short task and a detailed solution for one image."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import ValidationError
+
+from wmsd_core.config import Config
+from wmsd_core.shapes import Images
+
+
+class Example(Config):
+    """o, c and d of the paper."""
+
+    pair_id: str
+    """Identity of the pair: seeds follow from it."""
+    image: Path
+    """Picture file; a relative path starts at the folder of examples.jsonl."""
+    task: str
+    """Short task: all that the Executor sees."""
+    solution: str
+    """Detailed solution: what the Demonstrator sees."""
+
+
+def load_examples(path: Path) -> list[Example]:
+    """Reads `examples.jsonl`.
+
+    Raises:
+        ValueError: a line is not an example, or its image does not exist; the message names the line.
+    """
+    examples: list[Example] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            example = Example.model_validate_json(line)
+        except ValidationError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+        image = path.parent / example.image
+        if not image.is_file():
+            raise ValueError(f"{path}, line {number}: there is no image {image}")
+        examples.append(example.model_copy(update={"image": image}))
+    return examples
+
+
+def load_images(examples: Sequence[Example]) -> Images:
+    """The pictures of a batch.
+
+    Raises:
+        ValueError: they differ in size, so that they cannot be one batch.
+    """
+    images = [_pixels(example.image) for example in examples]
+    if len({image.shape for image in images}) > 1:
+        sizes = {str(example.image): image.shape[1::-1] for example, image in zip(examples, images, strict=True)}
+        raise ValueError(f"images of one run must have one size (width, height): {sizes}")
+    return np.stack(images)
+
+
+@lru_cache(maxsize=4096)
+def _pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))

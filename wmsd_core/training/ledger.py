@@ -1,0 +1,109 @@
+"""What the store knows of training runs: `training_runs` and `training_steps`, filled from a run's folder.
+
+The training process never opens the store: it would hold up every reader, or be held up by them. It writes its folder,
+and whoever watches it copies the rows.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wmsd_core import store
+from wmsd_core.config import digest
+from wmsd_core.training.adapters import CHECKSUM, WEIGHTS
+from wmsd_core.training.checkpoint import sha256
+from wmsd_core.training.examples import Example
+from wmsd_core.training.process import Run
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One training run: its identity and its files."""
+
+    run_id: str
+    """SHA-256 of settings, base weights and examples: the same run is found again, and resumed."""
+    path: Path
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the finished adapter; '' where the run is not finished, or its files are damaged."""
+        recorded, weights = self.adapter / CHECKSUM, self.adapter / WEIGHTS
+        if not recorded.is_file() or not weights.is_file():
+            return ""
+        checksum = recorded.read_text(encoding="utf-8").strip()
+        return checksum if sha256(weights) == checksum else ""
+
+
+def run_folder(root: Path, run: Run, base: str, examples: Sequence[Example]) -> RunFolder:
+    """The folder, below `root`, of the run with these settings, base weights (their checksum) and examples."""
+    run_id = digest([run.digest(), run.config.digest(), base, dataset(examples)])
+    return RunFolder(run_id, root / run_id)
+
+
+def dataset(examples: Sequence[Example]) -> str:
+    """Digest of a set of examples: pair identities and texts."""
+    return digest([[example.pair_id, example.task, example.solution] for example in examples])
+
+
+def prepare(path: Path, folder: RunFolder, run: Run, base: str, examples: Sequence[Example]) -> None:
+    """Writes `run.json` and `examples.jsonl`, and the run's row into the store at `path`."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lines = "".join(example.model_dump_json() + "\n" for example in examples)
+    for name, text in (("run.json", run.model_dump_json(indent=2)), ("examples.jsonl", lines)):
+        partial = folder.path / f"{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(folder.path / name)
+    row = {
+        "run_id": folder.run_id,
+        "config": run.config.model_dump_json(),
+        "config_hash": run.config.digest(),
+        "base": base,
+        "dataset": dataset(examples),
+        "folder": str(folder.path),
+        "status": "finished" if folder.checksum else "running",
+        "adapter": folder.checksum,
+    }
+    with store.writing(path) as con:
+        store.insert(con, "training_runs", [row], replace=True)
+
+
+def record(path: Path, folder: RunFolder) -> None:
+    """Brings the store at `path` up to date with the run's metrics, and with its adapter if it is finished."""
+    rows = [
+        {"run_id": folder.run_id, "step": step["step"], "metric": name, "value": value}
+        for step in _steps(folder.path / "metrics.jsonl")
+        for name, value in flat(step)
+    ]
+    with store.writing(path) as con:
+        con.execute("DELETE FROM training_steps WHERE run_id = ?", [folder.run_id])
+        store.insert(con, "training_steps", rows)
+        if folder.checksum:
+            con.execute(
+                "UPDATE training_runs SET status = 'finished', adapter = ? WHERE run_id = ?",
+                [folder.checksum, folder.run_id],
+            )
+
+
+def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | None]]:
+    """Metrics by one name each: {"reward": {"task": 1}, "anchor_by_level": [2]} as reward/task, anchor_by_level/0."""
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}/")
+        elif isinstance(value, list):
+            yield from flat({str(i): item for i, item in enumerate(value)}, f"{prefix}{name}/")
+        elif name != "step":
+            yield prefix + name, value
+
+
+def _steps(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n"):  # the last line may be half written: the next call reads it whole
+            yield json.loads(line)

@@ -1,0 +1,39 @@
+"""`metrics.jsonl`: one JSON line per step, consistent with the checkpoint that a run resumes from."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Adds one line. A number that is not finite is written as null: JSON has no name for it."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+
+
+def truncate(path: Path, steps: int) -> None:
+    """Keeps the lines of the first `steps` steps; later ones, and one torn by a kill, will be written again."""
+    if not path.is_file():
+        return
+    kept: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["step"] > steps:
+            break
+        kept.append(line)
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(path)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        case list():
+            return [_finite(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value

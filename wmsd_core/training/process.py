@@ -1,0 +1,135 @@
+"""A training run in a folder: started, killed, resumed and finished by the same command.
+
+    RUN/run.json          {"config": {...}, "generator": "miniature", "judge": "miniature"}, written by the user
+    RUN/examples.jsonl    one example per line, likewise
+    RUN/checkpoints/      the last two
+    RUN/metrics.jsonl     one line per step
+    RUN/adapter/          at the end: the averaged adapter, in peft's format, with its SHA-256
+
+A rerun continues from the newest intact checkpoint, and ends with the adapter that an undisturbed run ends with, to the
+last bit.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from wmsd_core.config import Config
+from wmsd_core.training import metrics
+from wmsd_core.training.adapters import publish, start_from
+from wmsd_core.training.checkpoint import load_newest, save, sha256
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.examples import load_examples
+from wmsd_core.training.loop import Trainer
+from wmsd_core.training.parts import generator, judge
+
+
+class Run(Config):
+    """The content of `run.json`."""
+
+    config: TrainConfig
+    """Settings of the training."""
+    generator: str
+    """A known generator, or `package.module:factory`."""
+    judge: str | None = None
+    """A known judge, or `package.module:factory`. Arms without judged rewards need none."""
+    adapter: Path | None = None
+    """Folder of a finished run's adapter to start from. None: start from the base."""
+
+
+def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str, Any]], None]) -> bool:
+    """Trains until the last step, or until `stop` says so after a step; True when the run is finished.
+
+    Raises:
+        ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
+    """
+    run = read_run(folder)
+    examples_file = folder / "examples.jsonl"
+    trainer = Trainer(
+        run.config,
+        generator(run.generator),
+        load_examples(examples_file),
+        judge(run.judge) if run.judge and run.config.judged else None,
+    )
+    if run.adapter:
+        start_from(trainer.generator, run.adapter)
+    identity = run.model_dump(mode="json") | {"base": trainer.generator.checksum, "examples": sha256(examples_file)}
+
+    checkpoint, damage = load_newest(folder / "checkpoints", identity)
+    for fault in damage:
+        report({"event": "damaged checkpoint", "reason": fault})
+    if checkpoint:
+        trainer.restore(checkpoint)
+    metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
+    report({"event": "start", "step": trainer.steps_done, "steps": run.config.steps})
+
+    while trainer.steps_done < run.config.steps:
+        row = trainer.step()
+        metrics.append(folder / "metrics.jsonl", row)
+        report({"event": "step", "steps": run.config.steps} | row)
+        last = trainer.steps_done == run.config.steps
+        stopped = not last and stop()
+        if last or stopped or trainer.steps_done % run.config.checkpoint_every == 0:
+            save(folder / "checkpoints", trainer.checkpoint(), identity)
+        if stopped:
+            report({"event": "stopped", "step": trainer.steps_done})
+            return False
+    if not (folder / "adapter").exists():
+        publish(trainer.generator, folder / "adapter", rank=run.config.adapter.rank, alpha=run.config.adapter.alpha)
+    report({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
+    return True
+
+
+def read_run(folder: Path) -> Run:
+    """`run.json` of a folder.
+
+    Raises:
+        ValueError: it is missing or has wrong settings.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a training run: it has no run.json")
+    try:
+        return Run.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m wmsd_core.training RUN`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
+
+    SIGTERM and SIGINT end the run after the current step, with a checkpoint. One line of JSON per event on stdout.
+    """
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m wmsd_core.training RUN_DIR\n")
+        return 2
+    received: list[int] = []
+
+    def remember(number: int, _: FrameType | None) -> None:
+        received.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, remember)
+    # One thread and deterministic kernels: the price of resuming to the last bit.
+    torch.set_num_threads(1)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        finished = train(Path(arguments[0]), stop=lambda: bool(received), report=_print)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0 if finished else 128 + received[0]
+
+
+def _print(event: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()

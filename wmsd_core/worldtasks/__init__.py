@@ -1,0 +1,30 @@
+"""From good frames to a set of tasks: screening, task-solution pairs, taxonomy, splits, leak check, examples."""
+
+from wmsd_core.worldtasks.examples import Example, examples
+from wmsd_core.worldtasks.generation import GenerateConfig, Generated, generate_pairs
+from wmsd_core.worldtasks.leaks import Leak, find_leaks
+from wmsd_core.worldtasks.pairs import TaskPair, TaskPairs
+from wmsd_core.worldtasks.screening import ScreenConfig, Screened, Suitable, keep_suitable, screen_frames
+from wmsd_core.worldtasks.splits import Split, SplitConfig, assign_splits
+from wmsd_core.worldtasks.taxonomy import label_tasks
+
+__all__ = [
+    "Example",
+    "GenerateConfig",
+    "Generated",
+    "Leak",
+    "ScreenConfig",
+    "Screened",
+    "Split",
+    "SplitConfig",
+    "Suitable",
+    "TaskPair",
+    "TaskPairs",
+    "assign_splits",
+    "examples",
+    "find_leaks",
+    "generate_pairs",
+    "keep_suitable",
+    "label_tasks",
+    "screen_frames",
+]

@@ -1,0 +1,32 @@
+"""The product of the data stages: task-solution pairs with their images, by split."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row to train on or to be examined with."""
+
+    pair_id: str
+    frame_id: str
+    path: Path
+    task: str
+    solution: str
+
+
+def examples(con: duckdb.DuckDBPyConnection, split: Literal["train", "bench"]) -> list[Example]:
+    """The pairs of a split whose frames no stage rejected, in order of frame id and position."""
+    rows = con.execute(
+        """
+        SELECT p.pair_id, p.frame_id, f.path, p.task, p.solution
+        FROM task_pairs p JOIN frames f USING (frame_id) JOIN splits s USING (frame_id)
+        WHERE s.split = ? AND p.frame_id NOT IN (SELECT item FROM rejections)
+        ORDER BY p.frame_id, p.position
+        """,
+        [split],
+    ).fetchall()
+    return [Example(pair_id, frame_id, Path(path), task, solution) for pair_id, frame_id, path, task, solution in rows]

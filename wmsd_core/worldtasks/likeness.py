@@ -1,0 +1,83 @@
+"""Which pictures show the same: re-encoded, resized or slightly changed copies.
+
+A signature is the picture averaged to 16x16 RGB; the distance of two is the root mean square difference in levels.
+Copies by another JPEG quality or size lie about 1 apart. Unlike the sign bits of a DCT hash it sees colour, and a
+single shape moved on a plain board changes it by 15 or more, so boards that differ in one object stay distinct.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from wmsd_core.frames import Frame, Refusal
+from wmsd_core.frames.decode import rgb
+from wmsd_core.frames.refusal import attempt
+
+SIDE = 16
+_DECODED = 4 * SIDE
+_BLOCK = 512
+
+Signature = Float32[np.ndarray, " D"]
+Signatures = Float32[np.ndarray, "N D"]
+
+
+def signature(frame: Frame) -> Signature:
+    """The frame averaged to 16x16 RGB, float32 [768] in levels 0 to 255.
+
+    Raises:
+        Refusal: the file is missing, changed, truncated or undecodable.
+    """
+    small = rgb(frame, _DECODED).astype(np.float32)
+    return cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA).reshape(-1)
+
+
+def signatures(frames: Sequence[Frame], threads: int) -> list[Signature | Refusal]:
+    """The signature of each frame, or why it has none."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(partial(attempt, signature), frames))
+
+
+def near_pairs(all_: Signatures, radius: float) -> list[tuple[int, int]]:
+    """Every i < j whose signatures are at most `radius` levels apart.
+
+    Exact: the difference of two means is never greater than the distance, so each picture is compared with those of
+    similar brightness only.
+    """
+    order = np.argsort(all_.mean(1), kind="stable")
+    sorted_ = all_[order]
+    mean = sorted_.mean(1)
+    square = np.square(sorted_).sum(1)
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(all_), _BLOCK):
+        stop = min(start + _BLOCK, len(all_))
+        brightest = float(mean[stop - 1])
+        last = int(np.count_nonzero(mean <= brightest + radius + 1e-3))  # the margin is for rounding
+        product: np.ndarray = sorted_[start:stop] @ sorted_[start:last].T
+        distance: np.ndarray = square[start:stop, None] + square[None, start:last] - 2 * product
+        near = np.triu(distance <= radius**2 * all_.shape[1], k=1)
+        for row, column in np.argwhere(near).tolist():
+            one, other = int(order[start + row]), int(order[start + column])
+            pairs.append((min(one, other), max(one, other)))
+    return pairs
+
+
+def clusters(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """The connected components of `count` items under `pairs`, each in ascending order, in order of their smallest."""
+    parent = list(range(count))
+
+    def root(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = item = parent[parent[item]]
+        return item
+
+    for one, other in pairs:
+        low, high = sorted((root(one), root(other)))
+        parent[high] = low
+    members: dict[int, list[int]] = {}
+    for item in range(count):
+        members.setdefault(root(item), []).append(item)
+    return list(members.values())

@@ -1,0 +1,122 @@
+"""Suitability screening (paper A.6.1): a vision-language model says whether an agent can do something in the frame.
+
+The model's log-odds are stored, the verdict is a threshold on them in SQL. A frame whose answer could not be read is
+neither suitable nor unsuitable: it is not passed on, and asked about again by the next run.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wmsd_core.config import Config, digest
+from wmsd_core.frames import Refusal, find
+from wmsd_core.frames.refusal import attempt, record
+from wmsd_core.store import insert, reading, writing
+from wmsd_core.store.funnel import replace_rejections
+from wmsd_core.vlm import VisionLanguageModel, prompts
+from wmsd_core.worldtasks.view import view
+
+PROMPT = "screen"
+BATCH = 32
+
+
+class ScreenConfig(Config):
+    """When a frame counts as suitable."""
+
+    min_log_odds: float = 0.0
+    """Nats; a frame is kept if log p(yes) - log p(no) is greater. 0 is the model's own verdict."""
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Frames asked about and answered now, answered before, left unread, and found unusable when decoded."""
+
+    answered: int
+    before: int
+    unread: int
+    unusable: int
+
+
+@dataclass(frozen=True)
+class Suitable:
+    """Frames kept, dropped as unsuitable, and held back because no answer could be read yet."""
+
+    kept: int
+    unsuitable: int
+    unread: int
+
+
+def screen_frames(store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel) -> Screened:
+    """Asks about those of `frame_ids` that this model has not answered for under this prompt, batch by batch.
+
+    What the model raises (a server that is down) is passed on; the batches before it are stored.
+    """
+    question = prompts.question(PROMPT)
+    made_by = {"model": vlm.name, "prompt_version": prompts.version(PROMPT)}
+    with reading(store) as con:
+        rows = con.execute(
+            """
+            SELECT unnest($ids) EXCEPT SELECT frame_id FROM screenings
+            WHERE log_odds IS NOT NULL AND model = $model AND prompt_version = $prompt_version
+            """,
+            {"ids": list(frame_ids), **made_by},
+        ).fetchall()
+        todo = find(con, [row[0] for row in rows])
+    unread = unusable = 0
+    for start in range(0, len(todo), BATCH):
+        part = todo[start : start + BATCH]
+        views = [(frame, attempt(view, frame)) for frame in part]
+        refused = [(frame.frame_id, frame.path, seen) for frame, seen in views if isinstance(seen, Refusal)]
+        shown = [(frame, seen) for frame, seen in views if not isinstance(seen, Refusal)]
+        answers = vlm.log_odds([question] * len(shown), [seen for _, seen in shown]) if shown else []
+        rows = [
+            {
+                "frame_id": frame.frame_id,
+                **made_by,
+                # an infinite value (one answer without any probability) is a verdict, and sorts as one
+                "log_odds": None if math.isnan(answer.value) else answer.value,
+                "suitable": answer.verdict,
+                "reason": answer.reason,
+            }
+            for (frame, _), answer in zip(shown, answers, strict=True)
+        ]
+        with writing(store) as con:
+            insert(con, "screenings", rows, replace=True)
+            record(con, refused, digest(made_by))
+        unread += sum(not answer.valid for answer in answers)
+        unusable += len(refused)
+    return Screened(len(todo) - unread - unusable, len(frame_ids) - len(todo), unread, unusable)
+
+
+_VERDICTS = """
+    WITH candidates AS (
+        SELECT f.frame_id AS item, f.path, s.log_odds, coalesce(s.reason, 'not asked yet') AS why
+        FROM frames f LEFT JOIN screenings s
+          ON s.frame_id = f.frame_id AND s.model = $model AND s.prompt_version = $prompt_version
+        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'rank'))
+    )
+    SELECT item, 'unsuitable' AS reason,
+           printf('log-odds %.2f of a yes, more than %.2f are needed', log_odds, $min_log_odds) AS detail, path
+    FROM candidates WHERE log_odds <= $min_log_odds
+    UNION ALL
+    SELECT item, 'unread', why, path FROM candidates WHERE log_odds IS NULL
+"""
+
+
+def keep_suitable(store: Path, model: str, cfg: ScreenConfig) -> Suitable:
+    """Sets the rejections of stage `screen` for every frame that passed the ranking, from stored answers of `model`."""
+    made_by: dict[str, object] = {"model": model, "prompt_version": prompts.version(PROMPT)}
+    with writing(store) as con:
+        parameters = {**made_by, "min_log_odds": cfg.min_log_odds}
+        replace_rejections(con, "screen", _VERDICTS, parameters, digest([made_by, cfg.digest()]))
+        counts = dict(
+            con.execute("SELECT reason, count(*) FROM rejections WHERE stage = 'screen' GROUP BY reason").fetchall()
+        )
+        kept = con.execute(
+            """
+            SELECT count(*) FROM frames
+            WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'rank', 'screen'))
+            """
+        ).fetchall()[0][0]
+    return Suitable(kept, counts.get("unsuitable", 0), counts.get("unread", 0))
