@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, plain, stage_run
 from tasks.evaluate import aggregate, generate_videos, judge_videos, of_arm, planned_evaluation, score_rows
+from tasks.runner import shard_runner
 from tasks.train import planned_run
 from wmsd_core.bench.worldtasks import EvaluateConfig
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
 
 
-@flow(name="evaluate", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="evaluate", task_runner=shard_runner())
 def evaluate(
     workspace: Path,
     config: EvaluateConfig = EvaluateConfig(),

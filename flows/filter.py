@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from prefect import flow, unmapped
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, plain, stage_run
 from tasks.filter import defect_scores, forget_measurements, measure, register_frames, verdicts
+from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import FilterConfig, MeasureConfig
 from wmsd_core.frames import FramesConfig
@@ -17,7 +17,7 @@ SHARD = 2000
 """Images per task run: some seconds of work."""
 
 
-@flow(name="filter", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="filter", task_runner=shard_runner())
 def filter_frames(
     workspace: Path,
     frames: Path,

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from prefect import flow, unmapped
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
 from tasks.generate import forget_pairs, has_other_pairs, label, sample_pairs, split
 from tasks.generate import generate as generate_shard
+from tasks.runner import shard_runner
 from tasks.shards import shards, unfinished
 from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import prompts
@@ -19,7 +19,7 @@ SHARD = 250
 """Images per task run."""
 
 
-@flow(name="generate", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="generate", task_runner=shard_runner())
 def generate(
     workspace: Path,
     config: GenerateConfig = GenerateConfig(),

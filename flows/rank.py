@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from prefect import flow, unmapped
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
 from tasks.rank import forget_scores, score, verdicts
+from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.ranking import RankConfig
@@ -17,7 +17,7 @@ SHARD = 2000
 """Images per task run."""
 
 
-@flow(name="rank", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="rank", task_runner=shard_runner())
 def rank(
     workspace: Path,
     measuring: MeasureConfig = MeasureConfig(),

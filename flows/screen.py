@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from prefect import flow, unmapped
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
+from tasks.runner import shard_runner
 from tasks.screen import forget_answers, verdicts
 from tasks.screen import screen as screen_shard
 from tasks.shards import shards, unfinished
@@ -19,7 +19,7 @@ SHARD = 500
 """Images per task run."""
 
 
-@flow(name="screen", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="screen", task_runner=shard_runner())
 def screen(
     workspace: Path,
     config: ScreenConfig = ScreenConfig(),

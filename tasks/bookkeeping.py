@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ Summary = dict[str, Any]
 
 
 @contextmanager
-def stage_run(workspace: Path, stage: str, configs: dict[str, Config]) -> Iterator[Summary]:
+def stage_run(workspace: Path, stage: str, configs: dict[str, Config]) -> Generator[Summary]:
     """Times a stage and records the summary that the block fills in, if it ends well."""
     started = datetime.now(UTC)
     summary: Summary = {}

@@ -7,7 +7,8 @@ from prefect import task
 from tasks.bookkeeping import Summary, plain
 from tasks.retrying import retried
 from tasks.train import planned_run
-from wmsd_core import bench, store
+from wmsd_core import store
+from wmsd_core.bench import generation, judging, scores
 from wmsd_core.bench.scores import Aggregated
 from wmsd_core.bench.worldtasks import Arm, EvaluateConfig, Evaluation
 from wmsd_core.models import ModelsConfig, base_checksum, generator, vlm
@@ -46,19 +47,19 @@ def generate_videos(workspace: Path, evaluation: Evaluation, run: Path, models: 
     place, model = Workspace(workspace), generator(models.generator)
     if evaluation.adapter:
         load_adapter(model, run / "adapter")
-    return plain(bench.generation.generate_videos(place.store, place.videos, model, evaluation))
+    return plain(generation.generate_videos(place.store, place.videos, model, evaluation))
 
 
 @task(name="judge videos", **retried(3, 10))
 def judge_videos(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
     """Asks the missing questions."""
-    return plain(bench.judging.judge_videos(Workspace(workspace).store, vlm(models.judge), evaluation))
+    return plain(judging.judge_videos(Workspace(workspace).store, vlm(models.judge), evaluation))
 
 
 @task(name="aggregate")
 def aggregate(workspace: Path, evaluation: Evaluation) -> Aggregated:
     """Counts verdicts into scores."""
-    return bench.scores.aggregate(Workspace(workspace).store, evaluation)
+    return scores.aggregate(Workspace(workspace).store, evaluation)
 
 
 def score_rows(workspace: Path, evaluation_id: str) -> list[Summary]:

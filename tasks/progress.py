@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
@@ -18,10 +19,11 @@ EVERY = 10.0
 
 
 @contextmanager
-def progress(description: str, key: str) -> Iterator[Report]:
+def progress(description: str, key: str) -> Generator[Report]:
     """A callback that shows (done, total) wherever somebody may be looking."""
     logger = get_run_logger()
     artifact = create_progress_artifact(progress=0.0, key=key, description=description)
+    assert isinstance(artifact, UUID)  # not a coroutine: this is no async context
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     line = bar.add_task(description, total=None)

@@ -72,7 +72,8 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
                 recorded = time.monotonic()
                 ledger.record(place.store, folder)
 
-        watch([sys.executable, "-m", "wmsd_core.training", str(folder.path)], follow, log=folder.path / "process.log")
+        command = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(folder.path)]
+        watch(command, follow, log=folder.path / "process.log")
     ledger.record(place.store, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
 

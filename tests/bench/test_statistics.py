@@ -89,6 +89,13 @@ def test_bootstrap_resamples_clusters_and_not_items():
     assert fourfold == single
 
 
+def test_bootstrap_weighs_clusters_by_their_items():
+    """Whatever is drawn, clusters whose items all score .5 have a mean of .5."""
+    sizes = np.array([1, 2, 7, 30])
+    interval = cluster_bootstrap(0.5 * sizes, sizes, seed=1)
+    assert interval.low == interval.high == 0.5
+
+
 def test_bootstrap_refuses_nothing():
     with pytest.raises(ValueError):
         cluster_bootstrap(np.empty(0), np.empty(0, dtype=np.int64), seed=1)

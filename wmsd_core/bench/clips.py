@@ -2,8 +2,8 @@
 
 import hashlib
 import io
-import os
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from PIL import Image, ImageSequence
@@ -36,7 +36,7 @@ def write(video: Video, folder: Path) -> tuple[Path, str]:
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
     path = folder / sha256[:2] / f"{sha256}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary = path.with_suffix(f".{uuid4().hex}.tmp")  # two arms may write the same content at once
     temporary.write_bytes(buffer.getvalue())
     temporary.replace(path)
     return path, sha256

@@ -85,8 +85,8 @@ def cluster_bootstrap(sums: NDArray[np.float64], sizes: NDArray[np.int64], *, se
     uniform = np.full(len(sums), 1 / len(sums))
     means = np.empty(RESAMPLES)
     for start in range(0, RESAMPLES, 500):  # blocks keep the counts at a few MB
-        counts = draws.multinomial(len(sums), uniform, size=500)
-        means[start : start + 500] = (counts @ sums) / (counts @ sizes)
+        counts = draws.multinomial(len(sums), uniform, size=500).astype(np.float64)  # floats multiply much faster
+        means[start : start + 500] = (counts @ sums) / (counts @ sizes.astype(np.float64))
     low, high = np.quantile(means, (0.025, 0.975))
     return Interval(float(low), float(high))
 

@@ -21,7 +21,7 @@ BATCH = 256
 class MeasureConfig(Config):
     """How frames are measured. Thresholds are not among it: they may change without a frame being measured again."""
 
-    working_width: int = Field(512, ge=16)
+    working_width: int = Field(default=512, ge=16)
     """Pixels. Every frame is scaled to this width first, since sharpness is comparable at one width only."""
 
 

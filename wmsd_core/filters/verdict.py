@@ -18,19 +18,19 @@ class FilterConfig(Config):
     margin, and drop what is unusable at first sight. They hold for a working width of 512 pixels.
     """
 
-    min_sharpness: float = Field(30.0, ge=0)
+    min_sharpness: float = Field(default=30.0, ge=0)
     """Least variance of the Laplacian, squared grey levels; less is "blurred"."""
-    min_luminance: float = Field(24.0, ge=0, le=255)
+    min_luminance: float = Field(default=24.0, ge=0, le=255)
     """Least mean grey level; less is "dark"."""
-    max_luminance: float = Field(230.0, ge=0, le=255)
+    max_luminance: float = Field(default=230.0, ge=0, le=255)
     """Greatest mean grey level; more is "bright"."""
-    max_near_black: float = Field(0.65, ge=0, le=1)
+    max_near_black: float = Field(default=0.65, ge=0, le=1)
     """Greatest fraction of pixels below grey level 16."""
-    max_near_white: float = Field(0.65, ge=0, le=1)
+    max_near_white: float = Field(default=0.65, ge=0, le=1)
     """Greatest fraction of pixels from grey level 240 up."""
-    max_flatness: float = Field(0.83, ge=0, le=1)
+    max_flatness: float = Field(default=0.83, ge=0, le=1)
     """Greatest share of one sixteenth of the grey scale; more is "flat", a nearly empty frame."""
-    min_side: int = Field(256, ge=1)
+    min_side: int = Field(default=256, ge=1)
     """Least width and height in pixels; less is "too_small"."""
 
 

@@ -19,9 +19,9 @@ BATCH = 256
 class FramesConfig(Config):
     """What counts as a usable image file."""
 
-    max_pixels: int = Field(64_000_000, gt=0)
+    max_pixels: int = Field(default=64_000_000, gt=0)
     """Largest width x height that is decoded; a larger header is refused as a decompression bomb."""
-    max_bytes: int = Field(200_000_000, gt=0)
+    max_bytes: int = Field(default=200_000_000, gt=0)
     """Largest file that is read, in bytes."""
     require_matching_extension: bool = True
     """Refuse a file whose content has another format than its name says; switch off for images scraped from the web."""

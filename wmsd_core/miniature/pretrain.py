@@ -41,7 +41,9 @@ class PretrainConfig(Config):
     seed: int = 0
     """Run seed."""
     samples: int = Field(default=320_000, gt=0)
-    """Clips seen in training."""
+    """Clips seen in each round."""
+    rounds: int = Field(default=2, gt=0)
+    """Rounds of training. Each begins with the averaged weights of the one before, at half its learning rates."""
     batch: int = Field(default=64, gt=0)
     """Clips of a step."""
     detailed: float = Field(default=0.75, ge=0, le=1)
@@ -142,16 +144,26 @@ def pretrain(config: PretrainConfig) -> Iterator[Progress]:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config.seed, "pretrain weights"))
-        network, average = Network(config.network), Network(config.network)
-    average.load_state_dict(network.state_dict())
+        network = Network(config.network)
+    for turn in range(config.rounds):
+        for progress in train(network, config, turn):
+            yield progress
+            network = progress.network
+
+
+def train(start: Network, config: PretrainConfig, turn: int) -> Iterator[Progress]:
+    """Round `turn` (0, 1, ...) from the weights of `start`, with fresh optimizers at 1 / 2^turn of the learning rates."""
+    network, average = Network(config.network), Network(config.network)
+    network.load_state_dict(start.state_dict())
+    average.load_state_dict(start.state_dict())
     average.requires_grad_(False)
-    rng = np.random.default_rng(derive(config.seed, "pretrain clips"))
-    noise = torch.Generator().manual_seed(derive(config.seed, "pretrain noise"))
+    rng = np.random.default_rng(derive(config.seed, "pretrain clips", index=turn))
+    noise = torch.Generator().manual_seed(derive(config.seed, "pretrain noise", index=turn))
     matrices = [weight for weight in network.blocks.parameters() if weight.ndim == 2]
     others = [weight for weight in network.parameters() if all(weight is not matrix for matrix in matrices)]
     optimizers = (
-        torch.optim.Muon(matrices, lr=config.muon_rate, weight_decay=0.0),
-        torch.optim.AdamW(others, lr=config.adam_rate, betas=(0.9, 0.99), weight_decay=0.0),
+        torch.optim.Muon(matrices, lr=config.muon_rate / 2**turn, weight_decay=0.0),
+        torch.optim.AdamW(others, lr=config.adam_rate / 2**turn, betas=(0.9, 0.99), weight_decay=0.0),
     )
     steps = config.samples // config.batch
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: _rate(step, steps)) for o in optimizers]
@@ -176,7 +188,7 @@ def pretrain(config: PretrainConfig) -> Iterator[Progress]:
         with torch.no_grad():
             for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
                 mean.lerp_(weight, 1 - decay)
-        yield Progress((step + 1) * config.batch, loss.item(), average)
+        yield Progress((turn * steps + step + 1) * config.batch, loss.item(), average)
 
 
 def make(path: Path, config: PretrainConfig, *, questions: int = 400) -> Iterator[Progress]:

@@ -24,8 +24,8 @@ BOUND = 6.0
 """Scores lie in [-6, 6]."""
 NEAR = 0.5
 """A mover stands on a cell if both coordinates are nearer than this; it has moved if it is further away than this."""
-_MISMATCH = 0.12
-"""Largest RMS difference, over 2x2 pixels, between a frame and its drawing. A double of .25 opacity is beyond it."""
+_MISMATCH = 0.15
+"""Largest RMS difference, over 2x2 pixels, between a frame and its drawing. A double of .35 opacity is beyond it."""
 _MISMATCH_END = 0.2
 """The same for the end state: it need not be pretty."""
 _MASS = 0.35

@@ -33,11 +33,11 @@ class RankConfig(Config):
 
     aesthetic: LaionAesthetic | None = None
     """A LAION aesthetic predictor; without one, plain image statistics stand in, which are no aesthetic model."""
-    keep_fraction: float = Field(0.9, gt=0, le=1)
+    keep_fraction: float = Field(default=0.9, gt=0, le=1)
     """Share of each source that is kept, rounded up to whole frames."""
-    aesthetic_weight: float = Field(0.75, ge=0)
+    aesthetic_weight: float = Field(default=0.75, ge=0)
     """Weight of the rank by score within the source."""
-    sharpness_weight: float = Field(0.25, ge=0)
+    sharpness_weight: float = Field(default=0.25, ge=0)
     """Weight of the rank by sharpness within the source."""
 
     def scorer_name(self) -> str:
@@ -124,7 +124,7 @@ _VERDICTS = """
         FROM candidates WHERE score IS NOT NULL AND sharpness IS NOT NULL
     ), ranked AS (
         SELECT *, row_number() OVER (PARTITION BY source ORDER BY quality DESC, item) AS place,
-               -- rounded first: .7 * 10 is a little more than 7 in binary
+               -- rounded first: .28 * 25 is a little more than 7 in binary
                ceil(round($keep_fraction * total, 9))::INTEGER AS places
         FROM rated
     )

@@ -12,7 +12,6 @@ import numpy as np
 
 from wmsd_core.shapes import Image
 
-
 _OPPONENTS = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class StoreError(ValueError):
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def writing(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
     """A read-write connection in one transaction: committed at the end, rolled back if the block raises.
 
     Creates and migrates the store. Keep the block short: nobody else can open the file meanwhile.
@@ -47,7 +47,7 @@ def writing(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
     """A connection to look with.
 
     Raises:

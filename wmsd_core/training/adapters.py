@@ -61,6 +61,8 @@ def load_adapter(generator: Generator, folder: Path) -> None:
     """
     state = _read(folder)
     settings = LoraConfig.from_pretrained(str(folder))
+    if not isinstance(settings, LoraConfig):
+        raise ValueError(f"{folder} holds no LoRA adapter, but {settings.peft_type}")
     lora.add_adapter(
         generator.network,
         "ema",

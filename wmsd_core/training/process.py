@@ -10,11 +10,15 @@ A rerun continues from the newest intact checkpoint, and ends with the adapter t
 last bit.
 """
 
+import fcntl
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,7 +33,11 @@ from wmsd_core.training.checkpoint import load_newest, save, sha256
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
-from wmsd_core.training.parts import generator, judge
+from wmsd_core import models
+
+
+PATIENCE = 60.0
+"""Seconds to wait for a predecessor in the same folder to finish its step."""
 
 
 class Run(Config):
@@ -55,9 +63,9 @@ def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str,
     examples_file = folder / "examples.jsonl"
     trainer = Trainer(
         run.config,
-        generator(run.generator),
+        models.generator(run.generator),
         load_examples(examples_file),
-        judge(run.judge) if run.judge and run.config.judged else None,
+        models.vlm(run.judge) if run.judge and run.config.judged else None,
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)
@@ -103,13 +111,47 @@ def read_run(folder: Path) -> Run:
         raise ValueError(f"{path}: {error}") from error
 
 
+@contextmanager
+def alone(folder: Path, patience: float) -> Generator[None]:
+    """Holds the folder's lock: two processes in one folder would spoil each other's checkpoints.
+
+    Waits for `patience` seconds, since a predecessor that was told to stop finishes its step first. The kernel drops the
+    lock of a process that dies.
+
+    Raises:
+        ValueError: there is no such folder, or another process trains in it.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"there is no run in {folder}")
+    deadline = time.monotonic() + patience
+    with (folder / "lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise ValueError(f"another process is training in {folder}; wait for it, or stop it") from error
+                time.sleep(0.1)
+        yield
+
+
+def _stop_with_parent() -> None:
+    """Waits until standard input closes, which it does when whoever started this process is gone, however it went."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main(arguments: list[str]) -> int:
     """`python -m wmsd_core.training RUN`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
 
-    SIGTERM and SIGINT end the run after the current step, with a checkpoint. One line of JSON per event on stdout.
+    SIGTERM and SIGINT end the run after the current step, with a checkpoint, and with `--with-parent` so does the end of
+    standard input. One line of JSON per event on stdout.
     """
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m wmsd_core.training RUN_DIR\n")
+    with_parent = "--with-parent" in arguments
+    folders = [Path(argument) for argument in arguments if argument != "--with-parent"]
+    if len(folders) != 1:
+        sys.stderr.write("usage: python -m wmsd_core.training [--with-parent] RUN_DIR\n")
         return 2
     received: list[int] = []
 
@@ -122,8 +164,11 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    if with_parent:
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        finished = train(Path(arguments[0]), stop=lambda: bool(received), report=_print)
+        with alone(folders[0], PATIENCE):
+            finished = train(folders[0], stop=lambda: bool(received), report=_print)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -131,5 +176,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _print(event: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody listens any more. The run is to end with a checkpoint, not with this.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

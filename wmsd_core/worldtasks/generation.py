@@ -32,16 +32,16 @@ BATCH = 16
 class GenerateConfig(Config):
     """How many pairs are asked for, and their limits."""
 
-    count: int = Field(8, ge=1)
+    count: int = Field(default=8, ge=1)
     """Pairs per frame; the paper has eight."""
     seed: int = 0
     """Run seed; each frame has its own, derived from it."""
-    attempts: int = Field(2, ge=1)
+    attempts: int = Field(default=2, ge=1)
     """Requests per frame and run, each with another seed, while no answer can be read."""
-    max_task_words: int = Field(30, ge=1)
+    max_task_words: int = Field(default=30, ge=1)
     """Longest instruction, in words; the published ones have up to 14."""
-    max_solution_words: int = Field(200, ge=1)
-    """Longest solution, in words; the published ones have up to 79."""
+    max_solution_words: int = Field(default=200, ge=1)
+    """Longest solution, in words; the published ones have up to 83."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def near_pairs(all_: Signatures, radius: float) -> list[tuple[int, int]]:
     similar brightness only.
     """
     order = np.argsort(all_.mean(1), kind="stable")
-    sorted_ = all_[order]
+    sorted_ = all_[order].astype(np.float64)  # squares cancel below
     mean = sorted_.mean(1)
     square = np.square(sorted_).sum(1)
     pairs: list[tuple[int, int]] = []

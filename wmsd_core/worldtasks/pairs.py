@@ -24,8 +24,8 @@ class TaskPair(BaseModel):
 class TaskPairs(BaseModel):
     """The answer for one picture. The refusal is part of the schema, so that nobody is forced to make tasks up."""
 
-    refused: bool = Field(False, description="True if the picture allows no task.")
-    reason: str = Field("", description="Why it allows none; empty otherwise.")
+    refused: bool = Field(default=False, description="True if the picture allows no task.")
+    reason: str = Field(default="", description="Why it allows none; empty otherwise.")
     pairs: list[TaskPair] = Field(default_factory=list[TaskPair], description="The tasks; empty if refused.")
 
 

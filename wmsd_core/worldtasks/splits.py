@@ -24,11 +24,11 @@ from wmsd_core.worldtasks.likeness import clusters, near_pairs, signatures
 class SplitConfig(Config):
     """How frames are divided."""
 
-    bench_fraction: float = Field(0.1, ge=0, le=1)
+    bench_fraction: float = Field(default=0.1, ge=0, le=1)
     """Share of frames, in expectation, that is held out for the benchmark."""
     seed: int = 0
     """Run seed of the draw."""
-    near: float = Field(4.0, ge=0)
+    near: float = Field(default=4.0, ge=0)
     """Pictures at most this many levels apart, as root mean square over 16x16 RGB, count as the same."""
 
 

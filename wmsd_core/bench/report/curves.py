@@ -35,7 +35,11 @@ _TEXT = {  # the last words of a metric's name -> title, unit
     "kl": ("Divergence from the base", "nats"),
 }
 _ORDER = ("eval", "reward", "anchor", "policy", "loss", "reward_spread", "gradient_norm", "grad_norm")
-_SECONDS = "seconds"
+_PARTS = {
+    "seconds": ("Time per step", "seconds"),
+    "anchor_by_level": ("Anchor loss by noise level", "squared velocity"),
+}
+"""Metrics that are parts of one thing: one chart, one line per part."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,11 @@ def curves(con: duckdb.DuckDBPyConnection) -> Curves | None:
     by_metric: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(dict)
     for (metric, run_id), rows in groupby(steps, key=lambda row: (row["metric"], row["run_id"])):
         by_metric[metric.replace(".", "/")][run_id] = [(row["step"], row["value"]) for row in rows]
-    ordered = sorted((name for name in by_metric if not name.startswith(_SECONDS + "/")), key=_rank)
+    ordered = sorted((name for name in by_metric if name.partition("/")[0] not in _PARTS), key=_rank)
     shown = [_chart(name, by_metric[name], list(labels)) for name in ordered[:CHARTS_SHOWN]]
-    timings = {name.partition("/")[2]: by_metric[name] for name in by_metric if name.startswith(_SECONDS + "/")}
-    if timings:
-        shown.append(_timings(timings, labels))
+    for whole in _PARTS:
+        if parts := {name.partition("/")[2]: by_metric[name] for name in by_metric if name.startswith(whole + "/")}:
+            shown.append(_parts(whole, parts, labels))
     return Curves(list(labels.values()), shown, max(0, len(ordered) - CHARTS_SHOWN))
 
 
@@ -95,18 +99,19 @@ def _chart(metric: str, by_run: dict[str, list[tuple[int, float]]], runs: list[s
     return Chart(title, chart.svg, metric)
 
 
-def _timings(stages: dict[str, dict[str, list[tuple[int, float]]]], labels: dict[str, str]) -> Chart:
-    """Where the time of a step goes, for the first run; the longest stages only, as colours are few."""
-    run = next(run for run in labels if any(run in by_run for by_run in stages.values()))
-    longest = sorted(
-        (stage for stage in stages if run in stages[stage]), key=lambda stage: -sum(v for _, v in stages[stage][run])
+def _parts(whole: str, parts: dict[str, dict[str, list[tuple[int, float]]]], labels: dict[str, str]) -> Chart:
+    """The largest parts, as colours are few, of the first run that has any."""
+    run = next(run for run in labels if any(run in by_run for by_run in parts.values()))
+    largest = sorted(
+        (part for part in parts if run in parts[part]), key=lambda part: -sum(value for _, value in parts[part][run])
     )[: len(charts.SERIES)]
     series = [
-        Line(stage, [step for step, _ in stages[stage][run]], [value for _, value in stages[stage][run]], colour)
-        for colour, stage in enumerate(longest)
+        Line(part, [step for step, _ in parts[part][run]], [value for _, value in parts[part][run]], colour)
+        for colour, part in enumerate(largest)
     ]
-    chart = charts.lines("Time per step", series, x_label="training step", y_label="seconds")
-    return Chart(chart.title, chart.svg, f"by stage of the step, {labels[run]}", chart.legend)
+    title, unit = _PARTS[whole]
+    chart = charts.lines(title, series, x_label="training step", y_label=unit)
+    return Chart(chart.title, chart.svg, f"{whole}, {labels[run]}", chart.legend)
 
 
 def _plain(metric: str) -> str:

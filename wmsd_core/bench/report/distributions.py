@@ -18,6 +18,8 @@ class _Measure:
     title: str
     unit: str
     log: bool = False
+    by: str = ""
+    """Who measured, where that can differ."""
 
 
 _MEASURES = (
@@ -42,15 +44,16 @@ def distributions(con: duckdb.DuckDBPyConnection) -> list[Chart]:
             """,
         )
         found += _chart(con, "filter", measure, values)
-    aesthetic = _Measure("aesthetic", "Aesthetic score", "predicted rating, 1 to 10")
-    found += _chart(con, "rank", aesthetic, _column(con, "SELECT score FROM aesthetics"))
+    for (scorer,) in con.execute("SELECT DISTINCT scorer FROM aesthetics ORDER BY scorer").fetchall():
+        scores = _column(con, "SELECT score FROM aesthetics WHERE scorer = ?", scorer)
+        found += _chart(con, "rank", _Measure("aesthetic", "Aesthetic score", "score", by=scorer), scores)
     odds = _Measure("log_odds", "Suitability", "log-odds of yes, nats")
     found += _chart(con, "screen", odds, _column(con, "SELECT log_odds FROM screenings WHERE log_odds IS NOT NULL"))
     return found
 
 
-def _column(con: duckdb.DuckDBPyConnection, sql: str) -> list[float]:
-    return [row[0] for row in con.execute(sql).fetchall()]
+def _column(con: duckdb.DuckDBPyConnection, sql: str, *parameters: str) -> list[float]:
+    return [row[0] for row in con.execute(sql, parameters).fetchall()]
 
 
 def _chart(con: duckdb.DuckDBPyConnection, stage: str, measure: _Measure, values: list[float]) -> list[Chart]:
@@ -62,7 +65,8 @@ def _chart(con: duckdb.DuckDBPyConnection, stage: str, measure: _Measure, values
     for mark in marks:
         beyond = sum(value < mark.value if mark.drops_below else value > mark.value for value in values)
         notes.append(f"{mark.label}, which drops {beyond:,} of {len(values):,} frames")
-    return [Chart(chart.title, chart.svg, "; ".join(notes) or f"{len(values):,} frames, no threshold")]
+    note = "; ".join(notes) or f"{len(values):,} frames, no threshold"
+    return [Chart(chart.title, chart.svg, f"{note}, by {measure.by}" if measure.by else note)]
 
 
 def _thresholds(con: duckdb.DuckDBPyConnection, stage: str, column: str) -> Iterator[Threshold]:

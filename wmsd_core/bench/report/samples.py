@@ -51,6 +51,7 @@ def samples(con: duckdb.DuckDBPyConnection) -> Samples | None:
         """
         SELECT task, solution, coalesce(split, 'none') AS split, path
         FROM task_pairs JOIN frames USING (frame_id) LEFT JOIN splits USING (frame_id)
+        WHERE frame_id NOT IN (SELECT item FROM rejections)
         QUALIFY row_number() OVER (PARTITION BY frame_id ORDER BY pair_id) = 1 ORDER BY pair_id LIMIT ?
         """,
         [SHOWN],
@@ -61,7 +62,8 @@ def samples(con: duckdb.DuckDBPyConnection) -> Samples | None:
         con,
         """
         SELECT coalesce(split, 'none') AS split, count(*) AS pairs, count(DISTINCT frame_id) AS frames
-        FROM task_pairs LEFT JOIN splits USING (frame_id) GROUP BY ALL ORDER BY ALL
+        FROM task_pairs LEFT JOIN splits USING (frame_id)
+        WHERE frame_id NOT IN (SELECT item FROM rejections) GROUP BY ALL ORDER BY ALL
         """,
     )
     return Samples(
@@ -79,7 +81,8 @@ def _shares(con: duckdb.DuckDBPyConnection, column: str) -> list[Share]:
         f"""
         SELECT {column} AS name, count(*) FILTER (split = 'train') AS train, count(*) FILTER (split = 'bench') AS bench
         FROM taxonomy JOIN task_pairs USING (pair_id) LEFT JOIN splits USING (frame_id)
-        WHERE labeller = (SELECT labeller FROM taxonomy GROUP BY labeller ORDER BY count(*) DESC, labeller DESC LIMIT 1)
+        WHERE frame_id NOT IN (SELECT item FROM rejections) AND labeller = (
+            SELECT labeller FROM taxonomy GROUP BY labeller ORDER BY count(*) DESC, labeller DESC LIMIT 1)
         GROUP BY name ORDER BY count(*) DESC, name
         """,
     )

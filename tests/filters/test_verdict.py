@@ -1,0 +1,110 @@
+"""Verdicts are thresholds on stored measurements: exact at the limit, and no image is read for them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.frames.pictures import LENIENT, SMALL, count, left, registered, rejections
+from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.frames import Frame, FramesConfig, register
+from wmsd_core.frames.decode import grey_at_width
+from wmsd_core.store import query, reading, writing
+
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "frames"
+
+CASES = [
+    ("min_sharpness", "sharpness", "blurred", 40.0, 39.999),
+    ("min_luminance", "luminance", "dark", 40.0, 39.999),
+    ("max_luminance", "luminance", "bright", 200.0, 200.001),
+    ("max_near_black", "near_black", "near_black", 0.5, 0.5001),
+    ("max_near_white", "near_white", "near_white", 0.5, 0.5001),
+    ("max_flatness", "flatness", "flat", 0.75, 0.7501),
+]
+
+
+@pytest.mark.parametrize(("setting", "column", "reason", "limit", "beyond"), CASES)
+def test_a_frame_at_the_threshold_is_kept_and_one_beyond_it_dropped(
+    tmp_path: Path, setting: str, column: str, reason: str, limit: float, beyond: float
+) -> None:
+    store, ids = registered(tmp_path, 2)
+    measure_frames(store, ids, SMALL)
+    with writing(store) as con:
+        con.execute(f"UPDATE measurements SET {column} = ? WHERE frame_id = ?", [limit, ids[0]])
+        con.execute(f"UPDATE measurements SET {column} = ? WHERE frame_id = ?", [beyond, ids[1]])
+    found = judge(store, SMALL, LENIENT.model_copy(update={setting: limit}))
+    assert (found.kept, found.dropped, found.reasons) == (1, 1, {reason: 1})
+    assert left(store, "filter") == ids[:1]
+    with reading(store) as con:
+        row = query(con, "SELECT detail FROM rejections WHERE stage = 'filter'")[0]
+    assert f"{beyond:.4g}" in row["detail"]
+    assert f"{limit:.4g}" in row["detail"]
+
+
+def test_the_shorter_side_counts_for_size(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)  # 64x48
+    measure_frames(store, ids, SMALL)
+    assert judge(store, SMALL, FilterConfig(min_side=48)).kept == 1
+    assert judge(store, SMALL, FilterConfig(min_side=49)).reasons == {"too_small": 1}
+
+
+def test_another_threshold_reads_no_image(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 5)
+    measure_frames(store, ids, SMALL)
+    judge(store, SMALL, LENIENT)
+    shutil.rmtree(tmp_path / "images")
+    assert measure_frames(store, ids, SMALL).before == 5
+    assert judge(store, SMALL, FilterConfig(min_side=16, max_luminance=0)).dropped == 5
+    assert judge(store, SMALL, LENIENT).kept == 5
+    assert rejections(store, "frames") == rejections(store, "filter") == {}
+
+
+def test_measurements_of_another_configuration_are_not_used(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 3)
+    measure_frames(store, ids, SMALL)
+    wide = MeasureConfig(working_width=32)
+    assert judge(store, wide, LENIENT).reasons == {"unmeasured": 3}
+    assert measure_frames(store, ids[:2], wide).measured == 2
+    assert judge(store, wide, LENIENT).reasons == {"unmeasured": 1}
+    assert judge(store, SMALL, LENIENT).kept == 3
+    assert count(store, "measurements") == 5
+
+
+def test_measuring_again_measures_what_is_missing_only(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 4)
+    assert measure_frames(store, ids[:3], SMALL, threads=2).measured == 3
+    again = measure_frames(store, ids, SMALL)
+    assert (again.measured, again.before) == (1, 3)
+
+
+def test_a_file_that_cannot_be_decoded_leaves_the_funnel_with_its_reason(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 3)
+    path = sorted((tmp_path / "images").iterdir())[1]
+    path.write_bytes(path.read_bytes()[:-30])
+    register(store, tmp_path / "images", FramesConfig())  # the header is still good
+    ids = left(store, "frames")
+    found = measure_frames(store, ids, SMALL)
+    # the intact content of that file is gone as well, and its frame says so
+    assert (found.measured, found.unusable) == (2, 2)
+    assert rejections(store, "frames") == {"001.png": {"truncated", "changed"}}
+    assert len(left(store, "frames")) == 2
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*")), ids=lambda path: path.name)
+def test_published_frames_pass_the_default_filter(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    shutil.copy(path, tmp_path / "images" / path.name)
+    store = tmp_path / "store.duckdb"
+    register(store, tmp_path / "images", FramesConfig())
+    measure_frames(store, left(store, "frames"), MeasureConfig())
+    assert judge(store, MeasureConfig(), FilterConfig()).reasons == {}
+
+
+def test_measurements_are_stored_as_measured(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    measure_frames(store, ids, SMALL)
+    with reading(store) as con:
+        row = query(con, "SELECT * FROM measurements JOIN frames USING (frame_id)")[0]
+    grey = grey_at_width(Frame(row["frame_id"], Path(row["path"]), "PNG", 64, 48), 64)
+    assert (row["working_width"], row["config_hash"]) == (64, SMALL.digest())
+    assert row["luminance"] == pytest.approx(grey.mean())

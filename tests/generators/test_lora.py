@@ -1,0 +1,99 @@
+import pytest
+import torch
+from torch import nn
+
+from wmsd_core.generators import lora
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)).requires_grad_(False)
+
+
+def two_adapters() -> nn.Module:
+    net = network()
+    lora.add_adapter(net, "policy", ["0", "2"], rank=2, alpha=4.0, seed=1)
+    lora.add_adapter(net, "old", ["0", "2"], rank=2, alpha=4.0, seed=1, trainable=False)
+    return net
+
+
+X = torch.linspace(-1, 1, 12).view(3, 4)
+
+
+def out(net: nn.Module, name: str | None) -> torch.Tensor:
+    lora.use(net, name)
+    return net(X)
+
+
+def shake(net: nn.Module, name: str, seed: int = 0) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in lora.parameters(net, name):
+            weight.add_(torch.randn(weight.shape, generator=generator))
+
+
+def test_a_new_adapter_changes_nothing_and_none_is_the_base_bit_for_bit():
+    base = network()(X)
+    net = two_adapters()
+    assert torch.equal(out(net, "policy"), base)
+    shake(net, "policy")
+    assert not torch.allclose(out(net, "policy"), base)
+    assert torch.equal(out(net, None), base)
+    assert torch.equal(out(net, "old"), base)
+
+
+def test_the_same_seed_gives_equal_adapters_and_the_global_generator_is_left_alone():
+    net = two_adapters()
+    for a, b in zip(lora.parameters(net, "policy"), lora.parameters(net, "old"), strict=True):
+        assert torch.equal(a, b)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    other = network()
+    torch.manual_seed(5)
+    lora.add_adapter(other, "policy", ["0"], rank=2, alpha=4.0, seed=1)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_only_trainable_adapters_take_gradients():
+    net = two_adapters()
+    taking = {name for name, weight in net.named_parameters() if weight.requires_grad}
+    assert taking == {f"{i}.lora_{m}.policy.weight" for i in (0, 2) for m in "AB"}
+
+
+def test_switching_between_forward_and_backward_loses_no_gradient():
+    net = two_adapters()
+    shake(net, "policy")
+    out(net, "policy").square().sum().backward()
+    expected = [weight.grad.clone() for weight in lora.parameters(net, "policy") if weight.grad is not None]
+    net.zero_grad()
+    loss = out(net, "policy").square().sum()
+    out(net, "old")
+    out(net, None)
+    loss.backward()
+    found = [weight.grad for weight in lora.parameters(net, "policy") if weight.grad is not None]
+    assert len(found) == len(expected) == 4
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_state_round_trips_under_the_names_of_peft():
+    net = two_adapters()
+    shake(net, "policy")
+    state = lora.adapter_state(net, "policy")
+    assert set(state) == {f"{i}.lora_{m}.weight" for i in (0, 2) for m in "AB"}
+    lora.load_adapter_state(net, "old", state)
+    assert torch.equal(out(net, "old"), out(net, "policy"))
+
+
+def test_mistakes_are_named():
+    net = two_adapters()
+    with pytest.raises(ValueError, match="already has an adapter named 'policy'"):
+        lora.add_adapter(net, "policy", ["0"], rank=2, alpha=4.0, seed=0)
+    with pytest.raises(ValueError, match="no adapter named 'ema'; it has: policy, old"):
+        lora.use(net, "ema")
+    state = lora.adapter_state(net, "policy")
+    with pytest.raises(ValueError, match=r"0\.lora_A\.weight"):
+        lora.load_adapter_state(net, "old", {k: v for k, v in state.items() if k != "0.lora_A.weight"})
+    with pytest.raises(ValueError, match=r"0\.lora_A\.weight"):
+        lora.load_adapter_state(net, "old", {**state, "0.lora_A.weight": torch.zeros(3, 4)})
+    with pytest.raises(ValueError, match="nowhere"):
+        lora.add_adapter(network(), "policy", ["nowhere"], rank=2, alpha=4.0, seed=0)

@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from wmsd_core.generators.miniature import WEIGHTS, MiniatureGenerator
+from wmsd_core.miniature import exam
+from wmsd_core.miniature.language import find_task, tokenize
+from wmsd_core.miniature.network import NetworkConfig
+from wmsd_core.miniature.pretrain import PretrainConfig, captioned, make, pretrain
+
+SMALL = PretrainConfig(samples=96, batch=16, rounds=2, network=NetworkConfig(width=32, depth=1, heads=2))
+
+
+def test_the_mix_of_captions_is_the_stated_one():
+    frames, texts = captioned(np.random.default_rng(0), 4000, PretrainConfig())
+    assert frames.shape == (4000, 7, 20, 20, 3)
+    sorts = {
+        "none": sum(not text for text in texts),
+        "short": sum(find_task(text) is not None for text in texts),
+        "vague": sum("somewhere" in text for text in texts),
+        "anchored": sum("of the" in text for text in texts),
+    }
+    assert abs(sorts["none"] / 4000 - 0.05) < 0.015
+    assert abs(sorts["short"] / 4000 - 0.10) < 0.02
+    assert abs(sorts["vague"] / 4000 - 0.10) < 0.02
+    assert 0.05 < sorts["anchored"] / 4000 < 0.25
+    for text in texts:
+        tokenize(text)
+
+
+def test_pretraining_repeats_bit_for_bit_and_the_loss_falls():
+    first, second = list(pretrain(SMALL)), list(pretrain(SMALL))
+    assert [step.loss for step in first] == [step.loss for step in second]
+    assert [step.samples for step in first] == [16 * (i + 1) for i in range(12)]
+    assert np.mean([step.loss for step in first[-3:]]) < first[0].loss
+    weights = zip(first[-1].network.parameters(), second[-1].network.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_weights_are_written_at_the_end_only_with_what_made_them(tmp_path: Path):
+    path = tmp_path / "base.safetensors"
+    run = make(path, SMALL, questions=8)
+    next(run)
+    run.close()
+    assert not path.exists()
+    *_, last = make(path, SMALL, questions=8)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    assert PretrainConfig.model_validate_json(metadata["config"]) == SMALL
+    assert set(json.loads(metadata["scores"])["clean, 4 steps"]) == {"task", "agent", "consistency", "all"}
+    loaded = MiniatureGenerator.load(path)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.network.parameters(), last.network.parameters(), strict=True))
+
+
+def test_missing_weights_are_an_error_that_says_how_to_make_them(tmp_path: Path):
+    with pytest.raises(ValueError, match="miniature pretrain"):
+        MiniatureGenerator.load(tmp_path / "none.safetensors")
+
+
+def test_the_shipped_weights_draw_detailed_solutions_and_do_not_understand_short_tasks():
+    assert WEIGHTS.stat().st_size < 5_000_000
+    generator = MiniatureGenerator.load()
+    held_out = exam.write(64, seed=11)
+    clean = exam.shares(exam.sit(generator, held_out, "clean", steps=4, adapter=None))
+    short = exam.shares(exam.sit(generator, held_out, "short", steps=4, adapter=None))
+    assert clean["task"] >= 0.95
+    assert clean["agent"] >= 0.95
+    assert clean["consistency"] >= 0.9
+    assert short["task"] <= 0.35
+    assert short["all"] <= 0.1

@@ -1,0 +1,135 @@
+"""Generation with a scripted model: pairs, faults, refusals, unreadable answers, and what a second run does."""
+
+import hashlib
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.frames.pictures import count, left, registered, rejections, scene
+from tests.worldtasks.scripted import ScriptedVLM, good_answer
+from wmsd_core.store import query, reading
+from wmsd_core.worldtasks import GenerateConfig, TaskPairs, generate_pairs, label_tasks
+
+CONFIG = GenerateConfig(count=2, attempts=2)
+
+
+def rows_of(store: Path, sql: str) -> list[dict[str, object]]:
+    with reading(store) as con:
+        return query(con, sql)
+
+
+def test_pairs_are_stored_with_their_identity_and_makers(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    vlm = ScriptedVLM(lambda call: good_answer())
+    found = generate_pairs(store, ids, vlm, CONFIG)
+    assert (found.frames, found.pairs, found.faults) == (1, 2, {})
+    row = rows_of(store, "SELECT * FROM task_pairs ORDER BY position")[1]
+    assert row["task"] == "[Man 1]: Walk to the door."
+    assert (row["agent"], row["instruction"], row["position"]) == ("Man 1", "Walk to the door.", 1)
+    assert row["pair_id"] == hashlib.sha256(f"{ids[0]}\n{row['task']}".encode()).hexdigest()
+    assert (row["model"], row["prompt_version"]) == ("scripted/1", "generate/1")
+    system, user = vlm.messages[0]
+    assert system.images == ()
+    assert np.array_equal(user.images[0], scene(0))
+    assert "Write 2 different tasks" in user.text
+
+
+def test_a_bad_pair_is_recorded_and_its_frame_stays(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    answer = good_answer()
+    answer.pairs[0].task = "no brackets"
+    found = generate_pairs(store, ids, ScriptedVLM(lambda call: answer), CONFIG)
+    assert (found.frames, found.pairs, found.faults) == (1, 1, {"form": 1})
+    assert left(store, "generate") == ids
+    row = rows_of(store, "SELECT item, detail FROM rejections WHERE stage = 'generate'")[0]
+    assert row["item"] != ids[0]
+    assert "no brackets" in str(row["detail"])
+
+
+def test_refusals_and_answers_without_use_take_the_frame_out_and_are_not_asked_again(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 3)
+    unusable = good_answer()
+    for pair in unusable.pairs:
+        pair.solution = ""
+    said = [TaskPairs(refused=True, reason="nobody there"), unusable, TaskPairs()]
+    found = generate_pairs(store, ids, ScriptedVLM(lambda call: said[call]), CONFIG)
+    assert (found.frames, found.refused, found.without_pairs) == (0, 1, 2)
+    assert left(store, "generate") == []
+    sql = "SELECT reason, detail FROM rejections WHERE item IN (SELECT frame_id FROM frames) ORDER BY item"
+    assert [row["reason"] for row in rows_of(store, sql)] == ["refused", "no_pairs", "no_pairs"]
+    assert rows_of(store, sql)[0]["detail"] == "nobody there"
+    again = ScriptedVLM(lambda call: good_answer())
+    assert generate_pairs(store, ids, again, CONFIG).before == 3
+    assert again.asked == 0
+
+
+def test_an_unreadable_answer_is_tried_with_another_seed_and_again_by_the_next_run(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    broken = ScriptedVLM(lambda call: ValueError("no JSON"))
+    assert generate_pairs(store, ids, broken, CONFIG).unanswered == 1
+    assert len(set(broken.seeds)) == 2
+    assert rejections(store, "generate") == {"000.png": {"unanswered"}}
+    assert left(store, "generate") == []
+    shaky = ScriptedVLM(lambda call: ValueError("no JSON") if call == 0 else good_answer())
+    assert generate_pairs(store, ids, shaky, CONFIG).frames == 1
+    assert rejections(store, "generate") == {}
+    assert left(store, "generate") == ids
+
+
+def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 3)
+    generate_pairs(store, ids[:2], ScriptedVLM(lambda call: good_answer()), CONFIG)
+    second = ScriptedVLM(lambda call: good_answer())
+    assert generate_pairs(store, ids, second, CONFIG).before == 2
+    assert second.asked == 1
+    third = ScriptedVLM(lambda call: good_answer())
+    generate_pairs(store, ids, third, CONFIG)
+    assert third.asked == 0
+    assert count(store, "task_pairs") == 6
+
+
+def test_another_generation_replaces_the_pairs_and_their_labels(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer(2)), CONFIG)
+    assert label_tasks(store) == 2
+    assert label_tasks(store) == 0
+    other = good_answer(1)
+    other.pairs[0].solution = "He strolls over there and then stops in front of it at last."
+    generate_pairs(store, ids, ScriptedVLM(lambda call: other), CONFIG.model_copy(update={"seed": 1}))
+    assert [row["solution"] for row in rows_of(store, "SELECT solution FROM task_pairs")] == [other.pairs[0].solution]
+    assert count(store, "taxonomy") == 0
+    assert label_tasks(store) == 1
+
+
+def test_a_server_that_dies_loses_the_batch_in_flight_only(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 18)
+    dying = ScriptedVLM(lambda call: ConnectionError("gone") if call == 17 else good_answer())
+    with pytest.raises(ConnectionError):
+        generate_pairs(store, ids, dying, CONFIG)
+    alive = ScriptedVLM(lambda call: good_answer())
+    assert generate_pairs(store, ids, alive, CONFIG).before == 16
+    assert alive.asked == 2
+
+
+def test_requests_are_under_way_together(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 4)
+    meeting = threading.Barrier(4, timeout=20)  # breaks unless all four are asked at once
+
+    def answer(call: int) -> TaskPairs:
+        meeting.wait()
+        return good_answer()
+
+    assert generate_pairs(store, ids, ScriptedVLM(answer), CONFIG, concurrency=4).frames == 4
+
+
+def test_seeds_belong_to_the_frame_and_not_to_the_order(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 3)
+    one = ScriptedVLM(lambda call: good_answer())
+    generate_pairs(store, ids, one, CONFIG)
+    (tmp_path / "again").mkdir()
+    store, ids = registered(tmp_path / "again", 3)
+    other = ScriptedVLM(lambda call: good_answer())
+    generate_pairs(store, ids[2:], other, CONFIG)
+    assert other.seeds == one.seeds[2:]

@@ -1,0 +1,210 @@
+"""Splits go by image and never move; look-alikes go together; a leak is found wherever it was planted."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.frames.pictures import FramesConfig, encode, folder_of, left, register, registered, scene
+from tests.worldtasks.scripted import ScriptedVLM, good_answer
+from wmsd_core.frames import find
+from wmsd_core.store import query, reading, writing
+from wmsd_core.worldtasks import (
+    Example,
+    GenerateConfig,
+    SplitConfig,
+    assign_splits,
+    examples,
+    find_leaks,
+    generate_pairs,
+)
+from wmsd_core.worldtasks.leaks import leaks_between
+from wmsd_core.worldtasks.likeness import clusters, near_pairs, signatures
+from wmsd_core.worldtasks.splits import own_split
+
+HALF = SplitConfig(bench_fraction=0.5)
+GENERATE = GenerateConfig(count=2)
+
+
+def splits(store: Path) -> dict[str, str]:
+    with reading(store) as con:
+        return {row["frame_id"]: row["split"] for row in query(con, "SELECT frame_id, split FROM splits")}
+
+
+def test_the_share_is_met_and_a_larger_one_only_adds() -> None:
+    ids = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(4000)]
+    small = {i for i in ids if own_split(i, SplitConfig(bench_fraction=0.1)) == "bench"}
+    large = {i for i in ids if own_split(i, SplitConfig(bench_fraction=0.3)) == "bench"}
+    assert abs(len(small) - 400) < 4 * np.sqrt(4000 * 0.1 * 0.9)
+    assert small < large
+    assert {own_split(i, SplitConfig(bench_fraction=0)) for i in ids} == {"train"}
+    assert {own_split(i, SplitConfig(bench_fraction=1)) for i in ids} == {"bench"}
+
+
+def test_a_split_is_the_frames_own_whatever_else_is_there(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 12)
+    found = assign_splits(store, HALF, threads=2)
+    assert (found.train + found.bench, found.apart, found.grouped) == (12, 0, 0)
+    assert splits(store) == {frame_id: own_split(frame_id, HALF) for frame_id in ids}
+    folder_of(tmp_path / "images", 6, first=12)
+    register(store, tmp_path / "images", FramesConfig())
+    with writing(store) as con:  # a later filter that drops much
+        con.execute("INSERT INTO rejections SELECT 'filter', frame_id, 'dark', '', path, '' FROM frames LIMIT 9")
+    before = splits(store)
+    assign_splits(store, HALF)
+    after = splits(store)
+    assert len(after) == 18
+    assert {frame_id: after[frame_id] for frame_id in before} == before
+
+
+def test_copies_of_a_picture_share_its_split(tmp_path: Path) -> None:
+    images, store = tmp_path / "images", tmp_path / "store.duckdb"
+    images.mkdir()
+    for seed in range(12):
+        picture = scene(seed).repeat(4, 0).repeat(4, 1)
+        (images / f"{seed}.png").write_bytes(encode(picture))
+        (images / f"{seed}.jpg").write_bytes(encode(picture, "JPEG", quality=70))
+        half = Image.fromarray(picture).resize((128, 96), Image.Resampling.BICUBIC)
+        (images / f"{seed}_small.webp").write_bytes(encode(np.asarray(half), "WEBP"))
+    register(store, images, FramesConfig())
+    assert assign_splits(store, HALF).grouped == 36
+    by_scene: dict[str, dict[str, str]] = {}
+    with reading(store) as con:
+        for row in query(con, "SELECT frame_id, path, split FROM frames JOIN splits USING (frame_id)"):
+            by_scene.setdefault(Path(row["path"]).stem.split("_")[0], {})[row["frame_id"]] = row["split"]
+    assert len(by_scene) == 12
+    for copies in by_scene.values():
+        assert set(copies.values()) == {own_split(min(copies), HALF)}
+    assert {split for copies in by_scene.values() for split in copies.values()} == {"train", "bench"}
+
+
+@pytest.mark.parametrize("taken", ["train", "bench"])
+def test_a_late_copy_follows_the_frame_that_was_there_first(tmp_path: Path, taken: str) -> None:
+    images, store = tmp_path / "images", tmp_path / "store.duckdb"
+    images.mkdir()
+    (images / "first.png").write_bytes(encode(np.full((32, 32, 3), 100, np.uint8)))
+    register(store, images, FramesConfig())
+    assign_splits(store, HALF)
+    with writing(store) as con:
+        con.execute("UPDATE splits SET split = ?", [taken])
+    (images / "late.png").write_bytes(encode(np.full((32, 32, 3), 101, np.uint8)))
+    register(store, images, FramesConfig())
+    assign_splits(store, HALF)
+    assert list(splits(store).values()) == [taken] * 2
+
+
+def test_a_late_picture_that_resembles_both_sides_joins_neither(tmp_path: Path) -> None:
+    images, store = tmp_path / "images", tmp_path / "store.duckdb"
+    images.mkdir()
+    shades = [np.full((32, 32, 3), level, np.uint8) for level in (100, 106)]
+    for index, shade in enumerate(shades):
+        (images / f"{index}.png").write_bytes(encode(shade))
+    register(store, images, FramesConfig())
+    assign_splits(store, HALF)
+    ids = left(store, "frames")
+    with writing(store) as con:
+        con.execute("UPDATE splits SET split = CASE WHEN frame_id = ? THEN 'train' ELSE 'bench' END", [ids[0]])
+    (images / "between.png").write_bytes(encode(np.full((32, 32, 3), 103, np.uint8)))
+    register(store, images, FramesConfig())
+    found = assign_splits(store, HALF)
+    assert (found.train, found.bench, found.apart) == (1, 1, 1)
+    assert set(splits(store)) == set(ids)
+
+
+def test_another_configuration_divides_afresh(tmp_path: Path) -> None:
+    store, _ = registered(tmp_path, 6)
+    assign_splits(store, SplitConfig(bench_fraction=1))
+    assert assign_splits(store, SplitConfig(bench_fraction=0)).train == 6
+
+
+def test_one_moved_shape_on_a_plain_board_is_another_picture(tmp_path: Path) -> None:
+    images, store = tmp_path / "images", tmp_path / "store.duckdb"
+    images.mkdir()
+    for column in range(5):
+        board = np.full((320, 320, 3), 230, np.uint8)
+        board[130:190, 64 * column + 4 : 64 * column + 60] = (220, 40, 40)
+        (images / f"{column}.png").write_bytes(encode(board))
+        board[130:190, 64 * column + 4 : 64 * column + 60] = (30, 80, 230)
+        (images / f"{column}_blue.png").write_bytes(encode(board))
+    register(store, images, FramesConfig())
+    assert assign_splits(store, HALF).grouped == 0
+
+
+def test_near_pairs_are_those_of_the_whole_table() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(100, 3, (700, 48)).astype(np.float32) + rng.normal(0, 5, (700, 1)).astype(np.float32)
+    distance = np.sqrt(np.square(points[:, None].astype(np.float64) - points[None]).mean(-1))
+    expected = {(int(i), int(j)) for i, j in np.argwhere(distance <= 4) if i < j}
+    assert 100 < len(expected) < 100_000
+    assert set(near_pairs(points, 4)) == expected
+
+
+def test_clusters_are_the_connected_components() -> None:
+    assert clusters(7, [(5, 1), (1, 3), (2, 6)]) == [[0], [1, 3, 5], [2, 6], [4]]
+
+
+def generated(tmp_path: Path, count: int) -> Path:
+    store, ids = registered(tmp_path, count)
+    generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer()), GENERATE)
+    assign_splits(store, HALF)
+    return store
+
+
+def test_examples_are_the_pairs_of_surviving_frames_by_split(tmp_path: Path) -> None:
+    store = generated(tmp_path, 8)
+    divided = splits(store)
+    with reading(store) as con:
+        train, bench = examples(con, "train"), examples(con, "bench")
+    assert len(train) + len(bench) == 16
+    assert {divided[e.frame_id] for e in train} == {"train"}
+    assert {divided[e.frame_id] for e in bench} == {"bench"}
+    assert train[0].path.is_file()
+    assert find_leaks(store, HALF) == []
+    with writing(store) as con:
+        con.execute("INSERT INTO rejections VALUES ('filter', ?, 'dark', '', '', '')", [train[0].frame_id])
+    with reading(store) as con:
+        assert len(examples(con, "train")) == len(train) - 2
+
+
+def test_a_planted_look_alike_is_found(tmp_path: Path) -> None:
+    store = generated(tmp_path, 8)
+    with reading(store) as con:
+        victim = examples(con, "bench")[0]
+    copy = tmp_path / "images" / "copy.jpg"
+    copy.write_bytes(encode(np.asarray(Image.open(victim.path)), "JPEG", quality=90, subsampling=0))
+    register(store, tmp_path / "images", FramesConfig())
+    new = next(frame_id for frame_id in left(store, "frames") if frame_id not in splits(store))
+    generate_pairs(store, [new], ScriptedVLM(lambda call: good_answer()), GENERATE)
+    with writing(store) as con:  # past `assign_splits`, which would not do this
+        con.execute("INSERT INTO splits VALUES (?, 'train', '')", [new])
+    leaks = find_leaks(store, HALF)
+    assert [(leak.kind, leak.train, leak.bench) for leak in leaks] == [("picture", new, victim.frame_id)]
+
+
+def test_shared_frames_and_pairs_are_found(tmp_path: Path) -> None:
+    def example(pair: str, frame: str) -> Example:
+        return Example(pair, frame, Path(frame), "[Man]: Go.", "He goes over there.")
+
+    looks = {name: np.full(4, level, np.float32) for name, level in (("a", 0), ("b", 100), ("c", 200))}
+    train, bench = [example("1", "a"), example("2", "b")], [example("3", "b"), example("1", "c")]
+    leaks = leaks_between(train, bench, looks, near=4)
+    assert [(leak.kind, leak.train, leak.bench) for leak in leaks] == [("frame", "b", "b"), ("pair", "1", "1")]
+
+
+def test_a_leak_check_that_would_be_incomplete_is_an_error(tmp_path: Path) -> None:
+    store = generated(tmp_path, 3)
+    (tmp_path / "images" / "001.png").unlink()
+    with pytest.raises(ValueError, match=r"cannot check for leaks: .*001\.png is missing"):
+        find_leaks(store, HALF)
+
+
+def test_the_signature_of_a_frame_that_cannot_be_read_is_its_refusal(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 2)
+    with reading(store) as con:
+        frames = find(con, ids)
+    frames[1].path.unlink()
+    found = signatures(frames, 1)
+    assert isinstance(found[0], np.ndarray)
+    assert str(found[1]).startswith("missing")
