@@ -1,9 +1,31 @@
 """Shapes in signatures are checked in every test; one thread, so that results repeat and a shared machine does not stall."""
 
 import os
+import sys
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["wmsd_core.objectives", "wmsd_core.sampling", "wmsd_core.rewards"], "beartype.beartype")
+install_import_hook(
+    ["wmsd_core.objectives", "wmsd_core.sampling", "wmsd_core.rewards", "wmsd_core.filters", "wmsd_core.worldtasks"],
+    "beartype.beartype",
+)
+
+_status = 0
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    global _status
+    _status = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends the process without tearing the interpreter down: DuckDB's bindings would print a page of "leaked" names, over
+    the line that says how many tests passed, for references that other extension modules hold to the very end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_status)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.frames.pictures import count, encode, folder_of, left, rejections, scene
+from wmsd_core.filters import MeasureConfig, measure_frames
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.store import query, reading
 
@@ -122,3 +123,27 @@ def test_a_missing_or_empty_folder_is_an_error_that_says_so(tmp_path: Path) -> N
     (tmp_path / "captions.txt").touch()
     with pytest.raises(ValueError, match=r"no image in .*1 other files"):
         register(tmp_path / "store.duckdb", tmp_path, FramesConfig())
+
+
+def test_a_file_that_is_gone_is_rejected_until_it_is_back(tmp_path: Path) -> None:
+    paths = folder_of(tmp_path / "images", 3)
+    store = tmp_path / "store.duckdb"
+    register(store, tmp_path / "images", FramesConfig())
+    data = paths[0].read_bytes()
+    paths[0].unlink()
+    register(store, tmp_path / "images", FramesConfig())
+    assert len(left(store, "frames")) == 2
+    paths[0].write_bytes(data)
+    register(store, tmp_path / "images", FramesConfig())
+    assert len(left(store, "frames")) == 3
+
+
+def test_what_cannot_be_decoded_stays_rejected_when_the_folder_is_walked_again(tmp_path: Path) -> None:
+    folder_of(tmp_path / "images", 2)
+    (tmp_path / "images" / "cut.png").write_bytes(encode(scene(7))[:400])
+    store = tmp_path / "store.duckdb"
+    register(store, tmp_path / "images", FramesConfig())
+    measure_frames(store, left(store, "frames"), MeasureConfig())
+    assert len(left(store, "frames")) == 2
+    register(store, tmp_path / "images", FramesConfig())
+    assert len(left(store, "frames")) == 2

@@ -10,7 +10,10 @@ def words(text: str) -> str:
 def test_fillers_are_dropped_and_order_is_kept():
     assert words("The red circle moves to column 4, then to row 2.") == "red circle column 4 row 2"
     assert words("[Red circle]: go to the blue square.") == "red circle go blue square"
-    assert words(solution("red circle", ("column 4", "the row of the blue square"))) == "red circle column 4 row blue square"
+    assert (
+        words(solution("red circle", ("column 4", "the row of the blue square")))
+        == "red circle column 4 row blue square"
+    )
 
 
 def test_an_empty_text_is_all_padding():
@@ -32,6 +35,8 @@ def test_a_task_is_found_in_a_longer_text(task: Task):
     assert find_task(f"It was told to act:\n{task}\nIs it so?") == task
 
 
-@pytest.mark.parametrize("text", ["", "go to the blue square", "[Red square]: go to the left edge.", "[Red circle]: dance."])
+@pytest.mark.parametrize(
+    "text", ["", "go to the blue square", "[Red square]: go to the left edge.", "[Red circle]: dance."]
+)
 def test_other_texts_hold_no_task(text: str):
     assert find_task(text) is None

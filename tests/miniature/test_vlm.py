@@ -83,7 +83,9 @@ def test_questions_of_several_kinds_about_several_videos_are_answered_in_order()
     _, plans, _, _, videos = solved(6)
     names = ("judge_task", "judge_agent", "judge_consistency")
     still = [video[:1].repeat(7, axis=0) for video in videos]
-    asked = [(name, plan, media[i]) for i, plan in enumerate(plans) for media in (list(videos), still) for name in names]
+    asked = [
+        (name, plan, media[i]) for i, plan in enumerate(plans) for media in (list(videos), still) for name in names
+    ]
     questions = [question(name, task=str(plan.task)) for name, plan, _ in asked]
     answers = MiniatureVLM().log_odds(questions, [medium for *_, medium in asked])
     assert [answer.verdict for answer in answers] == [True, True, True, False, False, True] * 6

@@ -15,7 +15,15 @@ from wmsd_core.store.funnel import replace_rejections, survivors
 
 
 def frame(name: str, source: str = "photos") -> dict[str, object]:
-    return {"frame_id": name, "path": f"{name}.png", "source": source, "format": "PNG", "width": 4, "height": 3, "bytes": 9}
+    return {
+        "frame_id": name,
+        "path": f"{name}.png",
+        "source": source,
+        "format": "PNG",
+        "width": 4,
+        "height": 3,
+        "bytes": 9,
+    }
 
 
 @pytest.fixture

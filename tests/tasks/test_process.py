@@ -60,7 +60,9 @@ def test_an_exception_in_the_task_ends_the_whole_group(tmp_path: Path) -> None:
 
 def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE", 0.3)
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+    )
     child = subprocess.Popen(python(stubborn), stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert child.stdout is not None and child.stdout.readline() == "up\n"
     process.end(child)

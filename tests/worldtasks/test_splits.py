@@ -195,6 +195,8 @@ def test_shared_frames_and_pairs_are_found(tmp_path: Path) -> None:
 
 def test_a_leak_check_that_would_be_incomplete_is_an_error(tmp_path: Path) -> None:
     store = generated(tmp_path, 3)
+    with writing(store) as con:
+        con.execute("DELETE FROM signatures")
     (tmp_path / "images" / "001.png").unlink()
     with pytest.raises(ValueError, match=r"cannot check for leaks: .*001\.png is missing"):
         find_leaks(store, HALF)
@@ -205,6 +207,18 @@ def test_the_signature_of_a_frame_that_cannot_be_read_is_its_refusal(tmp_path: P
     with reading(store) as con:
         frames = find(con, ids)
     frames[1].path.unlink()
-    found = signatures(frames, 1)
+    found = signatures(store, frames, 1)
     assert isinstance(found[0], np.ndarray)
     assert str(found[1]).startswith("missing")
+
+
+def test_a_picture_is_read_once_for_its_signature(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 2)
+    with reading(store) as con:
+        frames = find(con, ids)
+    before = signatures(store, frames, 1)
+    for frame in frames:
+        frame.path.unlink()
+    after = signatures(store, frames, 1)
+    for one, other in zip(before, after, strict=True):
+        assert isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(one, other)

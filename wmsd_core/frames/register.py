@@ -52,8 +52,15 @@ def register(store: Path, folder: Path, cfg: FramesConfig) -> Registered:
     found = scan(folder)
     source = str(found.folder)
     with writing(store) as con:
-        # Failures of a former walk and of decoding: the files may have been repaired since.
-        con.execute("DELETE FROM rejections WHERE stage = 'frames' AND starts_with(path, ?)", [f"{source}/"])
+        # What a former walk found wrong with files, which may have been mended since. That a content cannot be decoded
+        # stays true: it is known by the content's id.
+        con.execute(
+            """
+            DELETE FROM rejections WHERE stage = 'frames' AND starts_with(path, ?)
+            AND (item = path OR reason IN ('missing', 'changed'))
+            """,
+            [f"{source}/"],
+        )
         known = dict(con.execute("SELECT frame_id, path FROM frames").fetchall())
     counts: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
@@ -83,7 +90,16 @@ def register(store: Path, folder: Path, cfg: FramesConfig) -> Registered:
         with writing(store) as con:
             insert(con, "frames", rows, replace=True)
             record(con, refused, cfg.digest())
+    _refuse_missing(store, source, cfg)
     return Registered(len(found.files), counts["new"], counts["known"], dict(rejected), found.ignored)
+
+
+def _refuse_missing(store: Path, source: str, cfg: FramesConfig) -> None:
+    """Rejects frames of the folder whose file is there no more; the next walk that finds it again lifts that."""
+    with writing(store) as con:
+        rows = con.execute("SELECT frame_id, path FROM frames WHERE source = ?", [source]).fetchall()
+        gone = Refusal("missing", "the file was registered and is not there any more")
+        record(con, [(name, Path(path), gone) for name, path in rows if not Path(path).is_file()], cfg.digest())
 
 
 def _refuse_second(path: Path, frame_id: str, first: str | None) -> None:

@@ -26,6 +26,9 @@ MIGRATIONS = (
         flatness DOUBLE NOT NULL,            -- share of the most frequent sixteenth of the grey scale
         PRIMARY KEY (frame_id, config_hash)
     );
+    CREATE TABLE signatures (
+        frame_id VARCHAR PRIMARY KEY, levels BLOB NOT NULL   -- 16x16 RGB, a byte each: what near-duplicates are found by
+    );
     CREATE TABLE aesthetics (
         frame_id VARCHAR NOT NULL, scorer VARCHAR NOT NULL, score DOUBLE NOT NULL, PRIMARY KEY (frame_id, scorer)
     );

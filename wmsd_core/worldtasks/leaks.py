@@ -34,7 +34,7 @@ def find_leaks(store: Path, cfg: SplitConfig, *, threads: int = 1) -> list[Leak]
         train, bench = examples(con, "train"), examples(con, "bench")
         frames = find(con, sorted({example.frame_id for example in (*train, *bench)}))
     looks: dict[str, Signature] = {}
-    for frame, look in zip(frames, signatures(frames, threads), strict=True):
+    for frame, look in zip(frames, signatures(store, frames, threads), strict=True):
         if isinstance(look, Refusal):
             raise ValueError(
                 f"cannot check for leaks: {frame.path} is {look}. Run the filter stage again, which drops it"

@@ -8,6 +8,7 @@ single shape moved on a plain board changes it by 15 or more, so boards that dif
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from jaxtyping import Float32
 from wmsd_core.frames import Frame, Refusal
 from wmsd_core.frames.decode import rgb
 from wmsd_core.frames.refusal import attempt
+from wmsd_core.store import insert, reading, writing
 
 SIDE = 16
 _DECODED = 4 * SIDE
@@ -26,19 +28,36 @@ Signatures = Float32[np.ndarray, "N D"]
 
 
 def signature(frame: Frame) -> Signature:
-    """The frame averaged to 16x16 RGB, float32 [768] in levels 0 to 255.
+    """The frame averaged to 16x16 RGB, float32 [768] in whole levels 0 to 255.
 
     Raises:
         Refusal: the file is missing, changed, truncated or undecodable.
     """
     small = rgb(frame, _DECODED).astype(np.float32)
-    return cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA).reshape(-1)
+    return np.rint(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA).reshape(-1))
 
 
-def signatures(frames: Sequence[Frame], threads: int) -> list[Signature | Refusal]:
-    """The signature of each frame, or why it has none."""
+def signatures(store: Path, frames: Sequence[Frame], threads: int) -> list[Signature | Refusal]:
+    """The signature of each frame, or why it has none. They are kept in the store: each picture is read once."""
+    with reading(store) as con:
+        rows = con.execute("SELECT frame_id, levels FROM signatures").fetchall()
+    known: dict[str, Signature | Refusal] = {
+        frame_id: np.frombuffer(levels, np.uint8).astype(np.float32) for frame_id, levels in rows
+    }
+    todo = [frame for frame in frames if frame.frame_id not in known]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(partial(attempt, signature), frames))
+        for start in range(0, len(todo), _BLOCK):
+            part = todo[start : start + _BLOCK]
+            found = dict(zip((f.frame_id for f in part), pool.map(partial(attempt, signature), part), strict=True))
+            made = [
+                {"frame_id": frame_id, "levels": look.astype(np.uint8).tobytes()}
+                for frame_id, look in found.items()
+                if not isinstance(look, Refusal)
+            ]
+            with writing(store) as con:
+                insert(con, "signatures", made)
+            known |= found
+    return [known[frame.frame_id] for frame in frames]
 
 
 def near_pairs(all_: Signatures, radius: float) -> list[tuple[int, int]]:
