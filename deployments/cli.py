@@ -264,9 +264,8 @@ def miniature_pretrain(
     ),
     settings: SetOption = None,
 ) -> None:
-    """Recreate the miniature's base weights from nothing (about 20 minutes)."""
+    """Recreate the miniature's base weights from nothing (about half an hour of one core)."""
     from flows.pretrain import pretrain as flow
-
     from wmsd_core.miniature.pretrain import PretrainConfig
 
     _show("pretrain", flow(output, overrides.apply(PretrainConfig(), settings or [])))

@@ -88,7 +88,9 @@ def _weights() -> Finding:
 
     if WEIGHTS.is_file():
         return Finding("ok", "weights", f"{WEIGHTS} ({WEIGHTS.stat().st_size / 2**20:.1f} MiB)")
-    return Finding("wrong", "weights", f"{WEIGHTS} is missing: `wmsd miniature pretrain` makes it (about 20 minutes)")
+    return Finding(
+        "wrong", "weights", f"{WEIGHTS} is missing: `wmsd miniature pretrain` makes it (about half an hour of one core)"
+    )
 
 
 def _store(workspace: Path) -> Finding:

@@ -42,7 +42,7 @@ def filter_frames(
         summary["files"] = register_frames(workspace, frames, scan)
         if refresh:
             forget_measurements(workspace, measuring)
-        parts = shards(Workspace(workspace), after="frames", size=SHARD)
+        parts = shards(Workspace(workspace), after=None, size=SHARD)
         measured = measure.with_options(refresh_cache=refresh).map(unmapped(workspace), parts, unmapped(measuring))
         summary["measured"] = sum(part["measured"] for part in measured.result())
         summary |= verdicts(workspace, measuring, thresholds)

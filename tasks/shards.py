@@ -12,7 +12,7 @@ OPEN = ("unmeasured", "unscored", "unread", "unanswered")
 class Shard(Config):
     """The surviving frames with ids from `first` to `last`; ids are hashes, so shards are random and equal in size."""
 
-    after: Stage
+    after: Stage | None
     first: str
     last: str
     frames: int
@@ -20,8 +20,8 @@ class Shard(Config):
     """Digest of the frame ids: the input set of a cache key."""
 
 
-def shards(workspace: Workspace, after: Stage, size: int) -> list[Shard]:
-    """All frames that survived stage `after`, in shards of `size`."""
+def shards(workspace: Workspace, after: Stage | None, size: int) -> list[Shard]:
+    """All frames that survived stage `after` (None: all registered ones), in shards of `size`."""
     with store.reading(workspace.store) as con:
         ids = survivors(con, after)
     parts = [ids[start : start + size] for start in range(0, len(ids), size)]

@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from jaxtyping import install_import_hook
 
 install_import_hook(
-    ["wmsd_core.objectives", "wmsd_core.sampling", "wmsd_core.rewards", "wmsd_core.filters", "wmsd_core.worldtasks"],
+    ["wmsd_core.objectives", "wmsd_core.sampling", "wmsd_core.rewards"],
     "beartype.beartype",
 )
 

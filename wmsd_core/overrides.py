@@ -44,7 +44,9 @@ def keys(config: BaseModel, prefix: str = "") -> Iterator[str]:
 def _set(values: dict[str, Any], key: str, value: Any, *, known: list[str]) -> None:
     if key not in known:
         last = key.rsplit(".", 1)[-1]
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or [k for k in known if k.rsplit(".", 1)[-1] == last]
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or [
+            k for k in known if k.rsplit(".", 1)[-1] == last
+        ]
         hint = f"did you mean '{near[0]}'?" if near else f"the keys are: {', '.join(known)}"
         raise ValueError(f"there is no setting '{key}'; {hint}")
     *path, name = key.split(".")

@@ -1,8 +1,8 @@
 """The axis letters, and the array types that signatures use. jaxtyping checks them under pytest only.
 
-    B  samples of a batch            P  tasks (prompts) of a batch        G  rollouts of one task
-    K  steps of the sampler          N  noise levels trained per sample   R  rewards
-    T  frames of a video             H, W  height and width in pixels     ...  the latent axes of a generator
+B  samples of a batch            P  tasks (prompts) of a batch        G  rollouts of one task
+K  steps of the sampler          N  noise levels trained per sample   R  rewards
+T  frames of a video             H, W  height and width in pixels     ...  the latent axes of a generator
 """
 
 import numpy as np

@@ -60,6 +60,14 @@ def test_only_trainable_adapters_take_gradients():
     assert taking == {f"{i}.lora_{m}.policy.weight" for i in (0, 2) for m in "AB"}
 
 
+def test_adding_an_adapter_while_another_acts_freezes_none():
+    net = two_adapters()
+    lora.use(net, "old")
+    lora.add_adapter(net, "ema", ["0", "2"], rank=2, alpha=4.0, seed=1, trainable=False)
+    assert all(weight.requires_grad for weight in lora.parameters(net, "policy"))
+    assert not any(weight.requires_grad for name in ("old", "ema") for weight in lora.parameters(net, name))
+
+
 def test_switching_between_forward_and_backward_loses_no_gradient():
     net = two_adapters()
     shake(net, "policy")

@@ -26,8 +26,8 @@ def test_an_unknown_word_is_named():
 
 
 def test_a_text_that_is_too_long_is_refused():
-    with pytest.raises(ValueError, match="up to 7"):
-        tokenize("red circle column 1 row 2 column 3")
+    with pytest.raises(ValueError, match="up to 8"):
+        tokenize("red circle column 1 row 2 column 3 row")
 
 
 @pytest.mark.parametrize("task", [Task("red circle", "blue square"), Task("black triangle", "left edge")])

@@ -1,5 +1,7 @@
 """The verifier accepts what was rendered right, and refuses each planted fault for the right reason."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def test_noise_and_compression_do_not_change_the_verdict(world):
 
 
 def test_large_videos_are_judged_as_small_ones(world):
-    _, plans, _, _, videos = world
+    *_, videos = world
     large = videos[:20].repeat(8, axis=2).repeat(8, axis=3)
     assert np.allclose(verifier.track(large).centre, verifier.track(videos[:20]).centre, atol=1e-3)
 
@@ -159,3 +161,27 @@ def test_what_cannot_be_judged_is_nan_with_a_reason(world):
     assert "no red square" in scores.reasons[1]
     assert "no proper board" in scores.reasons[2]
     assert not scores.reasons[3]
+
+
+def judged_with(world, centre: np.ndarray) -> verifier.Scores:
+    """The scores if the movers had been seen at `centre` and nothing else were wrong."""
+    _, plans, _, _, videos = world
+    return verifier.judge(replace(verifier.track(videos), centre=centre), tasks_of(plans))
+
+
+def test_jumping_over_the_other_mover_between_two_frames_is_implausible(world):
+    centre = np.zeros((N, 7, 2, 2))
+    centre[:, :, 0] = (2, 2)
+    centre[:, :3, 1], centre[:, 3:, 1] = (1.2, 2), (2.8, 2)
+    assert (judged_with(world, centre).consistency < 0).all()
+    centre[:, :, 0] = (2, 4)
+    assert (judged_with(world, centre).consistency > 0).all()
+
+
+def test_two_that_move_are_implausible_and_nobody_knows_who_acted(world):
+    centre = np.zeros((N, 7, 2, 2))
+    centre[:, :, 0, 0] = centre[:, :, 1, 0] = np.linspace(0, 3, 7)
+    centre[:, :, 1, 1] = 4
+    scores = judged_with(world, centre)
+    assert (scores.consistency < 0).all()
+    assert (scores.agent < 0).all()

@@ -41,6 +41,13 @@ def test_the_batch_mean_is_taken_off_scored_samples_only() -> None:
     assert values.values[1].eq(0).all() and values.values.isfinite().all()
 
 
+def test_the_only_scored_sample_of_a_group_has_nothing_to_be_compared_with() -> None:
+    rewards = torch.tensor([[7.0, NAN], [0.0, 2.0]], dtype=torch.float64)
+    values = gdpo_advantages(rewards[None], weights=(1.0,), floors=(0.1,), batch_floor=0.1).values
+    assert values[0].eq(0).all() and values[1].abs().min() > 1
+    assert grpo_advantages(rewards, floor=0.1).values[0].eq(0).all()
+
+
 def test_rounding_is_not_an_advantage_and_flat_groups_are_counted() -> None:
     nearly = 0.9 + torch.tensor([[0.0, 1e-5, -1e-5, 0.0], [0.0, 1.0, 0.0, 1.0]])
     result = gdpo_advantages(nearly[None], weights=(1.0,), floors=(0.1,), batch_floor=0.1)

@@ -73,6 +73,14 @@ def test_the_policy_loss_alone_follows_its_definition_on_the_first_step(tmp_path
     assert twice["ratio_change"] > 1e-3 and twice["ratio_clipped"] > 0.5
 
 
+def test_later_updates_are_compared_with_the_policy_of_the_rollout(tmp_path: Path) -> None:
+    """In the linear range, and after n equal steps, the ratio has moved n times as far."""
+    small = {"arm": "rl", "optimizer": {"learning_rate": 1e-5}}
+    runs = (trainer(tmp_path, **small, awm={"times": 2, "updates": n}) for n in (2, 3))
+    second, third = (run.step()["ratio_change"] for run in runs)
+    assert second > 0 and third / second == pytest.approx(2, rel=0.1)
+
+
 def test_the_anchor_reuses_the_velocities_of_the_distillation_reward(tmp_path: Path) -> None:
     """12 rollouts, 3 steps: 36 forwards to sample, 36 by the Demonstrator, 24 anchor states, 2 times per scored one."""
     row = trainer(tmp_path).step()
@@ -119,6 +127,20 @@ def test_only_the_adapter_learns_and_the_average_follows_it(tmp_path: Path) -> N
 
 
 def test_per_step_credit_gives_each_noise_level_its_own_advantage(tmp_path: Path) -> None:
+    """Credit for step 1 only: training at grid point 1 has a gradient, at grid point 0 none."""
+    advantages = torch.zeros(3, 12, dtype=torch.float64)
+    advantages[1] = 1
+    sizes: list[float] = []
+    for level in (0, 1):
+        run = trainer(tmp_path, awm={"times": 2, "levels": [level]})
+        batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
+        rollouts = roll_out(batch, run.grid, by_demonstrator=False, compare=False, micro_batch=5)
+        run._reinforce(batch, rollouts, advantages, None)
+        sizes.append(sum(float(w.grad.abs().sum()) for w in run.adapters.policy.values() if w.grad is not None))
+    assert sizes[0] == 0 < sizes[1]
+
+
+def test_agreement_is_credited_to_steps_only_if_asked_for(tmp_path: Path) -> None:
     weights = {"task": 0, "consistency": 0, "distillation": 1, "distillation_floor": 1e-9}
     whole = first_gradients(trainer(tmp_path, rewards=weights))
     each = first_gradients(trainer(tmp_path, rewards=weights | {"per_step": True}))

@@ -1,18 +1,22 @@
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from peft import PeftConfig
+import torch
 from safetensors.torch import load_file
 
 from tests.training.toy import ToyGenerator, write_run
-from wmsd_core.generators import lora
+from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.checkpoint import sha256
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.process import alone, read_run, train
+
+ROOT = Path(__file__).parents[2]
 
 CONFIG = TrainConfig.model_validate(
     {
@@ -27,56 +31,55 @@ CONFIG = TrainConfig.model_validate(
 )
 
 
-def start(folder: Path) -> "subprocess.Popen[str]":
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "wmsd_core.training", str(folder)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def finish(folder: Path) -> list[dict[str, Any]]:
+    """Runs to the end, in this process; returns what was reported."""
+    events: list[dict[str, Any]] = []
+    assert train(folder, stop=lambda: False, report=events.append)
+    return events
 
 
 def interrupt(folder: Path, number: int, *, after: int) -> int:
-    """Starts the run, sends the signal once it has reported step `after`, and returns its exit status."""
-    process = start(folder)
-    assert process.stdout
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "step" and event["step"] >= after:
-            process.send_signal(number)
-            break
-    process.communicate()
-    return process.returncode
+    """Starts the run as a process, sends the signal once it has reported step `after`, and returns its exit status."""
+    command = [sys.executable, "-m", "wmsd_core.training", str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "step" and event["step"] >= after:
+                process.send_signal(number)
+                break
+        process.communicate()
+        return process.returncode
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     write_run(folder, CONFIG)
-    process = start(folder)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    assert json.loads(out.splitlines()[-1])["event"] == "finished"
+    assert finish(folder)[-1]["event"] == "finished"
     return folder
 
 
 def test_a_finished_run_leaves_metrics_and_an_adapter_that_fits(undisturbed: Path) -> None:
     steps = [json.loads(line)["step"] for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, 31))
-    adapter = undisturbed / "adapter"
-    assert sha256(adapter / "adapter_model.safetensors") == (adapter / "adapter.sha256").read_text().strip()
-    assert PeftConfig.from_pretrained(str(adapter)).r == 2  # pyright: ignore[reportAttributeAccessIssue]
+    assert steps == list(range(1, CONFIG.steps + 1))
     generator = ToyGenerator()
-    lora.add_adapter(generator.network, "ema", generator.lora_targets, rank=2, alpha=4, seed=9)
-    lora.load_adapter_state(generator.network, "ema", load_file(adapter / "adapter_model.safetensors"))
+    load_adapter(generator, undisturbed / "adapter")
+    x, sigma = torch.randn(1, 3, 2, 2), torch.ones(1)
+    condition = generator.encode(np.zeros((1, 2, 2, 3), np.uint8), ["goal 1"])
+    changed, base = (generator.velocity(x, sigma, condition, adapter) for adapter in ("ema", None))
+    assert not torch.allclose(changed, base)
+    weights = undisturbed / "adapter" / "adapter_model.safetensors"
+    assert sha256(weights) == (undisturbed / "adapter" / "adapter.sha256").read_text().strip()
 
 
 def test_killed_then_stopped_then_resumed_ends_with_the_same_bits(tmp_path: Path, undisturbed: Path) -> None:
     write_run(tmp_path, CONFIG)
     assert interrupt(tmp_path, signal.SIGKILL, after=10) == -signal.SIGKILL
     assert interrupt(tmp_path, signal.SIGTERM, after=17) == 128 + signal.SIGTERM
-    process = start(tmp_path)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    # SIGTERM left a checkpoint of the step that it interrupted, not of the last multiple of four.
-    assert json.loads(out.splitlines()[0])["step"] >= 17
+    # SIGTERM left a checkpoint of the step that it interrupted; the first event of the rest says where it resumed.
+    resumed = finish(tmp_path)[0]
+    assert 17 <= resumed["step"] < CONFIG.steps
     for name in ("adapter_model.safetensors", "adapter.sha256"):
         assert (tmp_path / "adapter" / name).read_bytes() == (undisturbed / "adapter" / name).read_bytes()
     rows, expected = (
@@ -86,8 +89,65 @@ def test_killed_then_stopped_then_resumed_ends_with_the_same_bits(tmp_path: Path
     assert rows == expected
 
 
-def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path, undisturbed: Path) -> None:
-    write_run(undisturbed, CONFIG.model_copy(update={"seed": 1}))
-    _, err = (process := start(undisturbed)).communicate()
-    write_run(undisturbed, CONFIG)
-    assert process.returncode == 2 and "config.seed: 0 there, 1 now" in err and "Traceback" not in err
+def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
+    short = CONFIG.model_copy(update={"steps": 2})
+    write_run(tmp_path, short)
+    finish(tmp_path)
+    write_run(tmp_path, short.model_copy(update={"seed": 1}))
+    with pytest.raises(ValueError, match=r"config\.seed: 0 there, 1 now"):
+        finish(tmp_path)
+
+
+def test_a_run_can_start_from_the_adapter_of_another(tmp_path: Path, undisturbed: Path) -> None:
+    write_run(tmp_path, CONFIG.model_copy(update={"steps": 1}))
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"adapter": str(undisturbed / "adapter")}))
+    finish(tmp_path)
+    name = Path("adapter") / "adapter_model.safetensors"
+    before, after = load_file(undisturbed / name), load_file(tmp_path / name)
+    assert all((after[key] - before[key]).abs().max() < 2 * CONFIG.optimizer.learning_rate for key in before)
+    assert any(not torch.equal(after[key], before[key]) for key in before)
+
+
+def test_mistakes_in_the_folder_are_told_and_not_traced(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no run\.json"):
+        read_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"config": {"stepps": 3}, "generator": "miniature"}')
+    with pytest.raises(ValueError, match="stepps"):
+        read_run(tmp_path)
+
+
+def test_a_run_stops_with_a_checkpoint_when_its_parent_is_gone(tmp_path: Path) -> None:
+    write_run(tmp_path, CONFIG.model_copy(update={"steps": 100_000, "checkpoint_every": 100_000}))
+    command = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        while json.loads(process.stdout.readline())["event"] != "step":
+            pass
+        # As the kernel does for a parent that is killed: both pipes end.
+        process.stdin.close()
+        process.stdout.close()
+        assert process.wait(60) == 128 + signal.SIGTERM
+        assert process.stderr.read() == ""
+    assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 1
+
+
+def test_a_finished_run_with_a_parent_ends_well(tmp_path: Path) -> None:
+    write_run(tmp_path, CONFIG.model_copy(update={"steps": 2}))
+    command = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        assert process.wait(60) == 0
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
+    write_run(tmp_path, CONFIG)
+    with (
+        alone(tmp_path, patience=0),
+        pytest.raises(ValueError, match="another process is training"),
+        alone(tmp_path, 0.2),
+    ):
+        pass
+    with alone(tmp_path, patience=0):
+        pass

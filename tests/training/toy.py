@@ -119,6 +119,10 @@ def write_run(folder: Path, config: TrainConfig, *, examples: int = 7) -> list[E
             json.dumps({"pair_id": f"p{i}", "image": name, "task": f"goal {level}", "solution": f"level {level}"})
         )
     (folder / "examples.jsonl").write_text("\n".join(lines) + "\n")
-    run = {"config": config.model_dump(mode="json"), "generator": "toy:ToyGenerator", "judge": "toy:ToyJudge"}
+    run = {
+        "config": config.model_dump(mode="json"),
+        "generator": "tests.training.toy:ToyGenerator",
+        "judge": "tests.training.toy:ToyJudge",
+    }
     (folder / "run.json").write_text(json.dumps(run))
     return load_examples(folder / "examples.jsonl")

@@ -6,6 +6,7 @@ between the policy's forward and backward pass would silently train nothing. `us
 touches no `requires_grad`.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -35,15 +36,13 @@ def add_adapter(
         raise ValueError(
             f"the network already has an adapter named {name!r}: load weights into it, or take another name"
         )
-    gradients = {key: weight.requires_grad for key, weight in network.named_parameters() if "lora_" in key}
     # peft declares alpha an int and only ever divides it by the rank.
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets))  # pyright: ignore[reportArgumentType]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # peft warns of a second adapter, which is what is meant here.
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
         torch.manual_seed(seed)
         inject_adapter_in_model(config, network, adapter_name=name)
-    # Injection freezes every adapter but the newest, so what was trainable has to be told again.
-    for key, weight in network.named_parameters():
-        weight.requires_grad_(gradients.get(key, False))
     for weight in parameters(network, name):
         weight.data = weight.data.float()
         weight.requires_grad_(trainable)

@@ -30,7 +30,7 @@ _LEAST_SIGMA = 0.05
 
 @dataclass(frozen=True)
 class MiniatureCondition:
-    """First frames float [B, 3, 20, 20] in [-1, 1], and words int64 [B, 7]."""
+    """First frames float [B, 3, 20, 20] in [-1, 1], and words int64 [B, 8]."""
 
     first: Tensor
     words: Tensor

@@ -1,7 +1,7 @@
 """The texts of the miniature, and the words that its generator can read.
 
     solution   "The red circle moves to column 4, then to row 2."            one or two legs, absolute, counted from 1
-    anchored   "The red circle moves to the column of the blue square, then to row 2."        one leg told by a place
+    anchored   "The red circle moves to the column of the blue square, then to the top edge."    legs told by landmarks
     task       "[Red circle]: go to the blue square."   "[Red circle]: go to the left edge."
     vague      "The red circle moves somewhere."
 
@@ -21,7 +21,7 @@ EDGE_AXIS = (0, 0, 1, 1)
 EDGE_CELL = (0, SIDE - 1, 0, SIDE - 1)
 WORDS = ("", *COLOURS, *KINDS, *AXES, *(str(n + 1) for n in range(SIDE)), "go", *EDGES, "edge", "somewhere")
 """The vocabulary; word 0 is padding."""
-LENGTH = 7
+LENGTH = 8
 """Words of the longest text."""
 _INDEX = {word: i for i, word in enumerate(WORDS) if word}
 _FILLERS = frozenset(("the", "moves", "to", "then", "of"))
@@ -71,7 +71,7 @@ def find_task(text: str) -> Task | None:
 
 
 def tokenize(text: str) -> np.ndarray:
-    """int64 [7]: word indices, padded with 0.
+    """int64 [8]: word indices, padded with 0.
 
     Raises:
         ValueError: a word that is not in the vocabulary, or a text that is too long; the message names it.

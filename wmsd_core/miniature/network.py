@@ -84,7 +84,7 @@ class Network(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor, sigma: Tensor, first: Tensor, words: Tensor) -> Tensor:
-        """Clean frames from noisy `x`, both [B, 6, 3, 20, 20], `sigma` [B], `first` [B, 3, 20, 20], `words` [B, 7]."""
+        """Clean frames from noisy `x`, both [B, 6, 3, 20, 20], `sigma` [B], `first` [B, 3, 20, 20], `words` [B, 8]."""
         pixels = torch.cat([first.unsqueeze(1), x], dim=1)
         batch = len(x)
         cut = pixels.view(batch, FRAMES, 3, SIDE, CELL, SIDE, CELL).permute(0, 3, 5, 1, 2, 4, 6)

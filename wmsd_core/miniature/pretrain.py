@@ -2,8 +2,9 @@
 
 What the base model learns, and what it does not, is decided by the mix of captions (shares in `PretrainConfig`):
 
-- detailed: the motion as absolute waypoints. In some, one of two legs is told by a place ("the column of the blue
-  square") where that is true: so the words for places are connected to pixels, as in any real video model.
+- detailed: the motion as absolute waypoints. Where a leg ends level with a place or at an edge, half of the captions tell
+  it by that landmark ("the column of the blue square", "the left edge"): so the words for landmarks are connected to
+  pixels, as in any real video model. The planner's solutions have numbers only.
 - vague: who moves, not where to.
 - short: the text of a short task, naming a goal and the agent, over a motion of that agent that has nothing to do with
   the goal. So such texts are no surprise to the network, and mean nothing to it but who moves.
@@ -40,19 +41,19 @@ class PretrainConfig(Config):
 
     seed: int = 0
     """Run seed."""
-    samples: int = Field(default=320_000, gt=0)
+    samples: int = Field(default=288_000, gt=0)
     """Clips seen in each round."""
     rounds: int = Field(default=2, gt=0)
     """Rounds of training. Each begins with the averaged weights of the one before, at half its learning rates."""
     batch: int = Field(default=64, gt=0)
     """Clips of a step."""
-    detailed: float = Field(default=0.75, ge=0, le=1)
+    detailed: float = Field(default=0.80, ge=0, le=1)
     """Share of captions that tell the motion leg by leg."""
     anchored: float = Field(default=0.5, ge=0, le=1)
-    """Share that tell a leg by a place, among detailed captions of two legs of which one ends level with a place."""
-    vague: float = Field(default=0.10, ge=0, le=1)
+    """Share of legs told by a landmark, among those of detailed captions that end level with one."""
+    vague: float = Field(default=0.07, ge=0, le=1)
     """Share of captions that only say who moves."""
-    short: float = Field(default=0.10, ge=0, le=1)
+    short: float = Field(default=0.08, ge=0, le=1)
     """Share of texts of short tasks over an unrelated motion. What is left after these has no text."""
     muon_rate: float = Field(default=0.02, gt=0)
     """Muon's learning rate."""
@@ -81,7 +82,7 @@ def captioned(rng: np.random.Generator, count: int, config: PretrainConfig) -> t
     start = scenes.cells[np.arange(count), mover]
     end = _ends(rng, scenes, start)
     horizontal_first = rng.random(count) < 0.5
-    draws = rng.random((count, 3))
+    draws = rng.random((count, 5))
     texts = [
         _caption(scenes, row, mover[row], start[row], end[row], bool(horizontal_first[row]), draws[row], config)
         for row in range(count)
@@ -113,21 +114,16 @@ def _caption(
     draws: np.ndarray,
     config: PretrainConfig,
 ) -> str:
-    """The caption of one clip; `draws` are three uniform numbers."""
+    """The caption of one clip; `draws` are five uniform numbers."""
     agent = scenes.name(row, mover)
-    sort, choice, extra = draws
+    sort, choice, extra, *tellings = draws
     if sort < config.detailed:
         axes = [axis for axis in ((0, 1) if horizontal_first else (1, 0)) if start[axis] != end[axis]]
         legs = [str(language.Leg(axis, int(end[axis]))) for axis in axes]
-        level = [
-            (leg, f"the {language.AXES[axis]} of the {scenes.name(row, place)}")
-            for leg, axis in enumerate(axes)
-            for place in (2, 3)
-            if scenes.cells[row, place, axis] == end[axis]
-        ]
-        if len(legs) == 2 and level and choice < config.anchored:
-            leg, words = level[int(extra * len(level))]
-            legs[leg] = words
+        for leg, axis in enumerate(axes):
+            landmarks = _landmarks(scenes, row, axis, int(end[axis]))
+            if landmarks and tellings[leg] < config.anchored:
+                legs[leg] = landmarks[int(extra * len(landmarks))]
         return language.solution(agent, tuple(legs))
     if sort < config.detailed + config.vague:
         return language.vague(agent)
@@ -135,6 +131,21 @@ def _caption(
         place = scenes.name(row, 2 + int(extra * 2))
         return str(language.Task(agent, place if choice < 0.5 else f"{language.EDGES[int(extra * 4)]} edge"))
     return ""
+
+
+def _landmarks(scenes: Scenes, row: int, axis: int, cell: int) -> list[str]:
+    """What lies level with the end of a leg: the column or row of a place, or an edge."""
+    places = [
+        f"the {language.AXES[axis]} of the {scenes.name(row, place)}"
+        for place in (2, 3)
+        if scenes.cells[row, place, axis] == cell
+    ]
+    edges = [
+        f"the {edge} edge"
+        for edge, along, at in zip(language.EDGES, language.EDGE_AXIS, language.EDGE_CELL, strict=True)
+        if along == axis and at == cell
+    ]
+    return places + edges
 
 
 def pretrain(config: PretrainConfig) -> Iterator[Progress]:

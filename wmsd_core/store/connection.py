@@ -86,7 +86,9 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
                 raise StoreError(f"another process keeps {path} open; close it and run again") from error
             time.sleep(0.05)
         except duckdb.Error as error:
-            raise StoreError(f"{path} is not a usable store: {_first_line(error)}. Move it away and run again") from error
+            raise StoreError(
+                f"{path} is not a usable store: {_first_line(error)}. Move it away and run again"
+            ) from error
 
 
 def _identity(path: Path) -> tuple[str, int]:

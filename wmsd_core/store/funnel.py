@@ -8,9 +8,12 @@ Stage = Literal["frames", "filter", "rank", "screen", "generate"]
 STAGES: tuple[Stage, ...] = ("frames", "filter", "rank", "screen", "generate")
 
 
-def survivors(con: duckdb.DuckDBPyConnection, after: Stage, source: str | None = None) -> list[str]:
-    """Frame ids that no stage up to and including `after` rejected, in order of id; of one source folder if given."""
-    stages = list(STAGES[: STAGES.index(after) + 1])
+def survivors(con: duckdb.DuckDBPyConnection, after: Stage | None, source: str | None = None) -> list[str]:
+    """Frame ids that no stage up to and including `after` rejected, in order of id; of one source folder if given.
+
+    None: all registered frames, also those that turned out to be damaged when they were decoded.
+    """
+    stages = list(STAGES[: STAGES.index(after) + 1]) if after else []
     rows = con.execute(
         """
         SELECT frame_id FROM frames

@@ -6,7 +6,9 @@ from typing import Any
 import duckdb
 
 
-def insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]], *, replace: bool = False) -> int:
+def insert(
+    con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]], *, replace: bool = False
+) -> int:
     """Inserts rows of equal keys in one statement; a row whose identity exists is left alone, or replaced if asked.
 
     Returns the number of rows given. Column names come from the code, values are bound.

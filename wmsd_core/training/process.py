@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from wmsd_core import models
 from wmsd_core.config import Config
 from wmsd_core.training import metrics
 from wmsd_core.training.adapters import publish, start_from
@@ -33,8 +34,6 @@ from wmsd_core.training.checkpoint import load_newest, save, sha256
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
-from wmsd_core import models
-
 
 PATIENCE = 60.0
 """Seconds to wait for a predecessor in the same folder to finish its step."""
@@ -138,7 +137,9 @@ def alone(folder: Path, patience: float) -> Generator[None]:
 
 def _stop_with_parent() -> None:
     """Waits until standard input closes, which it does when whoever started this process is gone, however it went."""
-    sys.stdin.buffer.read()
+    # The descriptor itself: a thread inside sys.stdin would hold its lock when the interpreter shuts down, and abort it.
+    while os.read(0, 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,0 +1,120 @@
+"""The whole pipeline, small, through a real Prefect server: what runs, what is not repeated, what a person can read."""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.filter import filter_frames
+from flows.pipeline import pipeline
+from wmsd_core import overrides, store
+from wmsd_core.miniature.pictures import RenderConfig
+from wmsd_core.recipe import Recipe
+from wmsd_core.workspace import Workspace
+
+SMALL = overrides.apply(
+    Recipe(render=RenderConfig(n=60)),
+    [
+        "train.steps=3",
+        "train.tasks_per_step=4",
+        "train.group_size=2",
+        "train.sampler_steps=2",
+        "train.awm.times=1",
+        "train.adapter.rank=4",
+        "train.checkpoint_every=1",
+        "evaluate.tasks=12",
+        "evaluate.steps=2",
+        "split.bench_fraction=0.3",
+    ],
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Generator[None]:
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Any], dict[str, list[Any]]]:
+    place = Workspace(tmp_path_factory.mktemp("workspace")).prepare()
+    summary = pipeline(place.root, SMALL)
+    return place, summary, content(place)
+
+
+def content(place: Workspace) -> dict[str, list[Any]]:
+    """Every row of the store that does not tell how long something took."""
+    with store.reading(place.store) as con:
+        tables = [row["name"] for row in store.query(con, "SELECT table_name AS name FROM information_schema.tables")]
+        rows = {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in tables}
+        rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith("seconds/")]
+        rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
+    return rows
+
+
+def task_states() -> list[tuple[str, str]]:
+    """(task, state) of every task run that the server knows, oldest first."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(limit=200)
+    runs.sort(key=lambda run: run.created or run.expected_start_time)  # pyright: ignore[reportArgumentType]
+    return [(run.name.rsplit("-", 1)[0], run.state_name or "") for run in runs]
+
+
+def test_every_stage_leaves_its_rows(finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]]) -> None:
+    place, summary, rows = finished
+    assert len(rows["frames"]) + sum(row[0] == "frames" and row[1] == row[4] for row in rows["rejections"]) == 60
+    assert len(rows["task_pairs"]) == len(rows["taxonomy"]) > 200
+    assert len(rows["videos"]) == 3 * 12 and len(rows["judgments"]) == 3 * 3 * 12
+    assert {row[0] for row in rows["stage_runs"]} == {
+        *("render", "filter", "rank", "screen", "generate", "train", "evaluate", "report"),
+    }
+    assert summary["report"] == str(place.report) and place.report.stat().st_size > 50_000
+    assert rows["training_runs"][0][6] == "finished"
+
+
+def test_a_second_run_changes_no_row_and_repeats_no_work(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    place, _, rows = finished
+    before = len(task_states())
+    pipeline(place.root, SMALL)
+    assert content(place) == rows
+    states = task_states()[before:]
+    cached = {name for name, state in states if state == "Cached"}
+    assert {"measure", "score", "screen", "generate pairs", "train"} <= cached
+
+
+def test_a_new_threshold_reads_no_image_and_acts(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    place, _, rows = finished
+    harsh = SMALL.filter.model_copy(update={"min_sharpness": 1e6})
+    summary = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, harsh)
+    assert summary["kept"] == 0 and summary["dropped"] > 40
+    changed = content(place)
+    assert changed["measurements"] == rows["measurements"]
+    again = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, SMALL.filter)
+    assert again["kept"] > 40
+    assert content(place)["rejections"] == rows["rejections"]
+
+
+def test_each_stage_leaves_an_artifact_to_read(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    with get_client(sync_client=True) as client:
+        artifacts = {artifact.key: artifact for artifact in client.read_latest_artifacts()}
+    assert {"rendered-images", "filter-reasons", "filter-against-truth", "rank", "screen", "task-pairs"} <= set(
+        artifacts
+    )
+    assert {"training-run", "benchmark-scores", "report"} <= set(artifacts)
+    assert "planted" in str(artifacts["filter-against-truth"].data)
+
+
+def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
+    before = len(task_states())
+    with pytest.raises(ValueError, match="there is no folder"):
+        filter_frames(tmp_path, tmp_path / "nowhere")
+    assert task_states()[before:] == [("register frames", "Failed")]
