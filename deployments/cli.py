@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments import recipes
-from wmsd_core import overrides
+from wmsd_core import overrides, store
 from wmsd_core.frames.scan import scan
 from wmsd_core.workspace import Workspace
 
@@ -128,11 +128,32 @@ def _configure(recipe: str, settings: list[str] | None) -> "Recipe":
     return overrides.apply(recipes.named(recipe), settings or [])
 
 
+def _place(workspace: Path) -> Workspace:
+    """The workspace, ready to use: what is wrong with it is said before a server is started."""
+    place = Workspace(workspace).prepare()
+    if place.store.exists():
+        with store.writing(place.store):  # opens it, and brings an older one up to date
+            pass
+    return place
+
+
 def _show(title: str, summary: dict[str, Any]) -> None:
     table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
     for name, value in summary.items():
-        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+        table.add_row(name.replace("_", " "), _text(value))
     out.print(table)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.3f}"
+        case dict():
+            return ", ".join(f"{_text(item)} {name}" for name, item in value.items())  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return str(value)
 
 
 @app.command()
@@ -149,7 +170,7 @@ def pipeline(
         scan(frames)  # a wrong folder is said at once, before a server is started
     from flows.pipeline import pipeline as flow
 
-    _show("pipeline", flow(Workspace(workspace).prepare().root, configured, frames, refresh))
+    _show("pipeline", flow(_place(workspace).root, configured, frames, refresh))
 
 
 @app.command("filter")
@@ -162,7 +183,7 @@ def filter_(
 ) -> None:
     """Measure images and drop blurred, dark, bright, nearly empty, unreadable and duplicate ones."""
     configured = _configure(recipe, settings)
-    place = Workspace(workspace).prepare()
+    place = _place(workspace)
     folder = scan(frames or place.frames).folder
     from flows.filter import filter_frames as flow
 
@@ -180,7 +201,7 @@ def rank(
     configured = _configure(recipe, settings)
     from flows.rank import rank as flow
 
-    _show("rank", flow(Workspace(workspace).prepare().root, configured.measure, configured.rank, refresh))
+    _show("rank", flow(_place(workspace).root, configured.measure, configured.rank, refresh))
 
 
 @app.command()
@@ -194,7 +215,7 @@ def screen(
     configured = _configure(recipe, settings)
     from flows.screen import screen as flow
 
-    _show("screen", flow(Workspace(workspace).prepare().root, configured.screen, configured.models, refresh))
+    _show("screen", flow(_place(workspace).root, configured.screen, configured.models, refresh))
 
 
 @app.command()
@@ -208,8 +229,8 @@ def generate(
     configured = _configure(recipe, settings)
     from flows.generate import generate as flow
 
-    place = Workspace(workspace).prepare().root
-    _show("generate", flow(place, configured.generate, configured.split, configured.models, refresh))
+    root = _place(workspace).root
+    _show("generate", flow(root, configured.generate, configured.split, configured.models, refresh))
 
 
 @app.command()
@@ -223,7 +244,7 @@ def train(
     configured = _configure(recipe, settings)
     from flows.train import train as flow
 
-    _show("train", flow(Workspace(workspace).prepare().root, configured.train, configured.models, refresh))
+    _show("train", flow(_place(workspace).root, configured.train, configured.models, refresh))
 
 
 @app.command()
@@ -232,8 +253,8 @@ def evaluate(workspace: WorkspaceOption = HERE, recipe: RecipeOption = "miniatur
     configured = _configure(recipe, settings)
     from flows.evaluate import evaluate as flow
 
-    place = Workspace(workspace).prepare().root
-    _show("evaluate", flow(place, configured.evaluate, configured.train, configured.models))
+    root = _place(workspace).root
+    _show("evaluate", flow(root, configured.evaluate, configured.train, configured.models))
 
 
 @app.command()
@@ -241,7 +262,7 @@ def report(workspace: WorkspaceOption = HERE) -> None:
     """Write the HTML report of whatever the workspace holds."""
     from flows.report import report as flow
 
-    _show("report", flow(Workspace(workspace).prepare().root))
+    _show("report", flow(_place(workspace).root))
 
 
 @miniature.command("render")
@@ -254,7 +275,7 @@ def miniature_render(
         raise ValueError(f"recipe '{recipe}' renders no images; use --recipe miniature")
     from flows.miniature import render as flow
 
-    _show("render", flow(Workspace(workspace).prepare().root, configured.render))
+    _show("render", flow(_place(workspace).root, configured.render))
 
 
 @miniature.command("pretrain")

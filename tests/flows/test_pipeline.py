@@ -10,7 +10,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.filter import filter_frames
 from flows.pipeline import pipeline
-from wmsd_core import overrides, store
+from tests.flows.kill import content
+from wmsd_core import overrides
 from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.recipe import Recipe
 from wmsd_core.workspace import Workspace
@@ -45,16 +46,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[
     return place, summary, content(place)
 
 
-def content(place: Workspace) -> dict[str, list[Any]]:
-    """Every row of the store that does not tell how long something took."""
-    with store.reading(place.store) as con:
-        tables = [row["name"] for row in store.query(con, "SELECT table_name AS name FROM information_schema.tables")]
-        rows = {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in tables}
-        rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith("seconds/")]
-        rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
-    return rows
-
-
 def task_states() -> list[tuple[str, str]]:
     """(task, state) of every task run that the server knows, oldest first."""
     with get_client(sync_client=True) as client:
@@ -72,7 +63,7 @@ def test_every_stage_leaves_its_rows(finished: tuple[Workspace, dict[str, Any], 
         *("render", "filter", "rank", "screen", "generate", "train", "evaluate", "report"),
     }
     assert summary["report"] == str(place.report) and place.report.stat().st_size > 50_000
-    assert rows["training_runs"][0][6] == "finished"
+    assert [row[6] for row in rows["training_runs"]] == ["finished"]
 
 
 def test_a_second_run_changes_no_row_and_repeats_no_work(

@@ -11,6 +11,7 @@ import duckdb
 from wmsd_core import store
 from wmsd_core.bench.scores import Outcome, Score, score
 from wmsd_core.bench.worldtasks import Arm
+from wmsd_core.worldtasks.taxonomy import agent_noun
 
 LEAST_SHARE = 0.05
 OTHER = "other"
@@ -39,7 +40,12 @@ def breakdown(con: duckdb.DuckDBPyConnection, by_arm: dict[Arm, list[Outcome]]) 
     """Scores by category, with the labeller who knows most of the items; None where no item has a label."""
     drawn = [outcome.item.pair_id for outcome in next(iter(by_arm.values()))]
     rows = store.query(
-        con, "SELECT pair_id, labeller, agent_type, task_type FROM taxonomy WHERE list_contains(?, pair_id)", [drawn]
+        con,
+        """
+        SELECT pair_id, labeller, agent_type, task_type, agent FROM taxonomy JOIN task_pairs USING (pair_id)
+        WHERE list_contains(?, pair_id)
+        """,
+        [drawn],
     )
     if not rows:
         return None
@@ -50,8 +56,14 @@ def breakdown(con: duckdb.DuckDBPyConnection, by_arm: dict[Arm, list[Outcome]]) 
         labeller=labeller,
         unlabelled=len(drawn) - len(labels),
         by_task=_categories(by_arm, {pair: row["task_type"] for pair, row in labels.items()}, "task"),
-        by_agent=_categories(by_arm, {pair: row["agent_type"] for pair, row in labels.items()}, "agent"),
+        by_agent=_categories(by_arm, {pair: _agent(row) for pair, row in labels.items()}, "agent"),
     )
+
+
+def _agent(row: dict[str, str]) -> str:
+    """The agent type; of objects, which have little in common, the kind of thing too: "object: circle"."""
+    noun = agent_noun(row["agent"])
+    return f"object: {noun}" if row["agent_type"] == "object" and noun else row["agent_type"]
 
 
 def _categories(by_arm: dict[Arm, list[Outcome]], label: dict[str, str], measure: str) -> list[Category]:

@@ -1,0 +1,87 @@
+"""What a person sees who types something wrong: one line with cause and cure, a status other than 0, nothing lost."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from deployments import recipes
+from wmsd_core import store
+from wmsd_core.overrides import keys
+from wmsd_core.workspace import Workspace
+
+
+def wmsd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from deployments.cli import main; main()", *arguments]
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root, "COLUMNS": "200"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["filter", "--frames", "nowhere"], "there is no folder nowhere; give the folder that holds your images"),
+        (["filter", "--frames", "texts"], "no image in"),
+        (["filter"], "there is no folder workspace/frames"),
+        (["filter", "--treshold", "3"], "No such option: --treshold"),
+        (["train", "--set", "train.stpes=3"], "there is no setting 'train.stpes'; did you mean 'train.steps'?"),
+        (["train", "--set", "train.steps=0"], "train.steps: Input should be greater than 0"),
+        (["train", "--set", "train.arm=dmd"], "train.arm: Input should be 'full', 'rl', 'anchor' or 'off_policy'"),
+        (["train", "--set", "train.group_size=1"], "set group_size to 2 or more"),
+        (["pipeline", "--recipe", "huge"], "there is no recipe 'huge'; choose from: miniature"),
+        (["pipeline", "--workspace", "a_file"], "the workspace a_file cannot be created"),
+        (["report", "--workspace", "broken"], "it is not a valid DuckDB database file"),
+    ],
+)
+def test_a_mistake_is_told_at_once_with_its_cure(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("no picture")
+    (tmp_path / "a_file").write_text("not a folder")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "wmsd.duckdb").write_bytes(b"scrambled" * 1000)
+    run = wmsd(*arguments, cwd=tmp_path)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr and "temporary server" not in run.stderr
+    assert (tmp_path / "broken" / "wmsd.duckdb").read_bytes() == b"scrambled" * 1000
+
+
+def test_a_nearly_full_disk_is_noticed_before_work_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 95, 5))  # pyright: ignore
+    with pytest.raises(ValueError, match="has 0 MiB left and a stage needs 64"):
+        Workspace(tmp_path).prepare()
+
+
+def test_the_doctor_finds_a_broken_store(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    with store.writing(Workspace(workspace).store):
+        pass
+    healthy = wmsd("doctor", cwd=tmp_path)
+    assert healthy.returncode == 0, healthy.stdout + healthy.stderr
+    Workspace(workspace).store.write_bytes(b"scrambled" * 1000)
+    broken = wmsd("doctor", cwd=tmp_path)
+    assert broken.returncode == 1 and "cannot be opened" in broken.stdout
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_is_complete_and_every_setting_has_help(name: str) -> None:
+    recipe = recipes.named(name)
+    assert len(list(keys(recipe))) > 50
+    assert undocumented(type(recipe)) == []
+
+
+def undocumented(config: type[BaseModel]) -> list[str]:
+    """Fields without a docstring, nested ones included."""
+    missing: list[str] = []
+    for name, field in config.model_fields.items():
+        if not field.description:
+            missing.append(f"{config.__name__}.{name}")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            missing += undocumented(field.annotation)
+    return missing

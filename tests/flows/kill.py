@@ -1,0 +1,140 @@
+"""Kills a pipeline run outright, again and again, and compares what it ends with to a run that was left alone.
+
+    python -m tests.flows.kill --kills 10
+
+Each time the whole process group (command, temporary server, training) is killed with SIGKILL at a random moment, and the
+same command is run again, until it finishes. Store, videos and adapter must be those of the undisturbed run.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from wmsd_core import store
+from wmsd_core.workspace import Workspace
+
+SETTINGS = (
+    "render.n=120",
+    "train.steps=12",
+    "train.tasks_per_step=8",
+    "train.group_size=2",
+    "train.checkpoint_every=2",
+    "evaluate.tasks=48",
+    "evaluate.batch=8",
+    "split.bench_fraction=0.2",
+)
+
+
+def start(root: Path) -> subprocess.Popen[bytes]:
+    """The command in a process group of its own."""
+    command = [sys.executable, "-c", "from deployments.cli import main; main()", "pipeline", "--workspace", str(root)]
+    for setting in SETTINGS:
+        command += ["--set", setting]
+    with root.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def finish(root: Path) -> float:
+    """Runs to the end; returns the seconds it took."""
+    started = time.monotonic()
+    if status := start(root).wait():
+        raise RuntimeError(f"the pipeline ended with status {status}: see {root.with_suffix('.log')}")
+    return time.monotonic() - started
+
+
+def kill(root: Path, after: float) -> str | None:
+    """Starts, kills everything after so many seconds, and names the finished stages; None if the run ended before."""
+    process = start(root)
+    try:
+        process.wait(after)
+        return None
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return " ".join(stages(Workspace(root))) or "none"
+
+
+def stages(place: Workspace) -> list[str]:
+    if not place.store.is_file():
+        return []
+    with store.reading(place.store) as con:
+        return [row["stage"] for row in store.query(con, "SELECT stage FROM stage_runs ORDER BY started")]
+
+
+def content(place: Workspace) -> dict[str, list[Any]]:
+    """Every row of the store but times and the store's own id, and the hash of every video and of the adapter."""
+    with store.reading(place.store) as con:
+        tables = [row["name"] for row in store.query(con, "SELECT table_name AS name FROM information_schema.tables")]
+        rows = {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in tables}
+        rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
+    del rows["workspace"]
+    rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith("seconds/")]
+    files = [*place.videos.rglob("*.png"), *place.training.rglob("adapter/*")]
+    rows["files"] = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    return rows
+
+
+def differences(one: dict[str, list[Any]], other: dict[str, list[Any]]) -> list[str]:
+    """Names of the tables that differ, with how many rows each has."""
+    names = sorted(one.keys() | other.keys())
+    return [f"{name}: {len(one[name])} and {len(other[name])} rows" for name in names if one[name] != other[name]]
+
+
+def trial(root: Path, kills: int, seed: int) -> list[str]:
+    """Differences between an undisturbed run and runs in the same folder that are killed, `kills` times in all.
+
+    A killed run is taken up again, and killed again, until it finishes before its moment has come; then it is compared, and
+    a new one begun.
+    """
+    seconds = finish(root)
+    expected = content(Workspace(root))
+    shutil.rmtree(root)
+    say(f"undisturbed: {seconds:.0f} s, {sum(map(len, expected.values()))} rows and files")
+    draw, found = random.Random(seed), list[str]()
+    while kills:
+        # Starting the command takes some seconds, in which there is nothing to lose.
+        moment = draw.uniform(min(10, 0.2 * seconds), 0.8 * seconds)
+        if (done := kill(root, moment)) is not None:
+            kills -= 1
+            say(f"killed after {moment:.1f} s; finished stages: {done}")
+        if done is None or not kills:
+            found += compare(root, expected)
+    return found
+
+
+def compare(root: Path, expected: dict[str, list[Any]]) -> list[str]:
+    """Finishes the run, compares, and clears the folder."""
+    seconds = finish(root)
+    found = differences(expected, content(Workspace(root)))
+    say(f"finished in {seconds:.0f} s: {', '.join(found) or 'the same rows and files'}")
+    shutil.rmtree(root)
+    return found
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PREFECT_HOME"] = f"{folder}/prefect"
+        found = trial(Path(folder, "workspace"), arguments.kills, arguments.seed)
+    sys.exit("\n".join(found) or 0)
+
+
+if __name__ == "__main__":
+    main()
