@@ -40,5 +40,6 @@ def evaluate(
         counted = aggregate(workspace, evaluation)
         summary |= plain(counted) | {"videos": videos, "judged": judged}
         rows = score_rows(workspace, counted.evaluation_id)
-        publish_table("benchmark-scores", rows, f"evaluate: averages {counted.averages}")
+        averages = [f"{arm} {score:.1%}" for arm, score in counted.averages.items() if score is not None]
+        publish_table("benchmark-scores", rows, f"evaluate: {counted.items} tasks, on average {', '.join(averages)}")
     return summary

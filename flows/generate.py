@@ -52,5 +52,7 @@ def generate(
         summary |= {name: sum(part[name] for part in parts) for name in ("frames", "pairs", "refused", "unanswered")}
         summary["labels"] = label(workspace)
         summary["splits"] = split(workspace, splitting)
-        publish_table("task-pairs", sample_pairs(workspace, 12), f"generate: {summary['splits']}, some of the pairs")
+        publish_table(
+            "task-pairs", sample_pairs(workspace, 12), f"generate: {summary['labels']} new pairs, some of them below"
+        )
     return summary

@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -35,7 +37,11 @@ def progress(description: str, key: str) -> Generator[Report]:
         if time.monotonic() - last >= EVERY or done == total:
             last = time.monotonic()
             logger.info(f"{description}: {done} of {total}")
-            update_progress_artifact(artifact_id=artifact, progress=100.0 * done / max(total, 1))
+            try:
+                update_progress_artifact(artifact_id=artifact, progress=100.0 * done / max(total, 1))
+            except (httpx.HTTPError, PrefectException) as error:
+                # A server that is away for a while is no reason to stop a night of training.
+                logger.warning(f"the progress display could not be updated: {error}")
 
     with bar:
         yield report

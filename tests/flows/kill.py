@@ -102,7 +102,7 @@ def trial(root: Path, kills: int, seed: int) -> list[str]:
     draw, found = random.Random(seed), list[str]()
     while kills:
         # Starting the command takes some seconds, in which there is nothing to lose.
-        moment = draw.uniform(min(10, 0.2 * seconds), 0.8 * seconds)
+        moment = draw.uniform(min(10, 0.2 * seconds), seconds)
         if (done := kill(root, moment)) is not None:
             kills -= 1
             say(f"killed after {moment:.1f} s; finished stages: {done}")

@@ -1,5 +1,6 @@
 """The adapters of a run: `policy` is trained, `ema` follows it. Both stay resident in the network, in float32."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from wmsd_core.generators.protocol import Adapter, Generator
 from wmsd_core.training.checkpoint import Publication, sha256
 
 WEIGHTS = "adapter_model.safetensors"
+SETTINGS = "adapter_config.json"
 CHECKSUM = "adapter.sha256"
 
 
@@ -48,6 +50,10 @@ def publish(generator: Generator, folder: Path, *, rank: int, alpha: float) -> s
         save_file(lora.adapter_state(generator.network, "ema"), partial / WEIGHTS)
         settings = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(generator.lora_targets))  # pyright: ignore[reportArgumentType]
         settings.save_pretrained(str(partial))
+        # peft keeps the targets in a set, whose order differs from process to process: sorted, equal runs are equal files.
+        written = json.loads((partial / SETTINGS).read_text(encoding="utf-8"))
+        written["target_modules"].sort()
+        (partial / SETTINGS).write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         checksum = sha256(partial / WEIGHTS)
         (partial / CHECKSUM).write_text(checksum + "\n", encoding="utf-8")
     return checksum
