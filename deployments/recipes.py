@@ -16,7 +16,7 @@ def miniature() -> Recipe:
     """The whole method on a small procedural world, on two CPU cores in minutes.
 
     The weights of anchor and policy loss are not the paper's: this network has a twenty-thousandth of LTX-2's parameters,
-    and learns the tasks from nothing in 160 steps. `docs/log.md` tells how they were found.
+    and learns the tasks from nothing in 240 steps. `docs/log.md` tells how they were found.
     """
     from wmsd_core.bench.worldtasks import EvaluateConfig
     from wmsd_core.miniature.pictures import RenderConfig
@@ -33,12 +33,12 @@ def miniature() -> Recipe:
     return Recipe(
         render=RenderConfig(n=1000),
         train=TrainConfig(
-            steps=160,
+            steps=240,
             tasks_per_step=32,
             group_size=4,
             sampler_steps=4,
             anchor_weight=1.0,
-            rl_weight=0.4,
+            rl_weight=0.8,
             rewards=RewardConfig(gate_consistency=True),
             awm=AwmConfig(times=1),
             adapter=AdapterConfig(rank=32, alpha=32),

@@ -145,3 +145,27 @@ def test_every_table_of_the_contract_exists(path: Path) -> None:
     with duckdb.connect(str(path), read_only=True) as con:
         tables = {row[0] for row in con.execute("SELECT table_name FROM information_schema.tables").fetchall()}
     assert set(contract.split()) <= tables
+
+
+def test_a_full_disk_is_told_and_loses_only_the_batch_in_flight(path: Path) -> None:
+    program = f"""
+        import resource
+        from pathlib import Path
+        from wmsd_core import store
+        from tests.store.test_store import frame
+        path = Path({str(path)!r})
+        with store.writing(path) as con:
+            store.insert(con, "frames", [frame("kept")])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))  # a disk as full as that
+        try:
+            with store.writing(path) as con:
+                store.insert(con, "frames", [frame(str(i) * 100) for i in range(20_000)])
+        except store.StoreError as error:
+            print(error)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert "cannot write the store" in run.stdout and "run the same command again" in run.stdout, run.stderr
+    with store.reading(path) as con:
+        assert survivors(con, "frames") == ["kept"]

@@ -40,8 +40,11 @@ def writing(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
             con.execute("BEGIN")
             yield con
             con.execute("COMMIT")
-        except duckdb.IOException as error:
-            raise StoreError(f"cannot write the store {path}: {_first_line(error)}") from error
+        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+            raise StoreError(
+                f"cannot write the store {path}: {_first_line(error)}. What was stored before is kept: run the same command "
+                "again once this is mended"
+            ) from error
         finally:
             con.close()  # without a COMMIT this rolls back
 
