@@ -151,7 +151,7 @@ def _text(value: Any) -> str:
         case float():
             return f"{value:.3f}"
         case dict():
-            return ", ".join(f"{_text(item)} {name}" for name, item in value.items())  # pyright: ignore[reportUnknownVariableType]
+            return ", ".join(f"{_text(item)} {name}" for name, item in value.items()) or "none"  # pyright: ignore[reportUnknownVariableType]
         case _:
             return str(value)
 
