@@ -12,7 +12,7 @@ from flows.rank import rank
 from flows.report import report
 from flows.screen import screen
 from flows.train import train
-from tasks.bookkeeping import Summary
+from tasks.bookkeeping import Summary, row_counts
 from wmsd_core.recipe import Recipe
 from wmsd_core.workspace import Workspace
 
@@ -27,6 +27,7 @@ def pipeline(workspace: Path, recipe: Recipe = Recipe(), frames: Path | None = N
         frames: Your own images; without a folder the miniature's are rendered.
         refresh: Forget earlier results of the data stages and do them again.
     """
+    before = row_counts(workspace)
     if frames is None:
         if recipe.render is None:
             raise ValueError("this recipe renders no images: give a folder of your own with --frames")
@@ -39,4 +40,9 @@ def pipeline(workspace: Path, recipe: Recipe = Recipe(), frames: Path | None = N
     train(workspace, recipe.train, recipe.models)
     scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
     written = report(workspace)
-    return {f"average of {arm}": score for arm, score in scores["averages"].items()} | {"report": written["path"]}
+    new = dict(row_counts(workspace) - before)
+    return {
+        **{f"average of {arm}": score for arm, score in scores["averages"].items()},
+        "new": new or "nothing, everything was up to date",
+        "report": written["path"],
+    }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -49,3 +50,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+WORK = ("frames", "measurements", "aesthetics", "screenings", "task_pairs", "training_steps", "videos", "judgments")
+"""Tables that grow by work, not by verdicts."""
+
+
+def row_counts(workspace: Path) -> Counter[str]:
+    """How many rows each of `WORK` has; none where there is no store yet."""
+    path = Workspace(workspace).store
+    if not path.exists():
+        return Counter()
+    with store.reading(path) as con:
+        return Counter({table: store.query(con, f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in WORK})

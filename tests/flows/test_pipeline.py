@@ -71,7 +71,7 @@ def test_a_second_run_changes_no_row_and_repeats_no_work(
 ) -> None:
     place, _, rows = finished
     before = len(task_states())
-    pipeline(place.root, SMALL)
+    assert pipeline(place.root, SMALL)["new"] == "nothing, everything was up to date"
     assert content(place) == rows
     states = task_states()[before:]
     cached = {name for name, state in states if state == "Cached"}
