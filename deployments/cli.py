@@ -62,6 +62,8 @@ def main() -> None:
     # No usage data leaves the machine, and a command that has its own progress display needs no debug output.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # One thread of arithmetic: a second one waits more than it works on a small network, and bits depend on their number.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # A first start makes the server's database; on a busy machine the default of 20 s is too short for that.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     logging.getLogger("prefect").addFilter(_without_traceback)
@@ -290,6 +292,17 @@ def miniature_pretrain(
     from wmsd_core.miniature.pretrain import PretrainConfig
 
     _show("pretrain", flow(output, overrides.apply(PretrainConfig(), settings or [])))
+
+
+@app.command("settings")
+def settings_(recipe: RecipeOption = "miniature", settings: SetOption = None) -> None:
+    """List every setting of a recipe with its value and what it means: the keys of --set."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("key", "value", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for setting in overrides.describe(_configure(recipe, settings)):
+        table.add_row(setting.key, str(setting.value), setting.meaning)
+    out.print(table)
 
 
 @app.command()

@@ -67,6 +67,11 @@ def test_a_wrong_override_says_what_to_change(assignment: str, message: str) -> 
         overrides.apply(Outer(), [assignment])
 
 
+def test_every_setting_is_described() -> None:
+    found = {setting.key: setting.value for setting in overrides.describe(Outer(steps=9))}
+    assert found == {"steps": 9, "label": None, "inner.rate": 0.5, "inner.names": ("a",)}
+
+
 def test_seeds_depend_on_every_argument_and_on_nothing_else() -> None:
     base = seeds.derive(1, "noise", "item", 2)
     others = [seeds.derive(2, "noise", "item", 2), seeds.derive(1, "n", "item", 2), seeds.derive(1, "noise", "i", 2)]

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import yaml
@@ -31,14 +32,28 @@ def apply(config: C, assignments: Sequence[str]) -> C:
         raise ValueError(f"{where}: {first['msg']} (got {first['input']!r})") from error
 
 
-def keys(config: BaseModel, prefix: str = "") -> Iterator[str]:
-    """The dotted path of every settable field."""
-    for name in type(config).model_fields:
+@dataclass(frozen=True)
+class Setting:
+    """One settable field: its dotted path, its value, its help."""
+
+    key: str
+    value: object
+    meaning: str
+
+
+def describe(config: BaseModel, prefix: str = "") -> Iterator[Setting]:
+    """Every settable field, in the order of declaration."""
+    for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         if isinstance(value, BaseModel):
-            yield from keys(value, f"{prefix}{name}.")
+            yield from describe(value, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            yield Setting(prefix + name, value, " ".join((field.description or "").split()))
+
+
+def keys(config: BaseModel) -> Iterator[str]:
+    """The dotted path of every settable field."""
+    return (setting.key for setting in describe(config))
 
 
 def _set(values: dict[str, Any], key: str, value: Any, *, known: list[str]) -> None:
