@@ -109,3 +109,14 @@ def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no folder"):
         filter_frames(tmp_path, tmp_path / "nowhere")
     assert task_states()[before:] == [("register frames", "Failed")]
+
+
+def test_refresh_does_the_work_again_and_comes_to_the_same(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    place, _, rows = finished
+    before = len(task_states())
+    summary = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, SMALL.filter, refresh=True)
+    assert summary["measured"] == len(rows["measurements"]) > 40
+    assert ("measure", "Completed") in task_states()[before:]
+    assert content(place) == rows
