@@ -6,7 +6,7 @@ from prefect import flow
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
-from tasks.train import planned_run
+from tasks.train import forget_run, planned_run
 from tasks.train import train as run_training
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
@@ -22,11 +22,13 @@ def train(
         workspace: Folder with the store.
         config: Objective, rewards, sampler, optimizer.
         models: Generator and judge by name.
-        refresh: Look at the run again even if it is known to be finished (its checkpoints decide what is left to do).
+        refresh: Delete what the run has left and train from the start.
     """
     with stage_run(workspace, "train", {"train": config, "models": models}) as summary:
         run = planned_run(workspace, config, models)
-        lost = not run.checksum
-        summary |= run_training.with_options(refresh_cache=refresh or lost)(workspace, run.run_id, config, models)
+        if refresh:
+            forget_run(run)
+        lost = not run.checksum  # never finished, or its files are gone: whatever the cache says, there is work to do
+        summary |= run_training.with_options(refresh_cache=lost)(workspace, run.run_id, config, models)
         publish_table("training-run", [summary], f"train: adapter {summary['adapter'][:12]} after {config.steps} steps")
     return summary

@@ -1,6 +1,7 @@
 """Training: one task that launches one process and watches it. Its retry resumes from the last checkpoint."""
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from wmsd_core.training import ledger
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.ledger import RunFolder
-from wmsd_core.training.process import Run
+from wmsd_core.training.process import Run, alone
 from wmsd_core.workspace import Workspace
 
 RECORD_EVERY = 15.0
@@ -48,6 +49,17 @@ def examples(place: Workspace) -> list[Example]:
     if not found:
         raise ValueError("there is no training task: run the generate stage first, or loosen the filter")
     return found
+
+
+def forget_run(run: RunFolder) -> None:
+    """Deletes a run's checkpoints, metrics and adapter, so that it is trained from the start.
+
+    Raises:
+        ValueError: a process is training in the folder.
+    """
+    if run.path.is_dir():
+        with alone(run.path, patience=0):
+            shutil.rmtree(run.path)
 
 
 @task(name="train", **retried(2, 10), cache_key_fn=content_key, **PERSISTED)

@@ -10,6 +10,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.filter import filter_frames
 from flows.pipeline import pipeline
+from flows.train import train
 from tests.flows.kill import content
 from wmsd_core import overrides
 from wmsd_core.miniature.pictures import RenderConfig
@@ -120,3 +121,15 @@ def test_refresh_does_the_work_again_and_comes_to_the_same(
     assert summary["measured"] == len(rows["measurements"]) > 40
     assert ("measure", "Completed") in task_states()[before:]
     assert content(place) == rows
+
+
+def test_a_refreshed_training_starts_over_and_comes_to_the_same_weights(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    place, _, rows = finished
+    (metrics,) = place.training.glob("*/metrics.jsonl")
+    before = metrics.stat().st_mtime_ns
+    train(place.root, SMALL.train, SMALL.models, refresh=True)
+    (metrics,) = place.training.glob("*/metrics.jsonl")
+    assert metrics.stat().st_mtime_ns > before
+    assert content(place)["training_runs"] == rows["training_runs"]
