@@ -95,6 +95,24 @@ MIGRATIONS = (
     CREATE TABLE workspace (store_id VARCHAR NOT NULL);
     INSERT INTO workspace VALUES (uuid()::VARCHAR);
     """,
+    # 2: sources other than folders, further measurements, embeddings, pairs that were turned down
+    """
+    ALTER TABLE frames ADD COLUMN licence VARCHAR DEFAULT '';    -- as the manifest says; '' where nothing is known
+    ALTER TABLE frames ADD COLUMN video VARCHAR DEFAULT '';      -- path of the video it was taken from; '' for an image
+    ALTER TABLE frames ADD COLUMN moment DOUBLE;                 -- seconds into that video
+    ALTER TABLE measurements ADD COLUMN bars DOUBLE;             -- fraction of the picture that letterbox bars take
+    ALTER TABLE measurements ADD COLUMN overlay DOUBLE;          -- fraction covered by text and overlays; NULL: not asked for
+    CREATE TABLE embeddings (
+        frame_id VARCHAR NOT NULL, encoder VARCHAR NOT NULL, vector FLOAT[] NOT NULL,   -- L2-normalised
+        PRIMARY KEY (frame_id, encoder)
+    );
+    CREATE TABLE rejected_pairs (
+        frame_id VARCHAR NOT NULL, position INTEGER NOT NULL, task VARCHAR NOT NULL, solution VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL, detail VARCHAR NOT NULL,
+        model VARCHAR NOT NULL, prompt_version VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
+        PRIMARY KEY (frame_id, config_hash, position)
+    );
+    """,
 )
 
 VERSION = len(MIGRATIONS)
