@@ -101,7 +101,7 @@ def test_a_missing_or_foreign_file_is_named(path: Path) -> None:
 def test_an_older_store_is_migrated_and_a_newer_one_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with store.writing(path) as con:
         store.insert(con, "frames", [frame("a")])
-    later = (*schema.MIGRATIONS, "ALTER TABLE frames ADD COLUMN licence VARCHAR DEFAULT 'unknown'")
+    later = (*schema.MIGRATIONS, "ALTER TABLE frames ADD COLUMN colour VARCHAR DEFAULT 'unknown'")
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", later)
         patch.setattr(schema, "VERSION", len(later))
@@ -109,7 +109,7 @@ def test_an_older_store_is_migrated_and_a_newer_one_refused(path: Path, monkeypa
         with pytest.raises(store.StoreError, match="any stage that writes"), store.reading(path):
             pass
         with store.writing(path) as con:
-            assert store.query(con, "SELECT licence FROM frames") == [{"licence": "unknown"}]
+            assert store.query(con, "SELECT colour FROM frames") == [{"colour": "unknown"}]
     connection._migrated.clear()
     with pytest.raises(ValueError, match="update the program"), store.writing(path):
         pass
