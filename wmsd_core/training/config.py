@@ -7,8 +7,7 @@ from pydantic import Field, model_validator
 
 from wmsd_core.config import Config
 from wmsd_core.objectives.choices import Ratio, Weighting
-
-Arm = Literal["full", "rl", "anchor", "off_policy"]
+from wmsd_core.training.arms import Arm, Lesson, lesson
 
 
 class RewardConfig(Config):
@@ -146,17 +145,28 @@ class TrainConfig(Config):
         return self
 
     @property
-    def has_policy_loss(self) -> bool:
-        return self.arm in ("full", "rl")
+    def lesson(self) -> Lesson:
+        """What a step of this arm teaches."""
+        return lesson(self.arm)
 
     @property
-    def has_regression(self) -> bool:
-        return self.arm != "rl"
+    def has_policy_loss(self) -> bool:
+        return self.lesson.reinforced
+
+    @property
+    def policy_weight(self) -> float:
+        """Weight of the policy loss in this arm."""
+        return self.rl_weight if self.has_policy_loss and self.lesson.regression else 1.0
+
+    @property
+    def regression_weight(self) -> float:
+        """Weight of the regression to the Demonstrator in this arm."""
+        return self.anchor_weight if self.has_policy_loss and self.lesson.regression else 1.0
 
     @property
     def distillation_weight(self) -> float:
         """Weight of the distillation reward in this arm."""
-        return self.rewards.distillation if self.arm == "full" else 0.0
+        return self.rewards.distillation if self.has_policy_loss and self.lesson.regression else 0.0
 
     @property
     def judged(self) -> dict[str, float]:

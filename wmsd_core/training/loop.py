@@ -13,11 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wmsd_core.generators.protocol import Generator
-from wmsd_core.objectives.anchor import anchor_loss
-from wmsd_core.objectives.awm import awm_loss, log_likelihood
-from wmsd_core.objectives.distillation import discrepancy
-from wmsd_core.objectives.off_policy import off_policy_loss
-from wmsd_core.sampling import noised
 from wmsd_core.training import credit
 from wmsd_core.training.adapters import attach
 from wmsd_core.training.batch import Batch
@@ -26,6 +21,8 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.ema import ema_decay, update_ema
 from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import GroupSampler
+from wmsd_core.training.policy import reinforce
+from wmsd_core.training.regression import regress
 from wmsd_core.training.rollout import Rollouts, roll_out
 from wmsd_core.training.schedule import learning_rate
 from wmsd_core.training.stopwatch import Stopwatch
@@ -70,7 +67,7 @@ class Trainer:
             rollouts = roll_out(
                 batch,
                 self.grid,
-                by_demonstrator=config.arm == "off_policy",
+                config.lesson,
                 compare=config.distillation_weight > 0,
                 micro_batch=config.micro_batch,
             )
@@ -90,79 +87,22 @@ class Trainer:
         self, batch: Batch, rollouts: Rollouts, advantages: Float[Tensor, "C B"] | None, watch: Stopwatch
     ) -> Metrics:
         """`updates` optimizer steps on one batch; the noise is drawn once, so that ratios compare like with like."""
+        config, lesson = self.config, self.config.lesson
         metrics: Metrics = {}
         ell_old = None
-        for _ in range(self.config.awm.updates):
+        for _ in range(config.awm.updates):
             self.optimizer.zero_grad()
-            if self.config.has_regression:
+            if lesson.regression:
                 with watch("anchor"):
-                    metrics |= self._regress(batch, rollouts)
+                    metrics |= regress(batch, rollouts, self.grid, lesson, config)
             if advantages is not None:
                 with watch("policy"):
-                    report, ell = self._reinforce(batch, rollouts, advantages, ell_old)
+                    report, ell = reinforce(batch, rollouts, self.grid, lesson, advantages, ell_old, config)
                     ell_old = ell if ell_old is None else ell_old
                 metrics |= report
             with watch("optimizer"):
                 metrics |= self._update()
         return metrics
-
-    def _regress(self, batch: Batch, rollouts: Rollouts) -> Metrics:
-        """Adds the gradient of the regression to the Demonstrator, on states drawn from the trajectories."""
-        config, steps = self.config, self.config.sampler_steps
-        loss_fn = off_policy_loss if config.arm == "off_policy" else anchor_loss
-        weight = config.anchor_weight if config.arm == "full" else 1.0
-        levels = batch.levels("anchor", choices=steps, count=config.anchor_states).flatten()
-        samples = batch.rows.repeat_interleave(config.anchor_states)
-        total, by_level = 0.0, torch.zeros(steps, dtype=torch.float64)
-        for b, k in zip(samples.split(config.micro_batch), levels.split(config.micro_batch), strict=True):
-            x = rollouts.path.states[k, b]
-            sigma = self.grid[k].to(x)
-            if rollouts.targets is None:
-                with torch.no_grad():
-                    target = batch.demonstrator(x, sigma, b)
-            else:
-                target = rollouts.targets[k, b]
-            loss = loss_fn(batch.executor(x, sigma, b), target, rollouts.active[b])
-            (weight * loss.sum() / len(samples)).backward()
-            by_level.index_add_(0, k, loss.detach().double())
-        total = float(by_level.sum()) / len(samples)
-        count = levels.bincount(minlength=steps)
-        return {"anchor": total, "anchor_by_level": (by_level / count).tolist()}
-
-    def _reinforce(
-        self, batch: Batch, rollouts: Rollouts, advantages: Float[Tensor, "C B"], ell_old: Float[Tensor, "B N"] | None
-    ) -> tuple[Metrics, Float[Tensor, "B N"]]:
-        """Adds the gradient of the policy loss; returns the likelihoods too, the old ones of a second update.
-
-        Samples whose advantage is 0 have no gradient, and are left out.
-        """
-        config, n = self.config.awm, self.config.awm.times
-        weight = self.config.rl_weight if self.config.arm == "full" else 1.0
-        choices = torch.tensor(config.levels or range(self.config.sampler_steps))
-        levels = choices[batch.levels("policy", choices=len(choices), count=n)]
-        ells = torch.zeros(levels.shape, dtype=torch.float64)
-        ratios: list[Tensor] = []
-        total = 0.0
-        learned = batch.rows[(advantages != 0).any(0)]
-        for b in learned.split(max(1, self.config.micro_batch // n)) if len(learned) else ():
-            k, repeated = levels[b], b.repeat_interleave(n)
-            x_0, active = rollouts.path.final[repeated], rollouts.active[repeated]
-            eps = batch.noise(b, "renoise", count=n)
-            sigma = self.grid[k]
-            x = noised(x_0, eps, sigma.flatten().to(x_0), active)
-            m = discrepancy(batch.executor(x, sigma.flatten().to(x_0), repeated), eps - x_0, active).view(-1, n)
-            ell = log_likelihood(m, sigma, weighting=config.weighting, power=config.power)
-            credit_bn = advantages[k if len(advantages) > 1 else torch.zeros_like(k), b[:, None]]
-            loss, ratio = awm_loss(
-                ell, ell.detach() if ell_old is None else ell_old[b], credit_bn, clip=config.clip, ratio=config.ratio
-            )
-            (weight * loss.sum() / len(batch.rows)).backward()
-            ells[b] = ell.detach()
-            ratios.append(ratio.flatten())
-            total += float(loss.detach().sum()) / len(batch.rows)
-        change = torch.cat([*ratios, torch.ones(1)]) - 1
-        clipped = float((change.abs() > config.clip).double().mean())
-        return {"policy": total, "ratio_change": float(change.abs().max()), "ratio_clipped": clipped}, ells
 
     def _update(self) -> Metrics:
         settings = self.config.optimizer
