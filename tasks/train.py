@@ -91,4 +91,10 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
 
 
 def _run(config: TrainConfig, models: ModelsConfig) -> Run:
-    return Run(config=config, generator=models.generator, judge=models.judge)
+    return Run(
+        config=config,
+        generator=models.generator,
+        judge=models.judge,
+        pickscore=models.pickscore,
+        pickscore_processor=models.pickscore_processor,
+    )

@@ -25,6 +25,7 @@ from wmsd_core.training.policy import reinforce
 from wmsd_core.training.regression import regress
 from wmsd_core.training.rollout import Rollouts, roll_out
 from wmsd_core.training.schedule import learning_rate
+from wmsd_core.training.scoring import PictureScorer, Scoring
 from wmsd_core.training.stopwatch import Stopwatch
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
@@ -40,10 +41,14 @@ class Trainer:
         generator: Generator,
         examples: Sequence[Example],
         judge: VisionLanguageModel | None,
+        pickscore: PictureScorer | None = None,
     ) -> None:
         if config.judged and judge is None:
             raise ValueError(f"rewards {', '.join(config.judged)} need a judge: name one, or set their weights to 0")
-        self.config, self.generator, self.examples, self.judge = config, generator, examples, judge
+        if "pickscore" in config.video_rewards and pickscore is None:
+            raise ValueError("reward pickscore needs its model: name it, or set rewards.pickscore to 0")
+        self.config, self.generator, self.examples = config, generator, examples
+        self.judge, self.pickscore = judge, pickscore
         self.steps_done = 0
         self.groups = GroupSampler(len(examples), config.tasks_per_step, config.seed)
         self.grid = generator.grid(config.sampler_steps)
@@ -63,19 +68,24 @@ class Trainer:
             batch = Batch(
                 self.generator, self.examples, self.groups.next(), group_size=config.group_size, seed=config.seed
             )
-        with watch("rollout"):
-            rollouts = roll_out(
-                batch,
-                self.grid,
-                config.lesson,
-                compare=config.distillation_weight > 0,
-                micro_batch=config.micro_batch,
-            )
+        with Scoring(batch, self.judge, self.pickscore, config) as scoring:
+            with watch("rollout"):
+                rollouts = roll_out(
+                    batch,
+                    self.grid,
+                    config.lesson,
+                    compare=config.distillation_weight > 0,
+                    micro_batch=config.micro_batch,
+                    done=scoring.submit,
+                )
+            with watch("reward"):
+                videos = scoring.result()
         metrics: Metrics = {"step": self.steps_done + 1}
         advantages = None
         if config.has_policy_loss:
-            with watch("reward"):
-                advantages, report = credit.assign(credit.reward(batch, rollouts, self.judge, config), config)
+            with watch("advantage"):
+                rewards = credit.Rewards(videos, credit.agreement(batch, rollouts))
+                advantages, report = credit.assign(rewards, config)
             metrics |= report
         metrics |= self._learn(batch, rollouts, advantages, watch)
         with watch("average"):

@@ -28,6 +28,9 @@ from pydantic import ValidationError
 
 from wmsd_core import models
 from wmsd_core.config import Config
+from wmsd_core.rewards.pickscore import MODEL as PICKSCORE
+from wmsd_core.rewards.pickscore import PROCESSOR as PICKSCORE_PROCESSOR
+from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.training import metrics
 from wmsd_core.training.adapters import publish, start_from
 from wmsd_core.training.checkpoint import load_newest, save, sha256
@@ -48,6 +51,10 @@ class Run(Config):
     """A known generator, or `package.module:factory`."""
     judge: str | None = None
     """A known judge, or `package.module:factory`. Arms without judged rewards need none."""
+    pickscore: str = PICKSCORE
+    """PickScore's model: a folder, or its name on a hub. Loaded where `rewards.pickscore` has a weight."""
+    pickscore_processor: str = PICKSCORE_PROCESSOR
+    """Its processor, likewise."""
     adapter: Path | None = None
     """Folder of a finished run's adapter to start from. None: start from the base."""
 
@@ -65,6 +72,7 @@ def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str,
         models.generator(run.generator),
         load_examples(examples_file),
         models.vlm(run.judge) if run.judge and run.config.judged else None,
+        PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in run.config.video_rewards else None,
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)

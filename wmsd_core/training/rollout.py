@@ -1,5 +1,6 @@
 """Trajectories of one step, and what the Demonstrator would have done on them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,9 +8,9 @@ import torch
 
 from wmsd_core.sampling import Trajectory, trajectory
 from wmsd_core.sampling.trajectory import Levels, Velocities
-from wmsd_core.shapes import LatentMask
+from wmsd_core.shapes import LatentMask, Latents
 from wmsd_core.training.arms import Lesson
-from wmsd_core.training.batch import Batch
+from wmsd_core.training.batch import Batch, Rows
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,16 @@ class Rollouts:
 
 
 @torch.no_grad()
-def roll_out(batch: Batch, grid: Levels, lesson: Lesson, *, compare: bool, micro_batch: int) -> Rollouts:
-    """Samples every rollout of the batch by the lesson's actor.
+def roll_out(
+    batch: Batch,
+    grid: Levels,
+    lesson: Lesson,
+    *,
+    compare: bool,
+    micro_batch: int,
+    done: Callable[[Rows, Latents], None] = lambda *_: None,
+) -> Rollouts:
+    """Samples every rollout of the batch by the lesson's actor; `done` gets each micro-batch as it is sampled.
 
     With `compare`, the Demonstrator is evaluated along the actor's trajectories. On its own trajectories its velocities
     are at hand for nothing.
@@ -35,6 +44,7 @@ def roll_out(batch: Batch, grid: Levels, lesson: Lesson, *, compare: bool, micro
         masks.append(batch.active(rows))
         act = partial(batch.velocity, lesson.actor, rows=rows)
         paths.append(trajectory(act, batch.noise(rows, "rollout"), grid, masks[-1]))
+        done(rows, paths[-1].final)
         if compare:
             demonstrate = partial(batch.velocity, lesson.demonstrator, rows=rows)
             states = zip(paths[-1].states, grid.tolist()[:-1], strict=False)
