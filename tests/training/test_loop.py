@@ -8,9 +8,12 @@ from tests.training.toy import ToyGenerator, ToyJudge, write_run
 from wmsd_core.training.arms import DEMONSTRATOR, Arm
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.distributed import ALONE
 from wmsd_core.training.loop import Metrics, Trainer
 from wmsd_core.training.policy import reinforce
 from wmsd_core.training.rollout import roll_out
+from wmsd_core.training.stopwatch import Stopwatch
+from wmsd_core.training.turn import Turn
 
 SETTINGS = {
     "steps": 6,
@@ -137,7 +140,7 @@ def test_per_step_credit_gives_each_noise_level_its_own_advantage(tmp_path: Path
         run = trainer(tmp_path, awm={"times": 2, "levels": [level]})
         batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
         rollouts = roll_out(batch, run.grid, run.config.lesson, compare=False, micro_batch=5)
-        reinforce(batch, rollouts, run.grid, run.config.lesson, advantages, None, run.config)
+        reinforce(Turn(run.config, run.grid, batch, rollouts, Stopwatch(), ALONE), advantages, None)
         sizes.append(sum(float(w.grad.abs().sum()) for w in run.adapters.policy.values() if w.grad is not None))
     assert sizes[0] == 0 < sizes[1]
 

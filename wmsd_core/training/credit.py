@@ -12,6 +12,7 @@ from wmsd_core.rewards.total import total_reward
 from wmsd_core.shapes import Groups
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import RewardConfig, TrainConfig
+from wmsd_core.training.distributed import World
 from wmsd_core.training.rollout import Rollouts
 from wmsd_core.training.scoring import VideoRewards
 
@@ -36,26 +37,29 @@ def agreement(batch: Batch, rollouts: Rollouts) -> Float[Tensor, "K P G"] | None
     return rewards.view(-1, len(batch.slots), batch.group_size)
 
 
-def assign(rewards: Rewards, config: TrainConfig) -> Credit:
-    """Advantages of every sample, and the metrics of rewards and advantages."""
-    steps = rewards.agreement
+def assign(rewards: Rewards, config: TrainConfig, world: World) -> Credit:
+    """Advantages of this process's samples, from the rewards of all, and the metrics of rewards and advantages."""
+    videos = {name: world.gather(values, 0) for name, values in rewards.videos.values.items()}
+    agreement = None if rewards.agreement is None else world.gather(rewards.agreement, 1)
+    steps = agreement
     if steps is not None and not config.rewards.per_step:
         steps = steps.mean(0, keepdim=True)
-    parts = [aggregate(rewards.videos.values, step, config) for step in ([None] if steps is None else steps)]
+    parts = [aggregate(videos, step, config) for step in ([None] if steps is None else steps)]
     limit, rescale = config.rewards.advantage_clip, config.rewards.advantage_rescale
-    advantages = torch.stack([clipped(part.values, limit=limit, rescale=rescale).flatten() for part in parts])
-    named = rewards.videos.values | ({} if rewards.agreement is None else {"distillation": rewards.agreement.mean(0)})
+    advantages = torch.stack([clipped(part.values, limit=limit, rescale=rescale) for part in parts])
+    named = videos | ({} if agreement is None else {"distillation": agreement.mean(0)})
     metrics: dict[str, Any] = {
         "reward": {name: float(value.nanmean()) for name, value in named.items()},
         "reward_spread": {name: float(value.std(1, correction=0).nanmean()) for name, value in named.items()},
-        "unread": rewards.videos.unread,
+        "unread": world.count(rewards.videos.unread),
         "unscored": parts[0].unscored,
         "flat_groups": parts[0].flat,
         "advantage_size": float(advantages.abs().mean()),
     }
     if rewards.videos.first_frame is not None:
-        metrics["pickscore_of_first_frame"] = rewards.videos.first_frame
-    return Credit(advantages, metrics)
+        first = world.total(torch.tensor(rewards.videos.first_frame)) / world.size
+        metrics["pickscore_of_first_frame"] = float(first)
+    return Credit(advantages.chunk(world.size, 1)[world.rank].flatten(1), metrics)
 
 
 def aggregate(videos: dict[str, Groups], agreement: Groups | None, config: TrainConfig) -> Advantages:

@@ -18,15 +18,17 @@ from wmsd_core.training.adapters import attach
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.checkpoint import Checkpoint
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.distributed import ALONE, World, shard
 from wmsd_core.training.ema import ema_decay, update_ema
 from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.policy import reinforce
 from wmsd_core.training.regression import regress
-from wmsd_core.training.rollout import Rollouts, roll_out
+from wmsd_core.training.rollout import roll_out
 from wmsd_core.training.schedule import learning_rate
 from wmsd_core.training.scoring import PictureScorer, Scoring
 from wmsd_core.training.stopwatch import Stopwatch
+from wmsd_core.training.turn import Turn
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
 Metrics = dict[str, Any]
@@ -42,17 +44,20 @@ class Trainer:
         examples: Sequence[Example],
         judge: VisionLanguageModel | None,
         pickscore: PictureScorer | None = None,
+        world: World = ALONE,
     ) -> None:
         if config.judged and judge is None:
             raise ValueError(f"rewards {', '.join(config.judged)} need a judge: name one, or set their weights to 0")
         if "pickscore" in config.video_rewards and pickscore is None:
             raise ValueError("reward pickscore needs its model: name it, or set rewards.pickscore to 0")
         self.config, self.generator, self.examples = config, generator, examples
-        self.judge, self.pickscore = judge, pickscore
+        self.judge, self.pickscore, self.world = judge, pickscore, world
         self.steps_done = 0
-        self.groups = GroupSampler(len(examples), config.tasks_per_step, config.seed)
+        self.groups = GroupSampler(len(examples), config.tasks_per_step, config.seed, world.rank, world.size)
         self.grid = generator.grid(config.sampler_steps)
         self.adapters = attach(generator, rank=config.adapter.rank, alpha=config.adapter.alpha, seed=config.seed)
+        if world.sharded:
+            shard(generator.network, world, whole=[*self.adapters.policy.values(), *self.adapters.ema.values()])
         self.optimizer = torch.optim.AdamW(
             list(self.adapters.policy.values()),
             lr=config.optimizer.learning_rate,
@@ -85,32 +90,30 @@ class Trainer:
         if config.has_policy_loss:
             with watch("advantage"):
                 rewards = credit.Rewards(videos, credit.agreement(batch, rollouts))
-                advantages, report = credit.assign(rewards, config)
+                advantages, report = credit.assign(rewards, config, self.world)
             metrics |= report
-        metrics |= self._learn(batch, rollouts, advantages, watch)
+        metrics |= self._learn(Turn(config, self.grid, batch, rollouts, watch, self.world), advantages)
         with watch("average"):
             self._average()
         self.steps_done += 1
-        return metrics | {"forwards": batch.forwards, "seconds": dict(watch.seconds)}
+        return metrics | {
+            "forwards": int(self.world.total(torch.tensor(batch.forwards))),
+            "seconds": dict(watch.seconds),
+        }
 
-    def _learn(
-        self, batch: Batch, rollouts: Rollouts, advantages: Float[Tensor, "C B"] | None, watch: Stopwatch
-    ) -> Metrics:
+    def _learn(self, turn: Turn, advantages: Float[Tensor, "C B"] | None) -> Metrics:
         """`updates` optimizer steps on one batch; the noise is drawn once, so that ratios compare like with like."""
-        config, lesson = self.config, self.config.lesson
         metrics: Metrics = {}
         ell_old = None
-        for _ in range(config.awm.updates):
+        for _ in range(self.config.awm.updates):
             self.optimizer.zero_grad()
-            if lesson.regression:
-                with watch("anchor"):
-                    metrics |= regress(batch, rollouts, self.grid, lesson, config)
+            if self.config.lesson.regression:
+                metrics |= regress(turn)
             if advantages is not None:
-                with watch("policy"):
-                    report, ell = reinforce(batch, rollouts, self.grid, lesson, advantages, ell_old, config)
-                    ell_old = ell if ell_old is None else ell_old
+                report, ell = reinforce(turn, advantages, ell_old)
+                ell_old = ell if ell_old is None else ell_old
                 metrics |= report
-            with watch("optimizer"):
+            with turn.watch("optimizer"):
                 metrics |= self._update()
         return metrics
 
@@ -123,6 +126,7 @@ class Trainer:
             warmup=settings.warmup,
             decay=settings.decay,
         )
+        self.world.average_gradients(self.adapters.policy.values())
         norm = torch.nn.utils.clip_grad_norm_(self.adapters.policy.values(), settings.max_grad_norm)
         if not torch.isfinite(norm):
             raise ValueError(

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,6 +35,7 @@ from wmsd_core.training import metrics
 from wmsd_core.training.adapters import publish, start_from
 from wmsd_core.training.checkpoint import load_newest, save, sha256
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
 
@@ -59,8 +60,12 @@ class Run(Config):
     """Folder of a finished run's adapter to start from. None: start from the base."""
 
 
-def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str, Any]], None]) -> bool:
+def train(
+    folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str, Any]], None], world: World = ALONE
+) -> bool:
     """Trains until the last step, or until `stop` says so after a step; True when the run is finished.
+
+    With several processes, each calls this; any of them can be told to stop, and the first one reports and writes.
 
     Raises:
         ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
@@ -73,33 +78,37 @@ def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str,
         load_examples(examples_file),
         models.vlm(run.judge) if run.judge and run.config.judged else None,
         PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in run.config.video_rewards else None,
+        world,
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)
     identity = run.model_dump(mode="json") | {"base": trainer.generator.checksum, "examples": sha256(examples_file)}
+    tell = report if world.leads else lambda _: None
 
     checkpoint, damage = load_newest(folder / "checkpoints", identity)
     for fault in damage:
-        report({"event": "damaged checkpoint", "reason": fault})
+        tell({"event": "damaged checkpoint", "reason": fault})
     if checkpoint:
         trainer.restore(checkpoint)
-    metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
-    report({"event": "start", "step": trainer.steps_done, "steps": run.config.steps})
+    if world.leads:
+        metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
+    tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps})
 
     while trainer.steps_done < run.config.steps:
         row = trainer.step()
-        metrics.append(folder / "metrics.jsonl", row)
-        report({"event": "step", "steps": run.config.steps} | row)
+        if world.leads:
+            metrics.append(folder / "metrics.jsonl", row)
+        tell({"event": "step", "steps": run.config.steps} | row)
         last = trainer.steps_done == run.config.steps
-        stopped = not last and stop()
+        stopped = not last and bool(world.largest(torch.tensor(float(stop()))))
         if last or stopped or trainer.steps_done % run.config.checkpoint_every == 0:
-            save(folder / "checkpoints", trainer.checkpoint(), identity)
+            save(folder / "checkpoints", trainer.checkpoint(), identity, world)
         if stopped:
-            report({"event": "stopped", "step": trainer.steps_done})
+            tell({"event": "stopped", "step": trainer.steps_done})
             return False
-    if not (folder / "adapter").exists():
+    if world.leads and not (folder / "adapter").exists():
         publish(trainer.generator, folder / "adapter", rank=run.config.adapter.rank, alpha=run.config.adapter.alpha)
-    report({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
+    tell({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
     return True
 
 
@@ -155,12 +164,15 @@ def main(arguments: list[str]) -> int:
     """`python -m wmsd_core.training RUN`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
 
     SIGTERM and SIGINT end the run after the current step, with a checkpoint, and with `--with-parent` so does the end of
-    standard input. One line of JSON per event on stdout.
+    standard input. One line of JSON per event on stdout. Under torchrun, several processes make one run, and `--shard`
+    splits the frozen base over them.
     """
-    with_parent = "--with-parent" in arguments
-    folders = [Path(argument) for argument in arguments if argument != "--with-parent"]
+    options = {"--with-parent", "--shard"}
+    folders = [Path(argument) for argument in arguments if argument not in options]
     if len(folders) != 1:
-        sys.stderr.write("usage: python -m wmsd_core.training [--with-parent] RUN_DIR\n")
+        sys.stderr.write(
+            "usage: [torchrun --nproc-per-node N] -m wmsd_core.training [--with-parent] [--shard] RUN_DIR\n"
+        )
         return 2
     received: list[int] = []
 
@@ -173,15 +185,20 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    if with_parent:
+    if "--with-parent" in arguments:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        with alone(folders[0], PATIENCE):
-            finished = train(folders[0], stop=lambda: bool(received), report=_print)
+        with (
+            join(shard="--shard" in arguments) as world,
+            alone(folders[0], PATIENCE) if world.leads else nullcontext(),
+        ):
+            finished = train(folders[0], stop=lambda: bool(received), report=_print, world=world)
     except ValueError as error:
+        _print({"event": "error", "reason": str(error)})
         sys.stderr.write(f"{error}\n")
         return 2
-    return 0 if finished else 128 + received[0]
+    # Another process of the run may be the one that was told to stop.
+    return 0 if finished else 128 + (received or [signal.SIGTERM])[0]
 
 
 def _print(event: dict[str, Any]) -> None:
