@@ -47,7 +47,7 @@ def gradients(folder: Path, world: World) -> None:
             kind = "sharded" if world.sharded else "whole"
             found = {key: weight.grad for key, weight in run.adapters.policy.items() if weight.grad is not None}
             save_file(found, folder / f"{name}-{kind}-{world.size}.safetensors")
-            report = row | {"seconds": None, "held": held(generator.network)}
+            report = row | {"seconds": None, "speed": None, "held": held(generator.network)}
             (folder / f"{name}-{kind}-{world.size}.json").write_text(json.dumps(report))
 
 

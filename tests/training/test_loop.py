@@ -38,7 +38,7 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def without_times(metrics: Metrics) -> Metrics:
-    return {key: value for key, value in metrics.items() if key != "seconds"}
+    return {key: value for key, value in metrics.items() if key not in ("seconds", "speed")}
 
 
 def first_gradients(trainer: Trainer) -> dict[str, Tensor]:

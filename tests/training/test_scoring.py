@@ -17,6 +17,7 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.scoring import Scoring
+from wmsd_core.training.stopwatch import Stopwatch
 from wmsd_core.vlm import LogOdds, Question
 
 SETTINGS = {"arm": "rl", "tasks_per_step": 3, "group_size": 4, "sampler_steps": 3, "micro_batch": 4}
@@ -40,7 +41,7 @@ def test_scores_land_at_their_rows_and_what_was_not_submitted_stays_nan(tmp_path
     config = TrainConfig.model_validate(SETTINGS | {"rewards": {"task": 0, "consistency": 0, "pickscore": 1}})
     step = batch(tmp_path, config)
     x = torch.linspace(-1, 1, 12).view(12, 1, 1, 1).expand(12, 3, 2, 2)
-    with Scoring(step, None, Brightness(), config) as scoring:
+    with Scoring(step, None, Brightness(), config, Stopwatch()) as scoring:
         for rows in (torch.tensor([8, 9, 10, 11]), torch.tensor([0, 1, 2, 3])):
             scoring.submit(rows, x[rows])
         rewards = scoring.result()

@@ -14,6 +14,7 @@ from wmsd_core.shapes import Images, LatentMask, Latents, PerSample
 from wmsd_core.training.arms import Role
 from wmsd_core.training.examples import Example, load_images
 from wmsd_core.training.groups import Slot
+from wmsd_core.training.throughput import Passes
 
 Rows = Int[Tensor, " B"]
 """Numbers of samples within the step. Sample b is rollout b % group_size of task b // group_size."""
@@ -31,8 +32,7 @@ class Batch:
         self.group_size = group_size
         self.seed = seed
         self.rows = torch.arange(len(slots) * group_size)
-        self.forwards = 0
-        """Latents that have gone through the transformer."""
+        self.passes = Passes(0, 0)
 
     @cached_property
     def images(self) -> Images:
@@ -48,7 +48,8 @@ class Batch:
 
     def velocity(self, role: Role, x: Latents, sigma: PerSample, rows: Rows) -> Latents:
         """The network's velocity in a role: v_theta(x; o, c) of the Executor, v_phi(x; o, d) of the Demonstrator."""
-        self.forwards += len(x)
+        trained = len(x) * torch.is_grad_enabled()
+        self.passes = Passes(self.passes.plain + len(x) - trained, self.passes.trained + trained)
         condition = self.short if role.text == "task" else self.detailed
         return self.generator.velocity(x, sigma, condition.select(rows // self.group_size), role.adapter)
 

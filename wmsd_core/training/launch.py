@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from wmsd_core.config import Config
+from wmsd_core.training.tracking import Tracker
 
 GRACE = 600
 """Seconds that torchrun waits for its processes to finish their step and write a checkpoint when it is told to stop."""
@@ -18,6 +19,9 @@ class LaunchConfig(Config):
     """Processes on this machine, one per GPU; train.tasks_per_step must be a multiple."""
     shard: bool = False
     """Split the frozen base over the processes (FSDP2), for one that does not fit on one GPU."""
+    tracker: Tracker = "tensorboard"
+    """Where curves and sample videos go: tensorboard (in the run's folder), wandb, trackio or none. Any but the first and
+    the last need their own package."""
 
 
 def command(folder: Path, launch: LaunchConfig) -> list[str]:
@@ -28,7 +32,8 @@ def command(folder: Path, launch: LaunchConfig) -> list[str]:
     """
     if launch.shard and launch.processes == 1:
         raise ValueError("launch.shard splits the base over several processes: set launch.processes to 2 or more")
-    module = ["-m", "wmsd_core.training", "--with-parent", *(["--shard"] if launch.shard else []), str(folder)]
+    options = ["--with-parent", f"--tracker={launch.tracker}", *(["--shard"] if launch.shard else [])]
+    module = ["-m", "wmsd_core.training", *options, str(folder)]
     if launch.processes == 1:
         return [sys.executable, *module]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(launch.processes)]

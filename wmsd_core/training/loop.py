@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wmsd_core.generators.protocol import Generator
+from wmsd_core.shapes import Latents, Video
 from wmsd_core.training import credit
 from wmsd_core.training.adapters import attach
 from wmsd_core.training.batch import Batch
@@ -24,10 +25,11 @@ from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.policy import reinforce
 from wmsd_core.training.regression import regress
-from wmsd_core.training.rollout import roll_out
+from wmsd_core.training.rollout import Rollouts, roll_out
 from wmsd_core.training.schedule import learning_rate
 from wmsd_core.training.scoring import PictureScorer, Scoring
 from wmsd_core.training.stopwatch import Stopwatch
+from wmsd_core.training.throughput import counted, matmul_rate
 from wmsd_core.training.turn import Turn
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
@@ -53,6 +55,8 @@ class Trainer:
         self.config, self.generator, self.examples = config, generator, examples
         self.judge, self.pickscore, self.world = judge, pickscore, world
         self.steps_done = 0
+        self._last: Latents | None = None
+        self._forward_flops: int | None = None
         self.groups = GroupSampler(len(examples), config.tasks_per_step, config.seed, world.rank, world.size)
         self.grid = generator.grid(config.sampler_steps)
         self.adapters = attach(generator, rank=config.adapter.rank, alpha=config.adapter.alpha, seed=config.seed)
@@ -73,7 +77,7 @@ class Trainer:
             batch = Batch(
                 self.generator, self.examples, self.groups.next(), group_size=config.group_size, seed=config.seed
             )
-        with Scoring(batch, self.judge, self.pickscore, config) as scoring:
+        with Scoring(batch, self.judge, self.pickscore, config, watch) as scoring:
             with watch("rollout"):
                 rollouts = roll_out(
                     batch,
@@ -96,9 +100,30 @@ class Trainer:
         with watch("average"):
             self._average()
         self.steps_done += 1
+        self._last = rollouts.path.final[:1]
         return metrics | {
-            "forwards": int(self.world.total(torch.tensor(batch.forwards))),
+            "forwards": int(self.world.total(torch.tensor(batch.passes.all))),
             "seconds": dict(watch.seconds),
+            "speed": self._speed(batch, rollouts, sum(watch.seconds.values())),
+        }
+
+    def sample(self) -> Video | None:
+        """The first rollout of the last step, decoded; None before the first step."""
+        return None if self._last is None else self.generator.decode(self._last)[0]
+
+    def _speed(self, batch: Batch, rollouts: Rollouts, seconds: float) -> dict[str, float]:
+        """Of this process: latents per second, floating-point operations per second, their share of what matmuls reach."""
+        if self._forward_flops is None:
+            x, condition = rollouts.path.states[0, :1], batch.short.select(batch.rows[:1])
+            with torch.no_grad():
+                _, self._forward_flops = counted(
+                    lambda: self.generator.velocity(x, self.grid[:1].to(x), condition, None)
+                )
+        rate = batch.passes.flops(self._forward_flops) / seconds
+        return {
+            "latents_per_second": batch.passes.all / seconds,
+            "flops_per_second": rate,
+            "utilisation": rate / matmul_rate(),
         }
 
     def _learn(self, turn: Turn, advantages: Float[Tensor, "C B"] | None) -> Metrics:

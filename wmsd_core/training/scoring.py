@@ -14,6 +14,7 @@ from wmsd_core.rewards.pickscore import PickScores
 from wmsd_core.shapes import Groups, Latents, Videos
 from wmsd_core.training.batch import Batch, Rows
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.stopwatch import Stopwatch
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
 
@@ -40,9 +41,14 @@ class Scoring:
     """
 
     def __init__(
-        self, batch: Batch, judge: VisionLanguageModel | None, pickscore: PictureScorer | None, config: TrainConfig
+        self,
+        batch: Batch,
+        judge: VisionLanguageModel | None,
+        pickscore: PictureScorer | None,
+        config: TrainConfig,
+        watch: Stopwatch,
     ) -> None:
-        self._batch, self._judge, self._pickscore, self._config = batch, judge, pickscore, config
+        self._batch, self._judge, self._pickscore, self._config, self._watch = batch, judge, pickscore, config, watch
         self._values = {name: torch.full((len(batch.rows),), torch.nan).double() for name in config.video_rewards}
         self._first = torch.full((len(batch.rows),), torch.nan).double()
         self._unread: Counter[str] = Counter()
@@ -58,7 +64,9 @@ class Scoring:
     def submit(self, rows: Rows, x_0: Latents) -> None:
         """Decodes the samples of these rows and sends them off to be scored."""
         if self._values:
-            self._pending.append(self._pool.submit(self._score, rows, self._batch.generator.decode(x_0)))
+            with self._watch("decode"):
+                videos = self._batch.generator.decode(x_0)
+            self._pending.append(self._pool.submit(self._score, rows, videos))
 
     def result(self) -> VideoRewards:
         """Waits for all scores. What a scorer raises (a server that is down) is raised here."""
