@@ -1,3 +1,5 @@
+import math
+
 import torch
 
 from wmsd_core.objectives.anchor import anchor_loss
@@ -9,6 +11,21 @@ def test_discrepancy_is_the_mean_square_over_generated_latents_only() -> None:
     v = torch.tensor([[[100.0, 100.0], [1.0, 3.0]], [[0.0, 0.0], [2.0, 2.0]]])
     active = torch.tensor([False, True]).view(1, 2, 1).expand(2, 2, 1)
     torch.testing.assert_close(discrepancy(v, torch.zeros_like(v), active), torch.tensor([5.0, 4.0]))
+
+
+def test_whatever_a_network_says_of_given_latents_reaches_neither_loss_nor_gradient() -> None:
+    target = torch.randn(2, 4, dtype=torch.float64)
+    active = torch.tensor([False, True, True, True]).expand(2, 4)
+    executor = target + 2
+    executor[:, 0], target[:, 0] = math.nan, math.inf
+    executor.requires_grad_()
+    for loss in (anchor_loss, off_policy_loss):
+        value = loss(executor, target, active)
+        torch.testing.assert_close(value, torch.full((2,), 4.0, dtype=torch.float64))
+        (gradient,) = torch.autograd.grad(value.sum(), executor)
+        torch.testing.assert_close(gradient[:, 1:], torch.full((2, 3), 2 * 2 / 3, dtype=torch.float64))
+        assert not gradient[:, 0].any()
+    assert step_costs(executor[None], target[None], active).isfinite().all()
 
 
 def test_regressions_vanish_with_their_gradient_at_the_demonstrator_and_are_four_at_distance_two() -> None:
