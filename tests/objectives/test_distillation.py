@@ -28,6 +28,17 @@ def test_whatever_a_network_says_of_given_latents_reaches_neither_loss_nor_gradi
     assert step_costs(executor[None], target[None], active).isfinite().all()
 
 
+def test_velocities_in_half_precision_are_compared_in_single() -> None:
+    """1 against 1 + 2^-7 in 4095 of 4096 places and 3 in one: bfloat16 could not hold the mean."""
+    v = torch.ones(1, 4096, dtype=torch.bfloat16, requires_grad=True)
+    target = torch.full((1, 4096), 1 + 2**-7, dtype=torch.bfloat16)
+    target[0, 0] = 3
+    delta = discrepancy(v, target, torch.ones(1, 4096, dtype=torch.bool))
+    torch.testing.assert_close(delta, torch.tensor([(4 + 4095 * 2**-14) / 4096]), rtol=1e-6, atol=0)
+    delta.sum().backward()
+    assert v.grad is not None and v.grad.dtype == torch.bfloat16 and v.grad.all()
+
+
 def test_regressions_vanish_with_their_gradient_at_the_demonstrator_and_are_four_at_distance_two() -> None:
     target = torch.randn(3, 4, dtype=torch.float64)
     active = torch.ones(3, 4, dtype=torch.bool)

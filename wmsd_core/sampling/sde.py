@@ -31,6 +31,7 @@ from torch import Tensor
 from wmsd_core.objectives.choices import Likelihood, Sde
 from wmsd_core.sampling.masking import generated, generated_mean
 from wmsd_core.sampling.ode import Velocity, euler_step
+from wmsd_core.sampling.precision import widened
 from wmsd_core.sampling.trajectory import Levels, Trajectory
 from wmsd_core.shapes import LatentMask, Latents, PerSample
 
@@ -67,8 +68,8 @@ def transition(
         std = g * (-dt).sqrt()
         pull = g.square() / (2 * sigma)
         on_x, on_v = 1 + pull * dt, (1 + pull * (1 - sigma)) * dt
-    wide = _wide(x, v)
-    return Transition(_per_sample(on_x, x).to(wide) * x.to(wide) + _per_sample(on_v, x).to(wide) * v.to(wide), std, g)
+    x, v = widened(x), widened(v)
+    return Transition(_per_sample(on_x, x).to(x) * x + _per_sample(on_v, x).to(v) * v, std, g)
 
 
 def draw(step: Transition, x: Latents, z: Latents, active: LatentMask) -> Latents:
@@ -130,13 +131,9 @@ def stochastic_trajectory(
             step = transition(x, v, sigma=levels[:, 0], sigma_next=levels[:, 1], sde=sde, strength=strength)
             states.append(draw(step, x, noise(k), active))
         else:
-            moved = euler_step(x.to(_wide(x, v)), v, active, sigma=sigma, sigma_next=sigma_next)
+            moved = euler_step(widened(x), widened(v), active, sigma=sigma, sigma_next=sigma_next)
             states.append(moved.to(x.dtype))
     return Trajectory(grid, torch.stack(states), torch.stack(velocities))
-
-
-def _wide(x: Latents, v: Latents) -> torch.dtype:
-    return torch.promote_types(torch.promote_types(x.dtype, v.dtype), torch.float32)
 
 
 def _per_sample(values: PerSample, x: Latents) -> Tensor:
