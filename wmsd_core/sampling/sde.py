@@ -11,13 +11,15 @@ dt = sigma' - sigma, and a the strength that is set:
 
 -(x + (1 - sigma) v) / sigma is the score, so the first two are Euler-Maruyama steps of an SDE with the marginals of the
 ODE. Their traps, all of the published forms:
-- flow at sigma = 1 is infinite; the published remedy, taken here, is 1 - sigma' in place of 1 - sigma.
+- flow at sigma = 1 is infinite; the published remedy, taken here, is 1 - sigma' in place of 1 - sigma. The first step then
+  has variance 1 + a^4 / 4 instead of 1, however short it is.
 - flow and dance leave noise in the sample when the last step (sigma' = 0) is random; with cps it is not random at all.
   Published configurations leave that step out (`steps_by_index` with .99).
 - On coarse grids the first two inject more noise than the next level holds: on the distilled grid of LTX-2 with a = .7,
   1.12 at .975 -> .909. `cps` cannot, as std <= sigma', and is the one to use there, with a small a.
 - cps keeps the noise level of x' exactly when x - sigma v and x + (1 - sigma) v are a sample's data and noise. They are
-  expectations, so that much noise on many steps makes samples a little too alike; more steps do not cure it.
+  expectations, so that samples become too alike, and more steps do not cure it: on a Gaussian field the variance ends
+  28 % short with a = .7, and 3 % with .2.
 """
 
 import math
