@@ -85,7 +85,9 @@ def test_the_penalties_vanish_at_the_reference_and_see_no_given_latent() -> None
         assert not penalty.detach().any()
         (gradient,) = torch.autograd.grad(penalty.sum(), v)
         assert not gradient.any()
-    away = velocity_kl(v, v.detach() - 2, active)
+    reference = (v.detach() - 2).requires_grad_()
+    away = velocity_kl(v, reference, active)
     torch.testing.assert_close(away.detach(), torch.full((2,), 4.0, dtype=torch.float64))
-    (gradient,) = torch.autograd.grad(away.sum(), v)
+    gradient, none = torch.autograd.grad(away.sum(), [v, reference], allow_unused=True)
     torch.testing.assert_close(gradient[:, 1:], torch.full((2, 5), 2 * 2 / 5, dtype=torch.float64))
+    assert none is None

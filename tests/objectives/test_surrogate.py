@@ -26,18 +26,16 @@ def test_the_ratio_of_nearly_equal_likelihoods_is_resolved_and_the_old_one_has_n
 
 
 def test_statistics_count_what_the_clip_does() -> None:
-    """Ratios 1.3 and .6 lie outside 1 +- .2; of these, 1.3 is pushed further out by its advantage, .6 pulled back."""
-    ratio = torch.tensor([[1.3, 0.6], [1.1, 1.0]], dtype=torch.float64)
-    advantage = torch.tensor([[1.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
+    """Ratios 1.3, .6 and .7 lie outside 1 +- .2; their advantages push 1.3 and .7 further out, and pull .6 back."""
+    ratio = torch.tensor([[1.3, 0.6, 0.7], [1.1, 1.0, 1.0]], dtype=torch.float64)
+    advantage = torch.tensor([[1.0, 1.0, -1.0], [-1.0, 0.0, 0.0]], dtype=torch.float64)
     statistics = ratio_statistics(ratio, advantage, clip=0.2)
-    assert statistics.mean == pytest.approx(1.0) and statistics.largest_change == pytest.approx(0.4)
-    assert statistics.outside == 0.5 and statistics.silenced == 0.25
-    assert statistics.kl == pytest.approx(-sum(math.log(r) for r in (1.3, 0.6, 1.1)) / 4)
+    assert statistics.mean == pytest.approx(0.95) and statistics.largest_change == pytest.approx(0.4)
+    assert statistics.outside == pytest.approx(3 / 6) and statistics.silenced == pytest.approx(2 / 6)
+    assert statistics.kl == pytest.approx(-0.05 - sum(math.log(r) for r in (1.3, 0.6, 0.7, 1.1)) / 6)
     loss, _ = clipped_surrogate(change := ratio.log().requires_grad_(), advantage, clip=0.2)
     loss.sum().backward()
-    assert change.grad is not None and int((change.grad == 0).sum()) == 2, (
-        "the silenced one, and that without advantage"
-    )
+    assert change.grad is not None and int((change.grad == 0).sum()) == 4, "two silenced, and two without advantage"
 
 
 def test_statistics_of_nothing_and_of_an_unmoved_policy_say_that_nothing_moved() -> None:

@@ -216,6 +216,18 @@ def test_replay_from_kept_states_gives_the_same_bits_in_any_batch(storage: torch
         assert torch.equal(log_prob(row, path.states[k + 1, 1:2], active[:1], likelihood="gaussian"), both[0][1:2])
 
 
+def test_levels_are_not_rounded_to_the_storage_of_states() -> None:
+    seen: list[float] = []
+
+    def field(x: Tensor, sigma: Tensor) -> Tensor:
+        seen.append(float(sigma[0]))
+        return x
+
+    x, active = torch.zeros(1, 2, dtype=torch.bfloat16), torch.ones(1, 2, dtype=torch.bool)
+    stochastic_trajectory(field, x, DISTILLED, active, stochastic=[], noise=lambda k: x, sde="cps", strength=0.3)
+    assert seen == DISTILLED[:-1].float().tolist(), "the nearest bfloat16 to .99375 is .9922"
+
+
 def test_drawn_states_have_the_mean_and_deviation_of_the_step() -> None:
     """40 000 latents: the mean is known to .005 deviations, the deviation to .4 %."""
     x = torch.full((1, 40_000), 0.3)
