@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 from pydantic import Field
@@ -21,18 +21,21 @@ from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.entry import Entry, Found, Ignored, Refused
 from wmsd_core.frames.header import Header, read_header
 from wmsd_core.frames.refusal import Refusal, record
-from wmsd_core.frames.sources import checked, source_of
-from wmsd_core.store import insert, reading, writing
+from wmsd_core.frames.sources import checked, several
+from wmsd_core.frames.videos import Report, VideoConfig, with_frames_of_videos
+from wmsd_core.store import insert, query, reading, writing
 
 BATCH = 256
 _PAGE = 100_000
 """Rows that are held at once when stored paths are checked."""
 
+_COLUMNS = "frame_id, path, source, format, width, height, bytes, licence, video, moment"
+
 T = TypeVar("T")
 
 
 class FramesConfig(Config):
-    """What counts as a usable image file."""
+    """What counts as a usable image file, and which frames are taken of videos."""
 
     max_pixels: int = Field(default=64_000_000, gt=0)
     """Largest width x height that is decoded; a larger header is refused as a decompression bomb."""
@@ -40,6 +43,8 @@ class FramesConfig(Config):
     """Largest image file that is read, in bytes."""
     require_matching_extension: bool = True
     """Refuse a file whose content has another format than its name says; switch off for images scraped from the web."""
+    video: VideoConfig = VideoConfig()
+    """Which frames of videos are taken."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +61,35 @@ class Registered:
     """Files that are neither images nor videos by their name."""
 
 
-def register(store: Path, frames: str | Path, cfg: FramesConfig) -> Registered:
-    """Registers the images of a source: see `source_of` for what it can be, and `register_entries` for how.
+def register(
+    store: Path,
+    frames: str | Path | Sequence[str],
+    cfg: FramesConfig,
+    *,
+    videos: Path | None = None,
+    report: Report = lambda text: None,
+) -> Registered:
+    """Registers what a source holds, or several: see `source_of` for what it can be, and `register_entries` for how.
+
+    Frames of videos are written below `videos`, a folder beside the store if none is given.
 
     Raises:
-        ValueError: there is no such source, or no image in it.
+        ValueError: there is no such source, or no image and no video in it.
         StoreError: the store cannot be used.
     """
-    return register_entries(store, checked(source_of(frames)).found(), cfg)
+    source = checked(several([frames] if isinstance(frames, str | Path) else frames))
+    with writing(store) as con:  # the lines of a manifest have no identity but their number, and may all have moved
+        for part in source.sources:
+            con.execute("DELETE FROM rejections WHERE stage = 'frames' AND starts_with(item, ?)", [f"{part.name}:"])
+    into = (videos or store.parent / "video_frames").resolve()
+    found = (item for item in source.found() if not _lies_in(item, into))  # the workspace may be below a given folder
+    entries = with_frames_of_videos(found, into, cfg.video, cfg.max_pixels, report)
+    return register_entries(store, entries, cfg, report)
 
 
-def register_entries(store: Path, entries: Iterable[Found], cfg: FramesConfig) -> Registered:
+def register_entries(
+    store: Path, entries: Iterable[Found], cfg: FramesConfig, report: Report = lambda text: None
+) -> Registered:
     """Registers files. Content is identified by SHA-256 and kept once: the first path in order.
 
     A rerun hashes every file again and judges it afresh; a frame whose file has moved gets its new path. Registered
@@ -80,6 +103,7 @@ def register_entries(store: Path, entries: Iterable[Found], cfg: FramesConfig) -
         pass  # creates it: `reading` below wants one
     for batch in _batches(entries, BATCH):
         _register_batch(store, batch, cfg, tally)
+        report(f"{tally.files} files, {tally.new} of them new")
     _refuse_missing(store, tally.sources, cfg)
     _forget_gone(store)
     return Registered(tally.files, tally.new, tally.known, dict(tally.rejected), tally.ignored)
@@ -125,26 +149,30 @@ def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tall
                 except Refusal as refusal:
                     refused.append((_text(path), Path(_text(path)), refusal))
     with reading(store) as con:
-        known = _paths(con, [look.frame_id for look in looks])
-    kept = dict(known)
-    rows: list[dict[str, object]] = []
+        known = _known(con, [look.frame_id for look in looks])
+    kept = {frame_id: Path(row["path"]) for frame_id, row in known.items()}
+    usable: list[str] = []
+    rows: list[dict[str, Any]] = []
     for look in looks:
-        path = str(look.entry.path)
+        path = look.entry.path
         try:
             _refuse_second(path, look.frame_id, kept.get(look.frame_id), cfg.max_bytes)
-            rows.append(_row(look))
+            row = _row(look, known.get(look.frame_id))
         except Refusal as refusal:
-            refused.append((path, look.entry.path, refusal))
+            refused.append((str(path), path, refusal))
             continue
         if look.frame_id in kept:
             tally.known += 1
         else:
             tally.new += 1
         kept[look.frame_id] = path
+        usable.append(look.frame_id)
+        if row != known.get(look.frame_id):
+            rows.append(row)
     tally.rejected.update(refusal.reason for *_, refusal in refused)
     with writing(store) as con:
-        _forget_refusals(con, batch, [str(row["frame_id"]) for row in rows])
-        insert(con, "frames", [row for row in rows if known.get(str(row["frame_id"])) != row["path"]], replace=True)
+        _forget_refusals(con, batch, usable)
+        insert(con, "frames", rows, replace=True)
         record(con, refused, cfg.digest())
 
 
@@ -164,41 +192,45 @@ def _look(entry: Entry, cfg: FramesConfig) -> _Look:
     return _Look(entry, hashlib.sha256(data).hexdigest(), len(data), header)
 
 
-def _refuse_second(path: str, frame_id: str, first: str | None, max_bytes: int) -> None:
+def _refuse_second(path: Path, frame_id: str, first: Path | None, max_bytes: int) -> None:
     """Refuses `path` if another file that still has the same content is registered for it."""
     if first is None or first == path:
         return
     try:
-        same = hashlib.sha256(read(Path(first), max_bytes)).hexdigest() == frame_id
+        same = hashlib.sha256(read(first, max_bytes)).hexdigest() == frame_id
     except Refusal:
         return  # that file is gone; this one takes its place
     if same:
         raise Refusal("duplicate", f"the same bytes as {first}")
 
 
-def _row(look: _Look) -> dict[str, object]:
+def _row(look: _Look, known: dict[str, Any] | None) -> dict[str, Any]:
+    """The row of a frame: what its entry says, and what the entry does not say but is known of the same content."""
     if isinstance(look.header, Refusal):
         raise look.header
+    entry = look.entry
+    stays = known is not None and known["path"] == str(entry.path) and not entry.licence
     return {
         "frame_id": look.frame_id,
-        "path": str(look.entry.path),
-        "source": look.entry.source,
+        "path": str(entry.path),
+        "source": known["source"] if known and stays else entry.source,
         "format": look.header.format,
         "width": look.header.width,
         "height": look.header.height,
         "bytes": look.bytes,
-        "licence": look.entry.licence,
-        "video": look.entry.video,
-        "moment": look.entry.moment,
+        "licence": entry.licence or (known["licence"] if known else ""),
+        "video": entry.video or (known["video"] if known else ""),
+        "moment": known["moment"] if known and entry.moment is None else entry.moment,
     }
 
 
-def _paths(con: duckdb.DuckDBPyConnection, frame_ids: Sequence[str]) -> dict[str, str]:
-    """Frame id -> path of those that are registered."""
+def _known(con: duckdb.DuckDBPyConnection, frame_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Frame id -> row of those that are registered."""
     if not frame_ids:
         return {}
     marks = ", ".join("?" * len(frame_ids))  # a list of constants is looked up in the index; a subquery reads the table
-    return dict(con.execute(f"SELECT frame_id, path FROM frames WHERE frame_id IN ({marks})", frame_ids).fetchall())
+    rows = query(con, f"SELECT {_COLUMNS} FROM frames WHERE frame_id IN ({marks})", frame_ids)
+    return {row["frame_id"]: row for row in rows}
 
 
 def _forget_refusals(con: duckdb.DuckDBPyConnection, batch: Sequence[Found], usable: Sequence[str]) -> None:
@@ -251,6 +283,10 @@ def _pages(
             return
         yield page
         last = page[-1][0]
+
+
+def _lies_in(item: Found, folder: Path) -> bool:
+    return isinstance(item, Entry) and item.path.is_relative_to(folder)
 
 
 def _text(path: Path) -> str:

@@ -3,7 +3,7 @@
 import heapq
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -11,8 +11,9 @@ AT_ONCE = 100_000
 """Names that are sorted in memory; a folder of more is sorted in pieces on disk."""
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Everything below `folder` that is no folder, in order of path; hidden and linked folders are not entered.
+def walk(folder: Path, enter: Callable[[Path], bool] = lambda folder: True) -> Iterator[Path]:
+    """Everything below `folder` that is no folder, in order of path; hidden and linked folders are not entered,
+    nor those that `enter` turns down.
 
     Raises:
         ValueError: a folder cannot be listed.
@@ -20,8 +21,8 @@ def walk(folder: Path) -> Iterator[Path]:
     for name in in_order(_names(folder)):
         if not name.endswith("/"):
             yield folder / name
-        elif not name.startswith("."):
-            yield from walk(folder / name)
+        elif not name.startswith(".") and enter(folder / name):
+            yield from walk(folder / name, enter)
 
 
 def in_order(names: Iterable[str], at_once: int = AT_ONCE) -> Iterator[str]:
