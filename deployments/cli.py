@@ -18,7 +18,7 @@ from rich.table import Table
 
 from deployments import recipes
 from wmsd_core import overrides, store
-from wmsd_core.frames.scan import scan
+from wmsd_core.frames.sources import checked, several
 from wmsd_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,7 +41,13 @@ WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", help="Folder that receives store, images, videos, checkpoints and report.")
 ]
 FramesOption = Annotated[
-    Path | None, typer.Option("--frames", help="Folder of your own images (searched recursively). They are only read.")
+    list[str] | None,
+    typer.Option(
+        "--frames",
+        help="Your own images and videos, which are only read: a folder (searched recursively), a file, a pattern in quotes, "
+        "or a manifest (.jsonl, .parquet). May be repeated.",
+        metavar="SOURCE",
+    ),
 ]
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", help=f"Named configuration: {', '.join(recipes.RECIPES)}.")
@@ -139,6 +145,11 @@ def _place(workspace: Path) -> Workspace:
     return place
 
 
+def _sources(frames: list[str]) -> list[str]:
+    """Where frames come from, as absolute paths and patterns: what is wrong with one is said before a server is started."""
+    return [source.name for source in checked(several(frames)).sources]
+
+
 def _show(title: str, summary: dict[str, Any]) -> None:
     table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
     for name, value in summary.items():
@@ -168,11 +179,10 @@ def pipeline(
 ) -> None:
     """Run every stage, from images to the report. What is done already is not done again."""
     configured = _configure(recipe, settings)
-    if frames:
-        scan(frames)  # a wrong folder is said at once, before a server is started
+    sources = _sources(frames) if frames else None
     from flows.pipeline import pipeline as flow
 
-    _show("pipeline", flow(_place(workspace).root, configured, frames, refresh))
+    _show("pipeline", flow(_place(workspace).root, configured, sources, refresh))
 
 
 @app.command("filter")
@@ -186,10 +196,10 @@ def filter_(
     """Measure images and drop blurred, dark, bright, nearly empty, unreadable and duplicate ones."""
     configured = _configure(recipe, settings)
     place = _place(workspace)
-    folder = scan(frames or place.frames).folder
+    sources = _sources(frames or [str(place.frames)])
     from flows.filter import filter_frames as flow
 
-    _show("filter", flow(place.root, folder, configured.scan, configured.measure, configured.filter, refresh))
+    _show("filter", flow(place.root, sources, configured.scan, configured.measure, configured.filter, refresh))
 
 
 @app.command()

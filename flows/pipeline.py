@@ -18,21 +18,23 @@ from wmsd_core.workspace import Workspace
 
 
 @flow(name="pipeline")
-def pipeline(workspace: Path, recipe: Recipe = Recipe(), frames: Path | None = None, refresh: bool = False) -> Summary:
+def pipeline(
+    workspace: Path, recipe: Recipe = Recipe(), frames: list[str] | None = None, refresh: bool = False
+) -> Summary:
     """Runs every stage. What is done already is not done again: a second run only looks.
 
     Args:
         workspace: Folder that receives store, images, videos, checkpoints and report.
         recipe: Settings of every stage.
-        frames: Your own images; without a folder the miniature's are rendered.
+        frames: Your own images and videos, as for the filter stage; without any the miniature's are rendered.
         refresh: Forget earlier results of the data stages and do them again.
     """
     before = row_counts(workspace)
     if frames is None:
         if recipe.render is None:
-            raise ValueError("this recipe renders no images: give a folder of your own with --frames")
+            raise ValueError("this recipe renders no images: give images or videos of your own with --frames")
         render(workspace, recipe.render)
-        frames = Workspace(workspace).frames
+        frames = [str(Workspace(workspace).frames)]
     filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh)
     rank(workspace, recipe.measure, recipe.rank, refresh)
     screen(workspace, recipe.screen, recipe.models, refresh)

@@ -18,7 +18,7 @@ class Recipe(Config):
     render: RenderConfig | None = None
     """Images of the miniature, where no folder of images is given. None: a folder must be given."""
     scan: FramesConfig = FramesConfig()
-    """Which files count as images."""
+    """Which files count as images, and which frames are taken of videos."""
     measure: MeasureConfig = MeasureConfig()
     """How images are measured."""
     filter: FilterConfig = FilterConfig()

@@ -25,6 +25,11 @@ class Workspace:
         return self.root / "frames"
 
     @property
+    def video_frames(self) -> Path:
+        """Images that were taken of videos, in a folder per video."""
+        return self.root / "video_frames"
+
+    @property
     def truth(self) -> Path:
         """What the miniature planted into which image: kept apart from the images, read only to score the filter."""
         return self.root / "planted_defects.json"

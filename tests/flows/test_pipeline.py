@@ -84,11 +84,11 @@ def test_a_new_threshold_reads_no_image_and_acts(
 ) -> None:
     place, _, rows = finished
     harsh = SMALL.filter.model_copy(update={"min_sharpness": 1e6})
-    summary = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, harsh)
+    summary = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, harsh)
     assert summary["kept"] == 0 and summary["dropped"] > 40
     changed = content(place)
     assert changed["measurements"] == rows["measurements"]
-    again = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, SMALL.filter)
+    again = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, SMALL.filter)
     assert again["kept"] > 40
     assert content(place)["rejections"] == rows["rejections"]
 
@@ -108,7 +108,7 @@ def test_each_stage_leaves_an_artifact_to_read(
 def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
     before = len(task_states())
     with pytest.raises(ValueError, match="there is no folder"):
-        filter_frames(tmp_path, tmp_path / "nowhere")
+        filter_frames(tmp_path, ["nowhere"])
     assert task_states()[before:] == [("register frames", "Failed")]
 
 
@@ -117,7 +117,7 @@ def test_refresh_does_the_work_again_and_comes_to_the_same(
 ) -> None:
     place, _, rows = finished
     before = len(task_states())
-    summary = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, SMALL.filter, refresh=True)
+    summary = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, SMALL.filter, refresh=True)
     assert summary["measured"] == len(rows["measurements"]) > 40
     assert ("measure", "Completed") in task_states()[before:]
     assert content(place) == rows
