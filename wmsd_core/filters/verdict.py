@@ -15,10 +15,10 @@ class FilterConfig(Config):
     """Which frames are good enough. A frame at a threshold is kept.
 
     The paper's values are lost in its text. These keep published WorldTasks frames, night scenes included, with a
-    margin, and drop what is unusable at first sight. They hold for a working width of 512 pixels.
+    margin, and drop what is unusable at first sight. They hold for a working width of 640 pixels.
     """
 
-    min_sharpness: float = Field(default=30.0, ge=0)
+    min_sharpness: float = Field(default=12.0, ge=0)
     """Least variance of the Laplacian, squared grey levels; less is "blurred"."""
     min_luminance: float = Field(default=24.0, ge=0, le=255)
     """Least mean grey level; less is "dark"."""
@@ -30,8 +30,12 @@ class FilterConfig(Config):
     """Greatest fraction of pixels from grey level 240 up."""
     max_flatness: float = Field(default=0.83, ge=0, le=1)
     """Greatest share of one sixteenth of the grey scale; more is "flat", a nearly empty frame."""
+    max_bars: float = Field(default=0.02, ge=0, le=1)
+    """Greatest fraction of the picture that black letterbox or pillarbox bars take; more is "bars"."""
     min_side: int = Field(default=256, ge=1)
     """Least width and height in pixels; less is "too_small"."""
+    max_aspect: float = Field(default=2.5, ge=1)
+    """Greatest ratio of the longer to the shorter side; more is "aspect": a panorama, a banner, a strip."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Judged:
 
 _VERDICTS = """
     WITH judged AS (
-        SELECT f.frame_id AS item, f.path, m.*, least(f.width, f.height) AS side
+        SELECT f.frame_id AS item, f.path, m.*, least(f.width, f.height) AS side,
+               greatest(f.width, f.height) / least(f.width, f.height) AS aspect
         FROM frames f LEFT JOIN measurements m ON m.frame_id = f.frame_id AND m.config_hash = $measure_hash
         WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames')
     ), reasons AS (
@@ -61,6 +66,10 @@ _VERDICTS = """
                   FROM judged WHERE near_white > $max_near_white
         UNION ALL SELECT item, path, 'flat', 'flatness', flatness, 'above', $max_flatness
                   FROM judged WHERE flatness > $max_flatness
+        UNION ALL SELECT item, path, 'bars', 'fraction of bars', bars, 'above', $max_bars
+                  FROM judged WHERE bars > $max_bars
+        UNION ALL SELECT item, path, 'aspect', 'longer by shorter side', aspect, 'above', $max_aspect
+                  FROM judged WHERE aspect > $max_aspect
         UNION ALL SELECT item, path, 'too_small', 'shorter side', side, 'below', $min_side
                   FROM judged WHERE side < $min_side
     )
