@@ -7,6 +7,7 @@ from pydantic import Field
 
 from wmsd_core.config import Config, digest
 from wmsd_core.filters.measuring import MeasureConfig
+from wmsd_core.filters.thresholds import THRESHOLDS, USABLE, Threshold, measured_by
 from wmsd_core.store import writing
 from wmsd_core.store.funnel import replace_rejections
 
@@ -47,36 +48,20 @@ class Judged:
     reasons: dict[str, int]
 
 
-_VERDICTS = """
-    WITH judged AS (
-        SELECT f.frame_id AS item, f.path, m.*, least(f.width, f.height) AS side,
-               greatest(f.width, f.height) / least(f.width, f.height) AS aspect
-        FROM frames f LEFT JOIN measurements m ON m.frame_id = f.frame_id AND m.config_hash = $measure_hash
-        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames')
-    ), reasons AS (
-        SELECT item, path, 'blurred' AS reason, 'sharpness' AS measure, sharpness AS value, 'below' AS side_of,
-               $min_sharpness AS threshold FROM judged WHERE sharpness < $min_sharpness
-        UNION ALL SELECT item, path, 'dark', 'luminance', luminance, 'below', $min_luminance
-                  FROM judged WHERE luminance < $min_luminance
-        UNION ALL SELECT item, path, 'bright', 'luminance', luminance, 'above', $max_luminance
-                  FROM judged WHERE luminance > $max_luminance
-        UNION ALL SELECT item, path, 'near_black', 'fraction of near-black pixels', near_black, 'above', $max_near_black
-                  FROM judged WHERE near_black > $max_near_black
-        UNION ALL SELECT item, path, 'near_white', 'fraction of near-white pixels', near_white, 'above', $max_near_white
-                  FROM judged WHERE near_white > $max_near_white
-        UNION ALL SELECT item, path, 'flat', 'flatness', flatness, 'above', $max_flatness
-                  FROM judged WHERE flatness > $max_flatness
-        UNION ALL SELECT item, path, 'bars', 'fraction of bars', bars, 'above', $max_bars
-                  FROM judged WHERE bars > $max_bars
-        UNION ALL SELECT item, path, 'aspect', 'longer by shorter side', aspect, 'above', $max_aspect
-                  FROM judged WHERE aspect > $max_aspect
-        UNION ALL SELECT item, path, 'too_small', 'shorter side', side, 'below', $min_side
-                  FROM judged WHERE side < $min_side
-    )
-    SELECT item, reason, printf('%s %.4g is %s %.4g', measure, value, side_of, threshold) AS detail, path FROM reasons
-    UNION ALL
-    SELECT item, 'unmeasured', 'not measured with these settings yet; run the filter stage on it', path
-    FROM judged WHERE sharpness IS NULL
+def _reason(t: Threshold) -> str:
+    """SQL: the frames beyond one threshold, with the figures in words."""
+    detail = f"{t.name} %.4g is {'below' if t.least else 'above'} %.4g"
+    return f"""
+        SELECT frame_id AS item, '{t.reason}' AS reason,
+               printf('{detail}', {t.column}::DOUBLE, ${t.setting}::DOUBLE) AS detail, path
+        FROM usable WHERE {t.dropped}
+    """
+
+
+_VERDICTS = f"""
+    WITH usable AS ({USABLE}) {" UNION ALL ".join(map(_reason, THRESHOLDS))} UNION ALL
+    SELECT frame_id, 'unmeasured', 'not measured with these settings yet; run the filter stage on it', path
+    FROM usable WHERE sharpness IS NULL
 """
 
 
@@ -88,7 +73,7 @@ def judge(store: Path, measuring: MeasureConfig, cfg: FilterConfig) -> Judged:
     """
     config_hash = digest([measuring.digest(), cfg.digest()])
     with writing(store) as con:
-        parameters: dict[str, object] = {"measure_hash": measuring.digest(), **cfg.model_dump()}
+        parameters = measured_by(measuring) | cfg.model_dump()
         replace_rejections(con, "filter", _VERDICTS, parameters, config_hash)
         reasons = con.execute(
             "SELECT reason, count(*) FROM rejections WHERE stage = 'filter' GROUP BY reason ORDER BY reason"
