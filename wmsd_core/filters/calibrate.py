@@ -58,7 +58,7 @@ def calibrate(store: Path, measuring: MeasureConfig, cfg: FilterConfig, keep: fl
             measured_by(measuring) | parameters,
         ).fetchnumpy()
     # As if every threshold were a least value: what is to be large stays, what is to be small is negated.
-    values = np.stack([table[t.setting] if t.least else -table[t.setting] for t in chosen])
+    values = np.stack([np.asarray(table[t.setting], float) * (1 if t.least else -1) for t in chosen])
     ruled_out = np.asarray(table["ruled_out"], bool)
     frames = len(ruled_out)
     if not frames:
