@@ -192,14 +192,57 @@ def filter_(
     recipe: RecipeOption = "miniature",
     settings: SetOption = None,
     refresh: RefreshOption = False,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Only write a page that shows where these thresholds cut what was measured."),
+    ] = False,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            "--calibrate", metavar="KEEP=SHARE", help="Only propose thresholds that keep this share, such as KEEP=0.8."
+        ),
+    ] = None,
 ) -> None:
     """Measure images and drop blurred, dark, bright, nearly empty, unreadable and duplicate ones."""
     configured = _configure(recipe, settings)
     place = _place(workspace)
+    if calibrate:
+        _calibrate(place, configured, calibrate)
+    if preview:
+        from wmsd_core.filters.preview import write_preview
+
+        _show("preview", vars(write_preview(place.store, place.preview, configured.measure, configured.filter)))
+    if calibrate or preview:
+        return
     sources = _sources(frames or [str(place.frames)])
     from flows.filter import filter_frames as flow
 
     _show("filter", flow(place.root, sources, configured.scan, configured.measure, configured.filter, refresh))
+
+
+def _calibrate(place: Workspace, configured: "Recipe", wish: str) -> None:
+    from wmsd_core.filters.calibrate import calibrate
+
+    name, _, share = wish.rpartition("=")
+    try:
+        keep = float(share)
+    except ValueError:
+        keep = None
+    if keep is None or name.strip().upper() not in ("", "KEEP"):
+        raise ValueError(f"'{wish}' is not of the form KEEP=0.8")
+    found = calibrate(place.store, configured.measure, configured.filter, keep)
+    _show(
+        "calibrate",
+        {
+            "measured frames": found.frames,
+            "kept by these thresholds": f"{found.kept:,} ({100 * found.kept / found.frames:.1f} %)",
+            "dropped by size, shape and bars": found.ruled_out,
+            **{f"dropped by {p.setting} alone": p.drops for p in found.proposals},
+        },
+    )
+    out.print("\nNothing is changed. To apply them, give the filter these options:")
+    options = " ".join(f"--set filter.{p.setting}={p.value}" for p in found.proposals)
+    out.print(options, soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()

@@ -46,6 +46,11 @@ class Workspace:
     def report(self) -> Path:
         return self.root / "report.html"
 
+    @property
+    def preview(self) -> Path:
+        """Where the filter cuts: the page of `wmsd filter --preview`."""
+        return self.root / "filter_preview.html"
+
     def prepare(self) -> "Workspace":
         """Creates the folder and checks that it can be used.
 

@@ -68,8 +68,10 @@ def _reduction(format_: str, extent: int, wanted: int) -> int:
 
 
 def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    shrinks = width <= image.shape[1] and height <= image.shape[0]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    """Area averages, or bilinear down to half the size: there its weights are nearly those of area averages (at exactly
+    half the same), every pixel counts, and it costs a tenth."""
+    far = image.shape[1] > 2 * width or image.shape[0] > 2 * height
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if far else cv2.INTER_LINEAR)
 
 
 def _decode(frame: Frame, flags: int) -> np.ndarray:
