@@ -10,6 +10,7 @@ from PIL import Image
 from tests.frames.pictures import FramesConfig, encode, folder_of, left, register, registered, scene
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.frames import find
+from wmsd_core.frames.likeness import clusters, near_pairs, signatures
 from wmsd_core.store import query, reading, writing
 from wmsd_core.worldtasks import (
     Example,
@@ -21,7 +22,6 @@ from wmsd_core.worldtasks import (
     generate_pairs,
 )
 from wmsd_core.worldtasks.leaks import leaks_between
-from wmsd_core.worldtasks.likeness import clusters, near_pairs, signatures
 from wmsd_core.worldtasks.splits import own_split
 
 HALF = SplitConfig(bench_fraction=0.5)

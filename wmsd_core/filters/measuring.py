@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import pyarrow as pa
 from pydantic import Field
 
 from wmsd_core.config import Config
@@ -14,7 +13,7 @@ from wmsd_core.filters.measurement import Measurement, measure
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.frames.refusal import attempt, record
-from wmsd_core.store import reading, writing
+from wmsd_core.store import insert, reading, unseen, writing
 
 BATCH, CHUNK = 1000, 20
 """Frames that are stored together, and that a thread takes at once: opening the store costs as much as measuring six
@@ -54,11 +53,7 @@ def measure_frames(store: Path, frame_ids: Sequence[str], cfg: MeasureConfig, *,
         return [(frame, attempt(measured, frame)) for frame in frames]
 
     with reading(store) as con:
-        rows = con.execute(
-            "SELECT unnest($ids) EXCEPT SELECT frame_id FROM measurements WHERE config_hash = $hash",
-            {"ids": list(frame_ids), "hash": config_hash},
-        ).fetchall()
-        todo = find(con, [row[0] for row in rows])
+        todo = find(con, unseen(con, frame_ids, "measurements", config_hash=config_hash))
     unusable = 0
     with ThreadPoolExecutor(threads) as pool:
 
@@ -78,9 +73,7 @@ def measure_frames(store: Path, frame_ids: Sequence[str], cfg: MeasureConfig, *,
                 if isinstance(result, Measurement)
             ]
             with writing(store) as con:
-                if figures:
-                    con.register("figures", pa.Table.from_pylist(figures))  # a fifth of what bound parameters cost
-                    con.execute("INSERT OR IGNORE INTO measurements BY NAME SELECT * FROM figures")
+                insert(con, "measurements", figures)
                 record(con, refused, config_hash)
             unusable += len(refused)
     return Measured(len(todo) - unusable, len(frame_ids) - len(todo), unusable)

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from wmsd_core.frames import Refusal, find
+from wmsd_core.frames.likeness import Signature, near_pairs, signatures
 from wmsd_core.store import reading
 from wmsd_core.worldtasks.examples import Example, examples
-from wmsd_core.worldtasks.likeness import Signature, near_pairs, signatures
 from wmsd_core.worldtasks.splits import SplitConfig
 
 

@@ -14,11 +14,11 @@ from pydantic import Field
 
 from wmsd_core.config import Config
 from wmsd_core.frames import Refusal, find
+from wmsd_core.frames.likeness import clusters, near_pairs, signatures
 from wmsd_core.frames.refusal import record
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import survivors
-from wmsd_core.worldtasks.likeness import clusters, near_pairs, signatures
 
 
 class SplitConfig(Config):
