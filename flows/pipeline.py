@@ -36,7 +36,7 @@ def pipeline(workspace: Path, recipe: Recipe = Recipe(), frames: Path | None = N
     filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh)
     rank(workspace, recipe.measure, recipe.rank, refresh)
     screen(workspace, recipe.screen, recipe.models, refresh)
-    generate(workspace, recipe.generate, recipe.split, recipe.models, refresh)
+    generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
     train(workspace, recipe.train, recipe.models)
     scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
     written = report(workspace)

@@ -52,7 +52,10 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-WORK = ("frames", "measurements", "aesthetics", "screenings", "task_pairs", "training_steps", "videos", "judgments")
+WORK = (
+    *("frames", "measurements", "aesthetics", "screenings", "task_pairs", "rejected_pairs", "verifications"),
+    *("training_steps", "videos", "judgments"),
+)
 """Tables that grow by work, not by verdicts."""
 
 
