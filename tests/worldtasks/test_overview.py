@@ -12,7 +12,8 @@ from wmsd_core.worldtasks.generation import generation
 from wmsd_core.worldtasks.kinds import Cell
 from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates
 
-WALKERS = Mix(agents={"human": 1}, tasks={"navigation": 1, "combat": 1})
+# The rules take "Man 0" for no noun that they know.
+WALKERS = Mix(agents={"other": 1}, tasks={"navigation": 1, "combat": 1})
 CONFIG = GenerateConfig(count=2, attempts=1, wishes=1, mix=WALKERS)
 
 
@@ -47,11 +48,11 @@ def test_counts_and_refusal_rates(written: Path) -> None:
         *(wished["navigation"], wished["combat"], 1, 0),
     )
     assert (found.pairs, found.rejected) == (wished["navigation"], {"form": wished["navigation"]})
-    by = {(rate.by, Path(rate.value).name): (rate.asked, rate.refused, rate.rate) for rate in rates}
+    by = {(rate.sort, Path(rate.value).name): (rate.asked, rate.refused, rate.rate) for rate in rates}
     assert by == {
         ("source", "games"): (wished["combat"], wished["combat"], 1.0),
         ("source", "images"): (wished["navigation"], 0, 0.0),
-        ("agent_type", "human"): (11, wished["combat"], wished["combat"] / 11),
+        ("agent_type", "other"): (11, wished["combat"], wished["combat"] / 11),
         ("task_type", "combat"): (wished["combat"], wished["combat"], 1.0),
         ("task_type", "navigation"): (wished["navigation"], 0, 0.0),
     }
@@ -63,8 +64,8 @@ def test_the_achieved_mixture_beside_the_wished(written: Path) -> None:
     with reading(written) as con:
         cells = {found.cell: found for found in achieved(con, WALKERS)}
         walked = len(con.execute("SELECT * FROM task_pairs").fetchall())
-    assert set(cells) == {Cell("human", "navigation"), Cell("human", "combat")}
-    walks, fights = cells[Cell("human", "navigation")], cells[Cell("human", "combat")]
+    assert set(cells) == {Cell("other", "navigation"), Cell("other", "combat")}
+    walks, fights = cells[Cell("other", "navigation")], cells[Cell("other", "combat")]
     assert (walks.wished_share, walks.pairs, walks.share, walks.wished, walks.granted) == (
         0.5,
         walked,
@@ -76,5 +77,5 @@ def test_the_achieved_mixture_beside_the_wished(written: Path) -> None:
     with writing(written) as con:
         con.execute("UPDATE taxonomy SET task_type = 'ui'")
         cells = {found.cell: found for found in achieved(con, WALKERS)}
-    assert (cells[Cell("human", "ui")].wished_share, cells[Cell("human", "ui")].pairs) == (0.0, walked)
-    assert cells[Cell("human", "navigation")].granted == 0
+    assert (cells[Cell("other", "ui")].wished_share, cells[Cell("other", "ui")].pairs) == (0.0, walked)
+    assert cells[Cell("other", "navigation")].granted == 0

@@ -30,7 +30,7 @@ class Overview:
 class RefusalRate:
     """How often the model refused, among frames of one sort. Refusals are no accident: they gather where there is fighting."""
 
-    by: str
+    sort: str
     """source, agent_type wished or task_type wished."""
     value: str
     asked: int
@@ -87,18 +87,18 @@ def refusal_rates(con: duckdb.DuckDBPyConnection, made_by: str) -> list[RefusalR
         con,
         """
         WITH answered AS (
-            SELECT DISTINCT frame_id, false AS refused FROM task_pairs WHERE config_hash = $1
+            SELECT DISTINCT frame_id, false AS declined FROM task_pairs WHERE config_hash = $1
             UNION ALL
             SELECT item, reason = 'refused' FROM rejections
             WHERE stage = 'generate' AND config_hash = $1 AND reason IN ('refused', 'no_pairs')
         ),
         sorted AS (
-            SELECT 'source' AS by, source AS value, frame_id FROM frames
+            SELECT 'source' AS sort, source AS value, frame_id FROM frames
             UNION SELECT 'agent_type', agent_type, frame_id FROM wishes WHERE config_hash = $1
             UNION SELECT 'task_type', task_type, frame_id FROM wishes WHERE config_hash = $1
         )
-        SELECT by, value, count(*) AS asked, count(*) FILTER (refused) AS refused
-        FROM answered JOIN sorted USING (frame_id) GROUP BY by, value ORDER BY by, refused / asked DESC, value
+        SELECT sort, value, count(*) AS asked, count(*) FILTER (declined) AS refused
+        FROM answered JOIN sorted USING (frame_id) GROUP BY sort, value ORDER BY sort, refused / asked DESC, value
         """,
         [made_by],
     )
