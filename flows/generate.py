@@ -60,8 +60,9 @@ def generate(
         summary["labels"] = stage.label(workspace)
         if labelling.ask:
             asked = stage.ask_labels.map(unmapped(workspace), parts, unmapped(writer), unmapped(labelling)).result()
-            summary["labels_by_model"] = sum(part["labelled"] for part in asked)
-            summary["unread_labels"] = sum(part["unread"] for part in asked)
+            summary["labels_by_model"] = {n: sum(part[n] for part in asked) for n in ("labelled", "before", "unread")}
+            if why := next((part["why"] for part in asked if part["why"]), ""):
+                summary["a_label_was_unread_because"] = why
         if questions := selection.questions():
             stage.verify.map(unmapped(workspace), parts, unmapped(writer), unmapped(questions)).result()
         summary |= stage.select(workspace, writer, selection)
