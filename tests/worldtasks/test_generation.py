@@ -129,6 +129,16 @@ def test_an_answer_that_cannot_be_read_leaves_the_pairs_of_an_earlier_generation
     assert generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer()), CONFIG).before == 1
 
 
+def test_a_frame_has_one_outcome_at_a_time(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    generate_pairs(store, ids, ScriptedVLM(lambda call: TaskPairs(refused=True)), CONFIG)
+    later = CONFIG.model_copy(update={"seed": 1})
+    generate_pairs(store, ids, ScriptedVLM(lambda call: ValueError("no JSON")), later)
+    assert rejections(store, "generate") == {"000.png": {"unanswered"}}
+    generate_pairs(store, ids, ScriptedVLM(lambda call: TaskPairs(pairs=[])), later)
+    assert rejections(store, "generate") == {"000.png": {"no_pairs"}}
+
+
 def test_what_the_writer_says_of_its_pairs_is_kept(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 1)
     answer = good_answer(2)

@@ -47,13 +47,13 @@ class GenerateConfig(Config):
     max_solution_words: int = Field(default=200, ge=1)
     """Longest solution, in words; the published ones have up to 83."""
     min_solution_words: int = Field(default=1, ge=1)
-    """Shortest solution, in words; it must also be longer than its instruction. The published ones have 36 and more:
+    """Shortest solution, in words; it must also be longer than its instruction. The published ones have 34 and more:
     20 suits real frames, while the miniature's solutions have as few as 7."""
     max_likeness: float = Field(default=0.7, ge=0, le=1)
     """ROUGE-L of two tasks of one agent in one frame, above which the later one is dropped, as in Self-Instruct; it is taken
     over the words that carry meaning. Tasks with the same verb and object are dropped too. 1: only exact repetitions."""
     tolerate: tuple[str, ...] = ()
-    """Faults of a text that are let pass, by the reason under which they are counted, as in `[other_agent, similar]`."""
+    """Faults of a text that are let pass: a list of the reasons under which rejected pairs are counted."""
     wishes: int = Field(default=0, ge=0)
     """Kinds of agent and task that each frame's request names, "at least one of each where the picture allows it". They are
     drawn from `mix` by the frame's identity. 0: none; 3 makes for a more even set."""
