@@ -294,12 +294,16 @@ def generate(
     settings: SetOption = None,
     refresh: RefreshOption = False,
 ) -> None:
-    """Write task-solution pairs for each image, label them, and split images into train and bench."""
+    """Write task-solution pairs for each image, label and select them, and split images into train and bench.
+
+    Pairs that cannot be used are kept in the table rejected_pairs with their reason. Second looks at each pair, wishes for
+    kinds of tasks, caps and labels by the model are off; `wmsd settings` lists generate.*, select.* and label.*.
+    """
     configured = _configure(recipe, settings)
     from flows.generate import generate as flow
 
-    root = _place(workspace).root
-    _show("generate", flow(root, configured.generate, configured.split, configured.models, refresh))
+    root, c = _place(workspace).root, configured
+    _show("generate", flow(root, c.generate, c.split, c.models, refresh, c.label, c.select))
 
 
 @app.command()

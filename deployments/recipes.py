@@ -29,9 +29,12 @@ def miniature() -> Recipe:
         RewardConfig,
         TrainConfig,
     )
+    from wmsd_core.worldtasks import GenerateConfig
 
     return Recipe(
         render=RenderConfig(n=1000),
+        # The planner's errors, wrong agents among them, are what the method has to bear.
+        generate=GenerateConfig(tolerate=("other_agent",)),
         train=TrainConfig(
             steps=240,
             tasks_per_step=32,

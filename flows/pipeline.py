@@ -40,7 +40,7 @@ def pipeline(
     dedup(workspace, recipe.measure, recipe.dedup, refresh)
     rank(workspace, recipe.measure, recipe.rank, refresh)
     screen(workspace, recipe.screen, recipe.models, refresh)
-    generate(workspace, recipe.generate, recipe.split, recipe.models, refresh)
+    generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
     train(workspace, recipe.train, recipe.models, recipe.launch)
     scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
     written = report(workspace)

@@ -45,7 +45,11 @@ def screen(
             unmapped(models.writer),
             unmapped(prompts.version("screen")),
         )
-        summary["answered"] = sum(part["answered"] for part in asked.result())
+        parts = asked.result()
+        summary |= {name: sum(part[name] for part in parts) for name in ("answered", "unusable")}
         summary |= verdicts(workspace, models.writer, config)
-        publish_table("screen", [summary], f"screen: {summary['kept']} kept, {summary['unsuitable']} unsuitable")
+        told = (
+            f"{summary['kept']} kept, {summary['unsuitable']} unsuitable, {summary['unread']} without a readable answer"
+        )
+        publish_table("screen", [summary], f"screen: {told}")
     return summary

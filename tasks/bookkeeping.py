@@ -54,6 +54,7 @@ def plain(value: Any) -> Any:
 
 WORK = (
     *("frames", "measurements", "signatures", "embeddings", "aesthetics", "screenings", "task_pairs"),
+    *("rejected_pairs", "verifications"),
     *("training_steps", "videos", "judgments"),
 )
 """Tables that grow by work, not by verdicts."""

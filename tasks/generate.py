@@ -1,5 +1,7 @@
-"""The generate stage: task-solution pairs, their labels, and which images are kept for the benchmark."""
+"""The generate stage: task-solution pairs, their labels and verdicts, and which images are kept for the benchmark."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
@@ -13,26 +15,55 @@ from wmsd_core.models import vlm
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks import (
     GenerateConfig,
+    LabelConfig,
+    SelectConfig,
     SplitConfig,
     assign_splits,
     find_leaks,
     generate_pairs,
+    keep_pairs,
+    label_by_model,
     label_tasks,
+    verify_pairs,
 )
+from wmsd_core.worldtasks.agreement import agreements
 from wmsd_core.worldtasks.generation import generation
+from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates
 
 
 @task(name="generate pairs", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
 def generate(workspace: Path, shard: Shard, model: str, prompt: str, config: GenerateConfig) -> Summary:
     """Writes pairs for the frames of a shard. `prompt` names the version of the request, for the cache."""
-    place = Workspace(workspace)
-    return plain(generate_pairs(place.store, members(place, shard), vlm(model), config))
+    place, writer = Workspace(workspace), vlm(model)
+    return plain(generate_pairs(place.store, members(place, shard), writer, config, concurrency=writer.concurrency))
 
 
 @task(name="label tasks")
-def label(workspace: Path) -> Summary:
-    """Sorts pairs into agent and task types."""
-    return plain(label_tasks(Workspace(workspace).store))
+def label(workspace: Path) -> int:
+    """Sorts pairs into agent and task types, by rules."""
+    return label_tasks(Workspace(workspace).store)
+
+
+# The next two are not cached: what they have done is seen in the store, and whether it is all depends on the pairs there.
+@task(name="label tasks by model", **retried(3, 10))
+def ask_labels(workspace: Path, shard: Shard, model: str, config: LabelConfig) -> Summary:
+    """Lets the model label the pairs of a shard."""
+    place, writer = Workspace(workspace), vlm(model)
+    return plain(label_by_model(place.store, members(place, shard), writer, config, concurrency=writer.concurrency))
+
+
+@task(name="verify pairs", **retried(3, 10))
+def verify(workspace: Path, shard: Shard, model: str, questions: Sequence[str]) -> Summary:
+    """Asks the model that sees the picture about the pairs of a shard."""
+    place, asked = Workspace(workspace), vlm(model)
+    frames = members(place, shard)
+    return plain(verify_pairs(place.store, frames, asked, questions, concurrency=asked.concurrency))
+
+
+@task(name="pair verdicts")
+def select(workspace: Path, model: str, config: SelectConfig) -> Summary:
+    """Keeps the pairs whose stored answers are good enough, within the cap of their kind."""
+    return plain(keep_pairs(Workspace(workspace).store, vlm(model).name, config))
 
 
 @task(name="split")
@@ -64,9 +95,60 @@ def sample_pairs(workspace: Path, count: int) -> list[Summary]:
         return store.query(con, sql, [count])
 
 
+def counts(workspace: Path, model: str, config: GenerateConfig) -> Summary:
+    """Frames and pairs of this generation by what became of them."""
+    with store.reading(Workspace(workspace).store) as con:
+        return plain(overview(con, generation(vlm(model).name, config)))
+
+
+def refusals(workspace: Path, model: str, config: GenerateConfig) -> list[Summary]:
+    """How often the model refused, by source of the frame and by wished kinds."""
+    with store.reading(Workspace(workspace).store) as con:
+        rates = refusal_rates(con, generation(vlm(model).name, config))
+    return [{**plain(found), "rate": f"{found.rate:.1%}"} for found in rates]
+
+
+def mixture(workspace: Path, config: SelectConfig) -> list[Summary]:
+    """Usable pairs by kind of agent and task, beside the wished shares."""
+    with store.reading(Workspace(workspace).store) as con:
+        cells = achieved(con, config.mix)
+    return [
+        {
+            **found.cell._asdict(),
+            "wished share": f"{found.wished_share:.1%}",
+            "share": f"{found.share:.1%}",
+            "pairs": found.pairs,
+            "frames that it was wished of": found.wished,
+            "of these, frames that have it": found.granted,
+        }
+        for found in cells
+    ]
+
+
+def label_agreement(workspace: Path) -> list[Summary]:
+    """Cohen's kappa of every two labellers; empty where there is only one."""
+    with store.reading(Workspace(workspace).store) as con:
+        found = agreements(con)
+    # NaN is no JSON
+    return [{**plain(each), "kappa": None if math.isnan(each.kappa) else round(each.kappa, 3)} for each in found]
+
+
+def sample_rejected(workspace: Path) -> list[Summary]:
+    """For each reason, how many pairs were not usable, and one of them."""
+    with store.reading(Workspace(workspace).store) as con:
+        return store.query(
+            con,
+            """
+            SELECT reason, count(*) AS pairs, arg_min(detail, task) AS detail, min(task) AS task,
+                   arg_min(solution, task) AS solution
+            FROM rejected_pairs GROUP BY reason ORDER BY pairs DESC, reason
+            """,
+        )
+
+
 def forget_pairs(workspace: Path) -> None:
     """Deletes all pairs, so that they are written again."""
     with store.writing(Workspace(workspace).store) as con:
-        con.execute("DELETE FROM task_pairs")
-        con.execute("DELETE FROM taxonomy")
+        for table in ("task_pairs", "rejected_pairs", "taxonomy", "verifications", "wishes"):
+            con.execute(f"DELETE FROM {table}")
         con.execute("DELETE FROM rejections WHERE stage = 'generate'")

@@ -17,8 +17,8 @@ from wmsd_core.worldtasks import ScreenConfig, keep_suitable, screen_frames
 @task(name="screen", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
 def screen(workspace: Path, shard: Shard, model: str, prompt: str) -> Summary:
     """Asks about the frames of a shard. `prompt` names the version of the question, for the cache."""
-    place = Workspace(workspace)
-    return plain(screen_frames(place.store, members(place, shard), vlm(model)))
+    place, asked = Workspace(workspace), vlm(model)
+    return plain(screen_frames(place.store, members(place, shard), asked, concurrency=asked.concurrency))
 
 
 @task(name="screen verdicts")

@@ -10,7 +10,7 @@ from wmsd_core.models import ModelsConfig
 from wmsd_core.ranking import RankConfig
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.launch import LaunchConfig
-from wmsd_core.worldtasks import GenerateConfig, ScreenConfig, SplitConfig
+from wmsd_core.worldtasks import GenerateConfig, LabelConfig, ScreenConfig, SelectConfig, SplitConfig
 
 
 class Recipe(Config):
@@ -32,6 +32,10 @@ class Recipe(Config):
     """How sure the vision-language model must be that an image is suitable."""
     generate: GenerateConfig = GenerateConfig()
     """Task-solution pairs."""
+    label: LabelConfig = LabelConfig()
+    """Kinds of agents and tasks."""
+    select: SelectConfig = SelectConfig()
+    """Which pairs are kept."""
     split: SplitConfig = SplitConfig()
     """Train and benchmark."""
     models: ModelsConfig = ModelsConfig()

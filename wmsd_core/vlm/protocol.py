@@ -61,6 +61,8 @@ class VisionLanguageModel(Protocol):
     """A model that sees pictures and answers. `name` identifies model and version in every row that it caused."""
 
     name: str
+    concurrency: int
+    """How many calls of `complete` may be under way at once; 1 for a model that is not called from several threads."""
 
     def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
         """Answers in the form of `schema`.
