@@ -20,6 +20,8 @@ from wmsd_core.worldtasks import (
     label_tasks,
 )
 from wmsd_core.worldtasks.generation import generation
+from wmsd_core.worldtasks.leaks import complaint
+from wmsd_core.worldtasks.splits import GIVEN
 
 
 @task(name="generate pairs", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
@@ -44,8 +46,8 @@ def split(workspace: Path, config: SplitConfig) -> Summary:
     """
     path = Workspace(workspace).store
     summary = plain(assign_splits(path, config))
-    if leaks := find_leaks(path, config):
-        raise RuntimeError(f"{len(leaks)} frames or tasks are in both train and bench, the first: {leaks[0]}")
+    if leaks := find_leaks(path, config.near, config.leaks):
+        raise RuntimeError(complaint(leaks))
     return summary
 
 
@@ -65,8 +67,9 @@ def sample_pairs(workspace: Path, count: int) -> list[Summary]:
 
 
 def forget_pairs(workspace: Path) -> None:
-    """Deletes all pairs, so that they are written again."""
+    """Deletes all pairs, so that they are written again, and their division with them."""
     with store.writing(Workspace(workspace).store) as con:
         con.execute("DELETE FROM task_pairs")
         con.execute("DELETE FROM taxonomy")
+        con.execute("DELETE FROM splits WHERE config_hash <> ?", [GIVEN])
         con.execute("DELETE FROM rejections WHERE stage = 'generate'")

@@ -112,6 +112,7 @@ MIGRATIONS = (
         model VARCHAR NOT NULL, prompt_version VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
         PRIMARY KEY (frame_id, config_hash, position)
     );
+    ALTER TABLE splits ADD COLUMN examined VARCHAR[];            -- a bench frame's benchmark pairs; NULL: all that it has
     """,
 )
 

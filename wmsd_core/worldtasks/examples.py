@@ -25,6 +25,7 @@ def examples(con: duckdb.DuckDBPyConnection, split: Literal["train", "bench"]) -
         SELECT p.pair_id, p.frame_id, f.path, p.task, p.solution
         FROM task_pairs p JOIN frames f USING (frame_id) JOIN splits s USING (frame_id)
         WHERE s.split = ? AND p.frame_id NOT IN (SELECT item FROM rejections)
+          AND (s.examined IS NULL OR list_contains(s.examined, p.pair_id))
         ORDER BY p.frame_id, p.position
         """,
         [split],
