@@ -18,7 +18,7 @@ from rich.table import Table
 
 from deployments import recipes
 from wmsd_core import overrides, store
-from wmsd_core.frames.scan import scan
+from wmsd_core.frames.sources import checked, source_of
 from wmsd_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def pipeline(
     """Run every stage, from images to the report. What is done already is not done again."""
     configured = _configure(recipe, settings)
     if frames:
-        scan(frames)  # a wrong folder is said at once, before a server is started
+        checked(source_of(frames))  # a wrong folder is said at once, before a server is started
     from flows.pipeline import pipeline as flow
 
     _show("pipeline", flow(_place(workspace).root, configured, frames, refresh))
@@ -186,7 +186,7 @@ def filter_(
     """Measure images and drop blurred, dark, bright, nearly empty, unreadable and duplicate ones."""
     configured = _configure(recipe, settings)
     place = _place(workspace)
-    folder = scan(frames or place.frames).folder
+    folder = Path(checked(source_of(frames or place.frames)).name)
     from flows.filter import filter_frames as flow
 
     _show("filter", flow(place.root, folder, configured.scan, configured.measure, configured.filter, refresh))

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as PillowImage
 
+from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.frame import Frame
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.shapes import Image
@@ -73,9 +74,9 @@ def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _decode(frame: Frame, flags: int) -> np.ndarray:
     try:
-        data = frame.path.read_bytes()
-    except OSError as error:
-        raise Refusal("missing", f"the file cannot be read any more: {error}") from error
+        data = read(frame.path, MOST_BYTES)
+    except Refusal as refusal:
+        raise Refusal("missing", f"the file cannot be read any more: {refusal.detail}") from refusal
     if hashlib.sha256(data).hexdigest() != frame.frame_id:
         # Also the guard of the header check: only bytes whose header was found acceptable are ever decoded.
         raise Refusal("changed", "the file has other content than when it was registered; register its folder again")

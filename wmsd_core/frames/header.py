@@ -3,12 +3,11 @@
 import io
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from wmsd_core.frames.formats import IMAGES
 from wmsd_core.frames.refusal import Refusal
-from wmsd_core.frames.scan import SUPPORTED
 
 _SAME_FILE_FORMAT = {"MPO": "JPEG"}  # what phones write: a JPEG with further pictures behind it
 _ORIENTATION = 0x0112
@@ -33,9 +32,9 @@ def read_header(data: bytes, suffix: str, *, max_pixels: int, require_matching_s
     if not data:
         raise Refusal("empty", "the file has no bytes")
     found, width, height, orientation = _open(data, suffix)
-    if found not in SUPPORTED.values():
-        raise Refusal("unsupported", f"a {found} image; supported are {', '.join(sorted(set(SUPPORTED.values())))}")
-    if require_matching_suffix and SUPPORTED.get(suffix.lower()) != found:
+    if found not in IMAGES.values():
+        raise Refusal("unsupported", f"a {found} image; supported are {', '.join(sorted(set(IMAGES.values())))}")
+    if require_matching_suffix and IMAGES.get(suffix.lower()) != found:
         raise Refusal("wrong_extension", f"the name ends in {suffix}, the content is {found}")
     if width * height > max_pixels:
         raise Refusal("too_large", f"{width}x{height} is {width * height} pixels, the limit is {max_pixels}")
@@ -55,7 +54,7 @@ def _open(data: bytes, suffix: str) -> tuple[str, int, int, int]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refusal("too_large", str(error)) from error
     except UnidentifiedImageError as error:
-        if suffix.lower() not in SUPPORTED:
+        if suffix.lower() not in IMAGES:
             raise Refusal("unsupported", f"{suffix} files cannot be read; convert them to PNG or JPEG") from error
         raise Refusal("not_an_image", f"no image format begins with {data[:8]!r}") from error
     except Exception as error:  # on damaged headers Pillow's parsers raise nearly anything, SyntaxError included
@@ -67,21 +66,3 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a damaged EXIF block does not spoil the picture, and the decoder ignores it too
         return 1
-
-
-def read_bytes(path: Path, *, within: Path, max_bytes: int) -> bytes:
-    """The content of an image file of the folder `within`.
-
-    Raises:
-        Refusal: outside (a link that leaves the folder), unreadable, or too_large.
-    """
-    try:
-        real = path.resolve(strict=True)
-        if not real.is_relative_to(within):
-            raise Refusal("outside", f"a link to {real}, outside the folder; copy the file, or register its folder")
-        size = real.stat().st_size
-        if size > max_bytes:
-            raise Refusal("too_large", f"{size} bytes, the limit is {max_bytes}")
-        return real.read_bytes()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        raise Refusal("unreadable", str(error)) from error
