@@ -9,6 +9,8 @@ from wmsd_core.models import ModelsConfig
 from wmsd_core.ranking import RankConfig
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.worldtasks import GenerateConfig, ScreenConfig, SplitConfig
+from wmsd_core.worldtasks.export import ExportConfig
+from wmsd_core.worldtasks.layout import ImportConfig
 
 
 class Recipe(Config):
@@ -30,6 +32,10 @@ class Recipe(Config):
     """Task-solution pairs."""
     split: SplitConfig = SplitConfig()
     """Train and benchmark."""
+    export: ExportConfig = ExportConfig()
+    """The dataset as files for others."""
+    importing: ImportConfig = ImportConfig()
+    """Files and fields of a dataset that is taken in."""
     models: ModelsConfig = ModelsConfig()
     """Generator, writer and judge."""
     train: TrainConfig = TrainConfig()
