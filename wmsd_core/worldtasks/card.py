@@ -77,12 +77,16 @@ def _export_facts(con: duckdb.DuckDBPyConnection, folder: Path, about: About) ->
         limits.append(f"Left out with their pairs, as their files could not be read: {_counts(about.left_out)} images.")
     if "bench" not in pairs["by_split"]:
         limits.append("There is no benchmark: every pair is in train.")
+    nested = any(pattern.startswith("data/") for pattern in about.files.values())
+    within = (
+        "" if nested else f"/{next(iter(about.files), '')}"
+    )  # the published layout names pictures from its split on
     return {
         "title": about.title,
         "licence": about.licence,
         "files": about.files,
-        "nested": "data/" in next(iter(about.files.values()), ""),
-        "place": 'folder + "/" + ' if about.inside else "",
+        "nested": nested,
+        "place": f'folder + "{within}/" + ' if about.inside else "",
         "pictures": about.pictures,
         "size": next((name for limit, name in _SIZES if pairs["total"] < limit), "n>10M"),
         "pairs": pairs,
