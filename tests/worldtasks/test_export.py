@@ -26,9 +26,7 @@ from wmsd_core.worldtasks.publication import publishing, verify
 
 HALF = SplitConfig(bench_fraction=0.5)
 ALL = ExportConfig(formats=("parquet", "jsonl", "duckdb", "worldtasks"), rows_per_file=7)
-REFERENCE = next(
-    (up / "shared" / "reference" for up in Path(__file__).parents[2:] if (up / "shared").is_dir()), Path("none")
-)
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 
 
 @pytest.fixture(scope="module")

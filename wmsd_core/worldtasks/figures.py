@@ -32,6 +32,7 @@ PAPER = {
     },
 }
 """Shares in the paper's training set (section 4.1.1)."""
+UNLABELLED = "unlabelled"
 _COLOURS = ("#0a6fb3", "#c8500a", "#14855f", "#8e4fa8", "#9a7b00", "#b3261e", "#5b7f95", "#7b8088", "#a8a29a")
 _INK, _MUTED, _RULE = "#1b1d21", "#62666e", "#dedfdc"
 _STYLE = {
@@ -92,11 +93,11 @@ def _rings(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     inner, outer, shades, labels = list(agents.values()), list[int](), list[Any](), list[str]()
     colours = [_COLOURS[index % len(_COLOURS)] for index in range(len(agents))]
     for agent, colour in zip(agents, colours, strict=True):
-        tasks = _totals([row for row in rows if row["agent_type"] == agent], "task_type")
+        tasks = _totals([row for row in rows if (row["agent_type"] or UNLABELLED) == agent], "task_type")
         for index, (task, pairs) in enumerate(tasks.items()):
             outer.append(pairs)
             shades.append(_lighter(colour, 0.25 + 0.5 * index / max(1, len(tasks) - 1)))
-            labels.append(_name(task) if pairs >= 0.025 * total else "")
+            labels.append(_name(task).replace(" ", "\n") if pairs >= 0.025 * total else "")
     edge = {"edgecolor": "white", "linewidth": 0.8}
     options: dict[str, Any] = {"startangle": 90, "counterclock": False}
     wedges, _ = axes.pie(inner, radius=0.68, colors=colours, wedgeprops={"width": 0.34, **edge}, **options)
@@ -105,7 +106,7 @@ def _rings(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         _write(axes, wedge, 0.845, label, _INK, 7)
     for wedge, (agent, pairs) in zip(wedges, agents.items(), strict=True):
         if pairs >= 0.06 * total:
-            _write(axes, wedge, 0.51, f"{_name(agent)}\n{100 * pairs / total:.1f} %", "white", 8)
+            _write(axes, wedge, 0.51, f"{_name(agent)}\n{100 * pairs / total:.1f} %", "white", 7.6)
     axes.legend(
         wedges,
         [f"{_name(agent)}, {100 * pairs / total:.1f} %" for agent, pairs in agents.items()],
@@ -157,7 +158,7 @@ def _totals(rows: Sequence[Mapping[str, Any]], column: str) -> dict[str, int]:
     """Pairs of each kind, the commonest first."""
     counts: Counter[str] = Counter()
     for row in rows:
-        counts[row[column] or "unlabelled"] += row["pairs"]
+        counts[row[column] or UNLABELLED] += row["pairs"]
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
