@@ -307,6 +307,66 @@ def generate(
 
 
 @app.command()
+def export(
+    out: Annotated[
+        Path, typer.Argument(help="Folder to write. An earlier export there is replaced; no other file is.")
+    ] = Path("dataset"),
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="parquet or jsonl (records for datasets.load_dataset), duckdb, or worldtasks (the published layout). "
+            "May be repeated; parquet and jsonl if left out.",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check that train and bench are apart; write nothing.")
+    ] = False,
+) -> None:
+    """Write pictures, tasks, solutions, splits and a dataset card to a folder.
+
+    The folder appears complete or not at all. A set whose benchmark holds anything of its training set (the same image, a
+    look-alike, the same or a copied text) is not written.
+    """
+    chosen = [f"export.formats=[{', '.join(formats)}]"] if formats else []
+    configured = _configure(recipe, [*chosen, *(settings or [])])
+    root = _place(workspace).root
+    from flows.export import check_export
+    from flows.export import export as flow
+
+    if check:
+        _show("export --check", check_export(root, configured.split))
+    else:
+        _show("export", flow(root, out, configured.export, configured.split))
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="Folder with train/train.jsonl, train/images, bench/bench.jsonl, ...")],
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+) -> None:
+    """Take a dataset in the published WorldTasks layout: its images, pairs and splits, as they are.
+
+    Incomplete entries are skipped and counted. Name other files and fields with --set importing.files and importing.task;
+    wmsd settings lists them. Afterwards go on with wmsd train; wmsd generate would write these images' pairs anew.
+    """
+    from wmsd_core.worldtasks.layout import Layout
+
+    configured = _configure(recipe, settings)
+    Layout(folder, configured.importing)  # a wrong folder is said at once, before a server is started
+    from flows.export import import_ as flow
+
+    root = _place(workspace).root
+    _show("import", flow(root, folder, configured.importing, configured.scan, configured.split))
+
+
+@app.command()
 def train(
     workspace: WorkspaceOption = HERE,
     recipe: RecipeOption = "miniature",

@@ -28,7 +28,9 @@ from wmsd_core.worldtasks import (
 )
 from wmsd_core.worldtasks.agreement import agreements
 from wmsd_core.worldtasks.generation import generation
+from wmsd_core.worldtasks.leaks import complaint
 from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates
+from wmsd_core.worldtasks.splits import GIVEN
 
 
 @task(name="generate pairs", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
@@ -75,8 +77,8 @@ def split(workspace: Path, config: SplitConfig) -> Summary:
     """
     path = Workspace(workspace).store
     summary = plain(assign_splits(path, config))
-    if leaks := find_leaks(path, config):
-        raise RuntimeError(f"{len(leaks)} frames or tasks are in both train and bench, the first: {leaks[0]}")
+    if leaks := find_leaks(path, config.near, config.leaks):
+        raise RuntimeError(complaint(leaks))
     return summary
 
 
@@ -147,8 +149,9 @@ def sample_rejected(workspace: Path) -> list[Summary]:
 
 
 def forget_pairs(workspace: Path) -> None:
-    """Deletes all pairs, so that they are written again."""
+    """Deletes all pairs, so that they are written again, and their division with them."""
     with store.writing(Workspace(workspace).store) as con:
         for table in ("task_pairs", "rejected_pairs", "taxonomy", "verifications", "wishes"):
             con.execute(f"DELETE FROM {table}")
+        con.execute("DELETE FROM splits WHERE config_hash <> ?", [GIVEN])
         con.execute("DELETE FROM rejections WHERE stage = 'generate'")

@@ -11,6 +11,8 @@ from wmsd_core.ranking import RankConfig
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.worldtasks import GenerateConfig, LabelConfig, ScreenConfig, SelectConfig, SplitConfig
+from wmsd_core.worldtasks.export import ExportConfig
+from wmsd_core.worldtasks.layout import ImportConfig
 
 
 class Recipe(Config):
@@ -38,6 +40,10 @@ class Recipe(Config):
     """Which pairs are kept."""
     split: SplitConfig = SplitConfig()
     """Train and benchmark."""
+    export: ExportConfig = ExportConfig()
+    """The dataset as files for others."""
+    importing: ImportConfig = ImportConfig()
+    """Files and fields of a dataset that is taken in."""
     models: ModelsConfig = ModelsConfig()
     """Generator, writer and judge."""
     train: TrainConfig = TrainConfig()

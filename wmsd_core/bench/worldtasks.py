@@ -95,7 +95,8 @@ def draw(con: duckdb.DuckDBPyConnection, config: EvaluateConfig) -> list[Item]:
         """
         SELECT pair_id, task, solution, frame_id, path, format, width, height
         FROM task_pairs JOIN usable_pairs USING (pair_id) JOIN splits USING (frame_id) JOIN frames USING (frame_id)
-        WHERE split = 'bench' ORDER BY pair_id LIMIT $tasks
+        WHERE split = 'bench' AND (examined IS NULL OR list_contains(examined, pair_id))
+        ORDER BY pair_id LIMIT $tasks
         """,
         {"tasks": config.tasks},
     ).fetchall()

@@ -128,6 +128,7 @@ MIGRATIONS = (
     CREATE VIEW usable_pairs AS              -- pairs that no stage turned down, neither themselves nor their frame
         SELECT pair_id FROM task_pairs
         WHERE frame_id NOT IN (SELECT item FROM rejections) AND pair_id NOT IN (SELECT item FROM rejections);
+    ALTER TABLE splits ADD COLUMN examined VARCHAR[];            -- a bench frame's benchmark pairs; NULL: all that it has
     """,
 )
 

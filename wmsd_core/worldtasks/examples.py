@@ -24,7 +24,7 @@ def examples(con: duckdb.DuckDBPyConnection, split: Literal["train", "bench"]) -
         """
         SELECT p.pair_id, p.frame_id, f.path, p.task, p.solution
         FROM task_pairs p JOIN usable_pairs USING (pair_id) JOIN frames f USING (frame_id) JOIN splits s USING (frame_id)
-        WHERE s.split = ?
+        WHERE s.split = ? AND (s.examined IS NULL OR list_contains(s.examined, p.pair_id))
         ORDER BY p.frame_id, p.position
         """,
         [split],
