@@ -31,8 +31,7 @@ RECORD_EVERY = 15.0
 def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> RunFolder:
     """The run that these settings and the present training set name, whether it has begun or not."""
     place = Workspace(workspace)
-    base = base_checksum(models.generator)
-    return ledger.run_folder(place.training, _run(config, models), base, examples(place))
+    return ledger.run_folder(place.training, _run(config, models), _base(place, models), examples(place))
 
 
 def examples(place: Workspace) -> list[Example]:
@@ -66,7 +65,7 @@ def forget_run(run: RunFolder) -> None:
 def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfig) -> Summary:
     """Runs the training process to its end and copies its metrics into the store as they come."""
     place, log = Workspace(workspace), get_run_logger()
-    dataset, base, run = examples(place), base_checksum(models.generator), _run(config, models)
+    dataset, base, run = examples(place), _base(place, models), _run(config, models)
     folder = ledger.run_folder(place.training, run, base, dataset)
     ledger.prepare(place.store, folder, run, base, dataset)
     log.info(f"run {run_id}: {len(dataset)} task-solution pairs, {config.steps} steps, in {folder.path}")
@@ -84,11 +83,15 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
                 recorded = time.monotonic()
                 ledger.record(place.store, folder)
 
-        command = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(folder.path)]
+        command = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(folder.path), str(place.features)]
         watch(command, follow, log=folder.path / "process.log")
     ledger.record(place.store, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
 
 
 def _run(config: TrainConfig, models: ModelsConfig) -> Run:
-    return Run(config=config, generator=models.generator, judge=models.judge)
+    return Run(config=config, generator=models.generator, settings=models.settings, judge=models.judge)
+
+
+def _base(place: Workspace, models: ModelsConfig) -> str:
+    return base_checksum(models.generator, models.settings, place.features)

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from wmsd_core import models
 from wmsd_core.config import Config
+from wmsd_core.generators.settings import GeneratorConfig
 from wmsd_core.training import metrics
 from wmsd_core.training.adapters import publish, start_from
 from wmsd_core.training.checkpoint import load_newest, save, sha256
@@ -46,14 +47,24 @@ class Run(Config):
     """Settings of the training."""
     generator: str
     """A known generator, or `package.module:factory`."""
+    settings: GeneratorConfig | None = None
+    """Settings of a generator with pretrained weights."""
     judge: str | None = None
     """A known judge, or `package.module:factory`. Arms without judged rewards need none."""
     adapter: Path | None = None
     """Folder of a finished run's adapter to start from. None: start from the base."""
 
 
-def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str, Any]], None]) -> bool:
+def train(
+    folder: Path,
+    *,
+    stop: Callable[[], bool],
+    report: Callable[[dict[str, Any]], None],
+    features: Path | None = None,
+) -> bool:
     """Trains until the last step, or until `stop` says so after a step; True when the run is finished.
+
+    `features` is a folder where features of texts and images are kept for other runs.
 
     Raises:
         ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
@@ -62,13 +73,17 @@ def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str,
     examples_file = folder / "examples.jsonl"
     trainer = Trainer(
         run.config,
-        models.generator(run.generator),
+        models.generator(run.generator, run.settings, features),
         load_examples(examples_file),
         models.vlm(run.judge) if run.judge and run.config.judged else None,
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)
-    identity = run.model_dump(mode="json") | {"base": trainer.generator.checksum, "examples": sha256(examples_file)}
+    # The base's checksum stands for the settings: where weights lie and where they run may change.
+    identity = run.model_dump(mode="json", exclude={"settings"}) | {
+        "base": trainer.generator.checksum,
+        "examples": sha256(examples_file),
+    }
 
     checkpoint, damage = load_newest(folder / "checkpoints", identity)
     for fault in damage:
@@ -144,15 +159,15 @@ def _stop_with_parent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m wmsd_core.training RUN`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
+    """`python -m wmsd_core.training RUN [FEATURES]`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
 
     SIGTERM and SIGINT end the run after the current step, with a checkpoint, and with `--with-parent` so does the end of
     standard input. One line of JSON per event on stdout.
     """
     with_parent = "--with-parent" in arguments
     folders = [Path(argument) for argument in arguments if argument != "--with-parent"]
-    if len(folders) != 1:
-        sys.stderr.write("usage: python -m wmsd_core.training [--with-parent] RUN_DIR\n")
+    if len(folders) not in (1, 2):
+        sys.stderr.write("usage: python -m wmsd_core.training [--with-parent] RUN_DIR [FEATURES_DIR]\n")
         return 2
     received: list[int] = []
 
@@ -169,7 +184,8 @@ def main(arguments: list[str]) -> int:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         with alone(folders[0], PATIENCE):
-            finished = train(folders[0], stop=lambda: bool(received), report=_print)
+            features = folders[1] if len(folders) == 2 else None
+            finished = train(folders[0], stop=lambda: bool(received), report=_print, features=features)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
