@@ -14,6 +14,7 @@ from wmsd_core.vlm.protocol import VisionLanguageModel
 GENERATORS = {
     "miniature": "wmsd_core.generators.miniature:MiniatureGenerator.load",
     "ltx2": "wmsd_core.generators.ltx2:Ltx2Generator",
+    "hunyuan15": "wmsd_core.generators.hunyuan15:Hunyuan15Generator",
 }
 VLMS = {"miniature": "wmsd_core.miniature.vlm:MiniatureVLM"}
 
