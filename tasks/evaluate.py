@@ -31,7 +31,8 @@ def planned_evaluation(
             "there is no finished training run with these settings: run `wmsd train` with the same recipe and --set, "
             "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"
         )
-    base, judge = base_checksum(models.generator), vlm(models.judge).name
+    base = base_checksum(models.generator, models.settings, Workspace(workspace).features)
+    judge = vlm(models.judge).name
     return Evaluation(config=config, model=base, adapter=adapter, judge=judge)
 
 
@@ -44,7 +45,8 @@ def of_arm(evaluation: Evaluation, arm: Arm) -> Evaluation:
 @task(name="generate videos", task_run_name="generate videos of {evaluation.config.arms[0]}", **retried(2, 5))
 def generate_videos(workspace: Path, evaluation: Evaluation, run: Path, models: ModelsConfig) -> Summary:
     """Makes the missing videos of an evaluation; files that are lost or damaged are made again."""
-    place, model = Workspace(workspace), generator(models.generator)
+    place = Workspace(workspace)
+    model = generator(models.generator, models.settings, place.features)
     if evaluation.adapter:
         load_adapter(model, run / "adapter")
     return plain(generation.generate_videos(place.store, place.videos, model, evaluation))

@@ -43,6 +43,11 @@ class Workspace:
         return self.root / "training"
 
     @property
+    def features(self) -> Path:
+        """Features of texts and images that pretrained generators have computed, shared by all runs."""
+        return self.root / "features"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
 
