@@ -7,6 +7,7 @@ from prefect import flow, unmapped
 from tasks import generate as stage
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
+from tasks.models import writer
 from tasks.runner import shard_runner
 from tasks.shards import shards, unfinished
 from wmsd_core.config import Config
@@ -40,7 +41,7 @@ def generate(
         labelling: Whether the model labels tasks beside the rules.
         selection: What the model is asked about each pair, and the cap on each kind.
     """
-    place, writer = Workspace(workspace), models.writer
+    place = Workspace(workspace)
     configs: dict[str, Config] = {
         "generate": config,
         "label": labelling,
@@ -49,30 +50,36 @@ def generate(
         "models": models,
     }
     with stage_run(workspace, "generate", configs) as summary:
+        model = writer(workspace, models).name
         if refresh:
             stage.forget_pairs(workspace)
-        again = refresh or unfinished(place, "generate") or stage.has_other_pairs(workspace, writer, config)
+        again = refresh or unfinished(place, "generate") or stage.has_other_pairs(workspace, model, config)
         parts = shards(place, after="screen", size=SHARD)
         stage.generate.with_options(refresh_cache=again).map(
-            unmapped(workspace), parts, unmapped(writer), unmapped(prompts.version("generate")), unmapped(config)
+            unmapped(workspace),
+            parts,
+            unmapped(models),
+            unmapped(model),
+            unmapped(prompts.version("generate")),
+            unmapped(config),
         ).result()
-        summary |= stage.counts(workspace, writer, config)
+        summary |= stage.counts(workspace, model, config)
         summary["labels"] = stage.label(workspace)
         if labelling.ask:
-            asked = stage.ask_labels.map(unmapped(workspace), parts, unmapped(writer), unmapped(labelling)).result()
+            asked = stage.ask_labels.map(unmapped(workspace), parts, unmapped(models), unmapped(labelling)).result()
             summary["labels_by_model"] = {n: sum(part[n] for part in asked) for n in ("labelled", "before", "unread")}
             if why := next((part["why"] for part in asked if part["why"]), ""):
                 summary["a_label_was_unread_because"] = why
         if questions := selection.questions():
-            stage.verify.map(unmapped(workspace), parts, unmapped(writer), unmapped(questions)).result()
-        summary |= stage.select(workspace, writer, selection)
+            stage.verify.map(unmapped(workspace), parts, unmapped(models), unmapped(questions)).result()
+        summary |= stage.select(workspace, model, selection)
         summary["splits"] = stage.split(workspace, splitting)
         told = f"{summary['kept']} pairs kept; {summary['refused']} frames refused, {summary['unanswered']} unanswered"
         publish_table("task-pairs", stage.sample_pairs(workspace, 12), f"generate: {told}; some pairs below")
         publish_table(
             "rejected-pairs", stage.sample_rejected(workspace), "generate: pairs not usable, one of each reason"
         )
-        publish_table("refusal-rates", stage.refusals(workspace, writer, config), "generate: how often it refused")
+        publish_table("refusal-rates", stage.refusals(workspace, model, config), "generate: how often it refused")
         publish_table("task-mix", stage.mixture(workspace, selection), "generate: kinds of pairs, wished and achieved")
         if agreement := stage.label_agreement(workspace):
             publish_table("label-agreement", agreement, "generate: agreement of labellers, Cohen's kappa")

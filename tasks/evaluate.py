@@ -5,13 +5,14 @@ from pathlib import Path
 from prefect import task
 
 from tasks.bookkeeping import Summary, plain
+from tasks.models import judge
 from tasks.retrying import retried
 from tasks.train import planned_run
 from wmsd_core import store
 from wmsd_core.bench import generation, judging, scores
 from wmsd_core.bench.scores import Aggregated
 from wmsd_core.bench.worldtasks import Arm, EvaluateConfig, Evaluation
-from wmsd_core.models import ModelsConfig, base_checksum, generator, vlm
+from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.workspace import Workspace
@@ -32,8 +33,8 @@ def planned_evaluation(
             "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"
         )
     base = base_checksum(models.generator, models.settings, Workspace(workspace).features)
-    judge = vlm(models.judge).name
-    return Evaluation(config=config, model=base, adapter=adapter, judge=judge)
+    judged_by = judge(workspace, models).name
+    return Evaluation(config=config, model=base, adapter=adapter, judge=judged_by)
 
 
 def of_arm(evaluation: Evaluation, arm: Arm) -> Evaluation:
@@ -55,7 +56,7 @@ def generate_videos(workspace: Path, evaluation: Evaluation, run: Path, models: 
 @task(name="judge videos", **retried(3, 10))
 def judge_videos(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
     """Asks the missing questions."""
-    return plain(judging.judge_videos(Workspace(workspace).store, vlm(models.judge), evaluation))
+    return plain(judging.judge_videos(Workspace(workspace).store, judge(workspace, models), evaluation))
 
 
 @task(name="aggregate")

@@ -8,16 +8,19 @@ from prefect import task
 
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
+from tasks.models import writer
 from tasks.retrying import retried
 from tasks.shards import Shard, members
 from wmsd_core import store
-from wmsd_core.models import vlm
+from wmsd_core.models import ModelsConfig
+from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks import (
     GenerateConfig,
     LabelConfig,
     SelectConfig,
     SplitConfig,
+    TaskPairs,
     assign_splits,
     find_leaks,
     generate_pairs,
@@ -34,10 +37,12 @@ from wmsd_core.worldtasks.splits import GIVEN
 
 
 @task(name="generate pairs", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
-def generate(workspace: Path, shard: Shard, model: str, prompt: str, config: GenerateConfig) -> Summary:
-    """Writes pairs for the frames of a shard. `prompt` names the version of the request, for the cache."""
-    place, writer = Workspace(workspace), vlm(model)
-    return plain(generate_pairs(place.store, members(place, shard), writer, config, concurrency=writer.concurrency))
+def generate(
+    workspace: Path, shard: Shard, models: ModelsConfig, asked: str, prompt: str, config: GenerateConfig
+) -> Summary:
+    """Writes pairs for the frames of a shard. `asked` and `prompt` name model and version of the request, for the cache."""
+    place, model = Workspace(workspace), writer(workspace, models)
+    return plain(generate_pairs(place.store, members(place, shard), model, config, concurrency=model.concurrency))
 
 
 @task(name="label tasks")
@@ -48,24 +53,23 @@ def label(workspace: Path) -> int:
 
 # The next two are not cached: what they have done is seen in the store, and whether it is all depends on the pairs there.
 @task(name="label tasks by model", **retried(3, 10))
-def ask_labels(workspace: Path, shard: Shard, model: str, config: LabelConfig) -> Summary:
+def ask_labels(workspace: Path, shard: Shard, models: ModelsConfig, config: LabelConfig) -> Summary:
     """Lets the model label the pairs of a shard."""
-    place, writer = Workspace(workspace), vlm(model)
-    return plain(label_by_model(place.store, members(place, shard), writer, config, concurrency=writer.concurrency))
+    place, model = Workspace(workspace), writer(workspace, models)
+    return plain(label_by_model(place.store, members(place, shard), model, config, concurrency=model.concurrency))
 
 
 @task(name="verify pairs", **retried(3, 10))
-def verify(workspace: Path, shard: Shard, model: str, questions: Sequence[str]) -> Summary:
+def verify(workspace: Path, shard: Shard, models: ModelsConfig, questions: Sequence[str]) -> Summary:
     """Asks the model that sees the picture about the pairs of a shard."""
-    place, asked = Workspace(workspace), vlm(model)
-    frames = members(place, shard)
-    return plain(verify_pairs(place.store, frames, asked, questions, concurrency=asked.concurrency))
+    place, model = Workspace(workspace), writer(workspace, models)
+    return plain(verify_pairs(place.store, members(place, shard), model, questions, concurrency=model.concurrency))
 
 
 @task(name="pair verdicts")
 def select(workspace: Path, model: str, config: SelectConfig) -> Summary:
     """Keeps the pairs whose stored answers are good enough, within the cap of their kind."""
-    return plain(keep_pairs(Workspace(workspace).store, vlm(model).name, config))
+    return plain(keep_pairs(Workspace(workspace).store, model, config))
 
 
 @task(name="split")
@@ -85,7 +89,7 @@ def split(workspace: Path, config: SplitConfig) -> Summary:
 def has_other_pairs(workspace: Path, model: str, config: GenerateConfig) -> bool:
     """Whether the store holds pairs of another model or configuration: a generation replaces what was there before it,
     so an earlier "done" of this one may no longer be true."""
-    made_by = generation(vlm(model).name, config)
+    made_by = generation(model, config)
     with store.reading(Workspace(workspace).store) as con:
         return store.query(con, "SELECT count(*) AS n FROM task_pairs WHERE config_hash <> ?", [made_by])[0]["n"] > 0
 
@@ -100,13 +104,13 @@ def sample_pairs(workspace: Path, count: int) -> list[Summary]:
 def counts(workspace: Path, model: str, config: GenerateConfig) -> Summary:
     """Frames and pairs of this generation by what became of them."""
     with store.reading(Workspace(workspace).store) as con:
-        return plain(overview(con, generation(vlm(model).name, config)))
+        return plain(overview(con, generation(model, config)))
 
 
 def refusals(workspace: Path, model: str, config: GenerateConfig) -> list[Summary]:
     """How often the model refused, by source of the frame and by wished kinds."""
     with store.reading(Workspace(workspace).store) as con:
-        rates = refusal_rates(con, generation(vlm(model).name, config))
+        rates = refusal_rates(con, generation(model, config))
     return [{**plain(found), "rate": f"{found.rate:.1%}"} for found in rates]
 
 
@@ -150,8 +154,10 @@ def sample_rejected(workspace: Path) -> list[Summary]:
 
 def forget_pairs(workspace: Path) -> None:
     """Deletes all pairs, so that they are written again, and their division with them."""
-    with store.writing(Workspace(workspace).store) as con:
+    place = Workspace(workspace)
+    with store.writing(place.store) as con:
         for table in ("task_pairs", "rejected_pairs", "taxonomy", "verifications", "wishes"):
             con.execute(f"DELETE FROM {table}")
         con.execute("DELETE FROM splits WHERE config_hash <> ?", [GIVEN])
         con.execute("DELETE FROM rejections WHERE stage = 'generate'")
+    request_log.forget(place.requests, TaskPairs.__name__)

@@ -41,6 +41,7 @@ from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.tracking import Tracker, Tracking, track
+from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
 PATIENCE = 60.0
 """Seconds to wait for a predecessor in the same folder to finish its step."""
@@ -48,6 +49,8 @@ PATIENCE = 60.0
 
 class Run(Config):
     """The content of `run.json`."""
+
+    incidental = frozenset({"settings"})  # the base's checksum stands for them: where weights lie and run may change
 
     config: TrainConfig
     """Settings of the training."""
@@ -61,6 +64,10 @@ class Run(Config):
     """PickScore's model: a folder, or its name on a hub. Loaded where `rewards.pickscore` has a weight."""
     pickscore_processor: str = PICKSCORE_PROCESSOR
     """Its processor, likewise."""
+    server: ServerConfig = ServerConfig()
+    """The judge's server, where the judge is `vllm`."""
+    local: LocalConfig = LocalConfig()
+    """The judge, where it is `transformers`."""
     adapter: Path | None = None
     """Folder of a finished run's adapter to start from. None: start from the base."""
 
@@ -88,14 +95,15 @@ def train(
         run.config,
         models.generator(run.generator, run.settings, features),
         load_examples(examples_file),
-        models.vlm(run.judge) if run.judge and run.config.judged else None,
+        models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
+        if run.judge and run.config.judged
+        else None,
         PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in run.config.video_rewards else None,
         world,
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)
-    # The base's checksum stands for the settings: where weights lie and where they run may change.
-    identity = run.model_dump(mode="json", exclude={"settings"}) | {
+    identity = run.identity() | {
         "base": trainer.generator.checksum,
         "examples": sha256(examples_file),
     }

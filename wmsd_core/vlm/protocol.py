@@ -29,6 +29,8 @@ class Question:
     version: str
     text: str
     good: Literal["yes", "no"] = "yes"
+    end_state: bool = False
+    """Whether it is about how a video ends. A model that blends neighbouring frames is shown the last one again, alone."""
 
 
 @dataclass(frozen=True)
