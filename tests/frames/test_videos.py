@@ -179,11 +179,13 @@ def claiming(width: int, height: int, path: Path) -> bytes:
 
 def test_broken_videos_are_refused_with_a_reason_and_nothing_is_opened_beside_them(tmp_path: Path) -> None:
     good = write_video(tmp_path / "good.mp4", scenes(10, 10)).read_bytes()
+    raw = b"YUV4MPEG2 W64 H48 F10:1 C420\n" + (b"FRAME\n" + bytes(64 * 48 * 3 // 2)) * 10
     assert reasons(
         tmp_path,
         headless_mp4=good[: len(good) // 2],  # its index is at the end
         empty_mp4=b"",
         text_mkv=b"no video",
+        raw_mkv=raw,  # FFmpeg could read it, and a hundred other formats, if it were let
         sound_mp4=sound_only(tmp_path / "sound.mp4").read_bytes(),
         huge_avi=claiming(16_000, 16_000, tmp_path / "huge.avi"),
         list_mp4=b"#EXTM3U\n#EXTINF:1,\n" + str(tmp_path / "good.mp4").encode() + b"\n",
@@ -192,6 +194,7 @@ def test_broken_videos_are_refused_with_a_reason_and_nothing_is_opened_beside_th
         "headless.mp4": {"not_a_video"},
         "empty.mp4": {"not_a_video"},
         "text.mkv": {"not_a_video"},
+        "raw.mkv": {"not_a_video"},
         "sound.mp4": {"no_video"},
         "huge.avi": {"too_large"},
         "list.mp4": {"not_a_video"},

@@ -25,7 +25,7 @@ from wmsd_core.frames.sources import checked, several
 from wmsd_core.frames.videos import Report, VideoConfig, with_frames_of_videos
 from wmsd_core.store import insert, query, reading, writing
 
-BATCH = 256
+BATCH = 1000
 _PAGE = 100_000
 """Rows that are held at once when stored paths are checked."""
 
