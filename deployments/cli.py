@@ -250,7 +250,7 @@ def train(
     configured = _configure(recipe, settings)
     from flows.train import train as flow
 
-    _show("train", flow(_place(workspace).root, configured.train, configured.models, refresh))
+    _show("train", flow(_place(workspace).root, configured.train, configured.models, configured.launch, refresh))
 
 
 @app.command()

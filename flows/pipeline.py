@@ -37,7 +37,7 @@ def pipeline(workspace: Path, recipe: Recipe = Recipe(), frames: Path | None = N
     rank(workspace, recipe.measure, recipe.rank, refresh)
     screen(workspace, recipe.screen, recipe.models, refresh)
     generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
-    train(workspace, recipe.train, recipe.models)
+    train(workspace, recipe.train, recipe.models, recipe.launch)
     scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
     written = report(workspace)
     new = dict(row_counts(workspace) - before)

@@ -10,11 +10,16 @@ from tasks.train import forget_run, planned_run
 from tasks.train import train as run_training
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.launch import LaunchConfig
 
 
 @flow(name="train")
 def train(
-    workspace: Path, config: TrainConfig = TrainConfig(), models: ModelsConfig = ModelsConfig(), refresh: bool = False
+    workspace: Path,
+    config: TrainConfig = TrainConfig(),
+    models: ModelsConfig = ModelsConfig(),
+    launch: LaunchConfig = LaunchConfig(),
+    refresh: bool = False,
 ) -> Summary:
     """Distils the Demonstrator into the Executor; a run that was interrupted is resumed, a finished one is kept.
 
@@ -22,6 +27,7 @@ def train(
         workspace: Folder with the store.
         config: Objective, rewards, sampler, optimizer.
         models: Generator and judge by name.
+        launch: How many processes, and whether they split the base.
         refresh: Delete what the run has left and train from the start.
     """
     with stage_run(workspace, "train", {"train": config, "models": models}) as summary:
@@ -29,6 +35,6 @@ def train(
         if refresh:
             forget_run(run)
         lost = not run.checksum  # never finished, or its files are gone: whatever the cache says, there is work to do
-        summary |= run_training.with_options(refresh_cache=lost)(workspace, run.run_id, config, models)
+        summary |= run_training.with_options(refresh_cache=lost)(workspace, run.run_id, config, models, launch)
         publish_table("training-run", [summary], f"train: adapter {summary['adapter'][:12]} after {config.steps} steps")
     return summary

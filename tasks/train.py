@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ from prefect.logging import get_run_logger
 
 from tasks.bookkeeping import Summary
 from tasks.caching import PERSISTED, content_key
-from tasks.process import watch
+from tasks.process import ProcessFailed, watch
 from tasks.progress import progress
 from tasks.retrying import retried
 from wmsd_core import store, worldtasks
 from wmsd_core.models import ModelsConfig, base_checksum
-from wmsd_core.training import ledger
+from wmsd_core.training import launch, ledger
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
+from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.ledger import RunFolder
 from wmsd_core.training.process import Run, alone
 from wmsd_core.workspace import Workspace
@@ -63,19 +63,22 @@ def forget_run(run: RunFolder) -> None:
 
 
 @task(name="train", **retried(2, 10), cache_key_fn=content_key, **PERSISTED)
-def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfig) -> Summary:
-    """Runs the training process to its end and copies its metrics into the store as they come."""
+def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfig, launching: LaunchConfig) -> Summary:
+    """Runs the training processes to their end and copies its metrics into the store as they come."""
     place, log = Workspace(workspace), get_run_logger()
     dataset, base, run = examples(place), base_checksum(models.generator), _run(config, models)
     folder = ledger.run_folder(place.training, run, base, dataset)
     ledger.prepare(place.store, folder, run, base, dataset)
     log.info(f"run {run_id}: {len(dataset)} task-solution pairs, {config.steps} steps, in {folder.path}")
     recorded = time.monotonic()
+    mistakes: list[str] = []
     with progress(f"train {config.arm}", key="training") as report:
 
         def follow(line: str) -> None:
             nonlocal recorded
             event: dict[str, Any] = json.loads(line)
+            if event["event"] == "error":
+                mistakes.append(event["reason"])
             if event["event"] == "damaged checkpoint":
                 log.warning(f"an older checkpoint is used: {event['reason']}")
             if event["event"] in ("start", "step"):
@@ -84,11 +87,22 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
                 recorded = time.monotonic()
                 ledger.record(place.store, folder)
 
-        command = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(folder.path)]
-        watch(command, follow, log=folder.path / "process.log")
+        try:
+            watch(launch.command(folder.path, launching), follow, log=folder.path / "process.log")
+        except ProcessFailed as failure:
+            if not mistakes:
+                raise
+            # The run's own words; torchrun buries them under a traceback of its own.
+            raise ProcessFailed(mistakes[0]) from failure
     ledger.record(place.store, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
 
 
 def _run(config: TrainConfig, models: ModelsConfig) -> Run:
-    return Run(config=config, generator=models.generator, judge=models.judge)
+    return Run(
+        config=config,
+        generator=models.generator,
+        judge=models.judge,
+        pickscore=models.pickscore,
+        pickscore_processor=models.pickscore_processor,
+    )

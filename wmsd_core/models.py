@@ -7,6 +7,8 @@ from typing import Any
 
 from wmsd_core.config import Config
 from wmsd_core.generators.protocol import Generator
+from wmsd_core.rewards.pickscore import MODEL as PICKSCORE
+from wmsd_core.rewards.pickscore import PROCESSOR as PICKSCORE_PROCESSOR
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
 GENERATORS = {"miniature": "wmsd_core.generators.miniature:MiniatureGenerator.load"}
@@ -22,6 +24,10 @@ class ModelsConfig(Config):
     """The vision-language model that screens images and writes task-solution pairs."""
     judge: str = "miniature"
     """The vision-language model that judges videos, as reward and in the benchmark."""
+    pickscore: str = PICKSCORE
+    """PickScore's model: a folder, or its name on a hub. Loaded where `train.rewards.pickscore` has a weight."""
+    pickscore_processor: str = PICKSCORE_PROCESSOR
+    """Its processor, likewise."""
 
 
 def generator(name: str) -> Generator:

@@ -8,6 +8,7 @@ from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.models import ModelsConfig
 from wmsd_core.ranking import RankConfig
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.worldtasks import GenerateConfig, LabelConfig, ScreenConfig, SelectConfig, SplitConfig
 
 
@@ -38,5 +39,7 @@ class Recipe(Config):
     """Generator, writer and judge."""
     train: TrainConfig = TrainConfig()
     """Training of the Executor."""
+    launch: LaunchConfig = LaunchConfig()
+    """Processes of the training."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """The benchmark."""

@@ -77,7 +77,7 @@ def content(place: Workspace) -> dict[str, list[Any]]:
         rows = {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in tables}
         rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
     del rows["workspace"]
-    rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith("seconds/")]
+    rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith(("seconds/", "speed/"))]
     files = [*place.videos.rglob("*.png"), *place.training.rglob("adapter/*")]
     rows["files"] = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
     return rows

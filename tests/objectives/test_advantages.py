@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from wmsd_core.objectives.advantages import clipped, gdpo_advantages, grpo_advantages
+from wmsd_core.objectives.advantages import clipped, flat_groups, gdpo_advantages, grpo_advantages
 
 NAN = math.nan
 
@@ -68,6 +68,24 @@ def test_the_sum_of_rewards_is_normalised_within_groups() -> None:
     result = grpo_advantages(torch.tensor([[1.0, 3.0, NAN], [5.0, 5.0, 5.0]]), floor=0.5)
     torch.testing.assert_close(result.values, torch.tensor([[-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64))
     assert (result.unscored, result.flat) == (1, 1)
+
+
+def test_the_sum_of_rewards_may_be_scaled_by_the_deviation_over_the_batch() -> None:
+    """Groups 0, 2 and 10, 14: centred -1, 1, -2, 2; the deviation of 0, 2, 10, 14 is sqrt(32.75)."""
+    rewards = torch.tensor([[0.0, 2.0, NAN], [10.0, 14.0, NAN]])
+    result = grpo_advantages(rewards, floor=0.5, deviation="batch")
+    expected = torch.tensor([[-1.0, 1.0, 0.0], [-2.0, 2.0, 0.0]], dtype=torch.float64) / math.sqrt(32.75)
+    torch.testing.assert_close(result.values, expected)
+    assert (result.unscored, result.flat) == (2, 0)
+    assert not grpo_advantages(torch.full((2, 2), NAN), floor=0.5, deviation="batch").values.any()
+
+
+def test_flat_groups_are_counted_for_each_reward() -> None:
+    """Task: the first group is flat. Consistency: it differs by less than its floor, and the second has one score."""
+    task = [[1.0, 1.0, 1.0], [0.0, 3.0, NAN]]
+    consistency = [[0.0, 0.1, 0.05], [2.0, NAN, NAN]]
+    rewards = torch.tensor([task, consistency], dtype=torch.float64)
+    assert flat_groups(rewards, floors=(0.1, 0.1)) == (1, 2)
 
 
 def test_both_published_clips() -> None:

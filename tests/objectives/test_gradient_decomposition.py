@@ -14,7 +14,8 @@ def test_the_score_term_and_the_regression_term_add_up_to_the_gradient_of_the_on
     theta shapes both the distribution (a softmax) and the velocity field (a matrix), as in eq. 7:
     grad J = E[C grad log p] + E[grad C]; the first with C = -r_dist (eq. 9), the second with the anchor (eq. 11).
     """
-    theta = torch.randn(SIZE, SIZE, dtype=torch.float64, requires_grad=True)
+    # Small, so that the softmax leaves every trajectory a probability and the score term a part.
+    theta = (0.2 * torch.randn(SIZE, SIZE, dtype=torch.float64)).requires_grad_()
     start = torch.randn(TRAJECTORIES, SIZE, dtype=torch.float64)
     states = torch.randn(STEPS, TRAJECTORIES, SIZE, dtype=torch.float64)
     target = torch.randn(STEPS, TRAJECTORIES, SIZE, dtype=torch.float64)

@@ -22,7 +22,7 @@ def test_the_newest_checkpoint_comes_back_and_two_are_kept(tmp_path: Path) -> No
     assert torch.equal(loaded.tensors["policy.w"], torch.full((3,), 100.0))
 
 
-@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["tensors-00000-of-00001.safetensors", "state.json", "manifest.json"])
 def test_a_damaged_file_is_detected_and_the_checkpoint_before_is_used(tmp_path: Path, name: str) -> None:
     for step in (1, 2):
         path = save(tmp_path, checkpoint(step), IDENTITY)

@@ -5,10 +5,15 @@ import torch
 from torch import Tensor
 
 from tests.training.toy import ToyGenerator, ToyJudge, write_run
+from wmsd_core.training.arms import DEMONSTRATOR, Arm
 from wmsd_core.training.batch import Batch
-from wmsd_core.training.config import Arm, TrainConfig
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.distributed import ALONE
 from wmsd_core.training.loop import Metrics, Trainer
+from wmsd_core.training.policy import reinforce
 from wmsd_core.training.rollout import roll_out
+from wmsd_core.training.stopwatch import Stopwatch
+from wmsd_core.training.turn import Turn
 
 SETTINGS = {
     "steps": 6,
@@ -33,7 +38,7 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def without_times(metrics: Metrics) -> Metrics:
-    return {key: value for key, value in metrics.items() if key != "seconds"}
+    return {key: value for key, value in metrics.items() if key not in ("seconds", "speed")}
 
 
 def first_gradients(trainer: Trainer) -> dict[str, Tensor]:
@@ -92,10 +97,10 @@ def test_the_anchor_reuses_the_velocities_of_the_distillation_reward(tmp_path: P
 def test_rollouts_hold_the_demonstrators_velocities_on_the_executors_states(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
-    rollouts = roll_out(batch, run.grid, by_demonstrator=False, compare=True, micro_batch=5)
+    rollouts = roll_out(batch, run.grid, run.config.lesson, compare=True, micro_batch=5)
     x, sigma = rollouts.path.states[1], run.grid[1].float().expand(12)
     with torch.no_grad():
-        expected = batch.demonstrator(x, sigma, batch.rows)
+        expected = batch.velocity(DEMONSTRATOR, x, sigma, batch.rows)
     assert rollouts.targets is not None and not torch.equal(expected, rollouts.path.velocities[1])
     torch.testing.assert_close(rollouts.targets[1], expected)
     first = batch.short.select(batch.rows // 4).first  # pyright: ignore[reportAttributeAccessIssue]
@@ -134,8 +139,8 @@ def test_per_step_credit_gives_each_noise_level_its_own_advantage(tmp_path: Path
     for level in (0, 1):
         run = trainer(tmp_path, awm={"times": 2, "levels": [level]})
         batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
-        rollouts = roll_out(batch, run.grid, by_demonstrator=False, compare=False, micro_batch=5)
-        run._reinforce(batch, rollouts, advantages, None)
+        rollouts = roll_out(batch, run.grid, run.config.lesson, compare=False, micro_batch=5)
+        reinforce(Turn(run.config, run.grid, batch, rollouts, Stopwatch(), ALONE), advantages, None)
         sizes.append(sum(float(w.grad.abs().sum()) for w in run.adapters.policy.values() if w.grad is not None))
     assert sizes[0] == 0 < sizes[1]
 

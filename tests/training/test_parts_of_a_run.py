@@ -96,7 +96,7 @@ def test_arms_ask_for_what_they_need() -> None:
     full, rl, anchor = (TrainConfig.model_validate({"arm": arm}) for arm in ("full", "rl", "anchor"))
     assert full.judged == rl.judged == {"task": 0.5, "consistency": 0.45} and not anchor.judged
     assert (full.distillation_weight, rl.distillation_weight, anchor.distillation_weight) == (0.05, 0, 0)
-    assert TrainConfig(arm="off_policy", group_size=1).has_regression and not rl.has_regression
+    assert TrainConfig(arm="off_policy", group_size=1).lesson.regression and not rl.lesson.regression
 
 
 def test_a_bad_line_of_examples_is_named(tmp_path: Path) -> None:

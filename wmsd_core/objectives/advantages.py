@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from wmsd_core.objectives.choices import Deviation
 from wmsd_core.shapes import Groups
 
 RewardGroups = Float[Tensor, "R P G"]
@@ -27,10 +28,17 @@ class Advantages(NamedTuple):
     """Groups in which no reward varies by as much as its floor: nothing to learn from."""
 
 
-def grpo_advantages(rewards: Groups, *, floor: float) -> Advantages:
-    """A = (R - mean_g R) / max(std_g R, floor), for the total reward R (`sum` aggregation)."""
+def grpo_advantages(rewards: Groups, *, floor: float, deviation: Deviation = "group") -> Advantages:
+    """A = (R - mean_g R) / max(s, floor), for the total reward R (`sum` aggregation).
+
+    s is the standard deviation of R within the group (section A.9), or over all samples of the batch, as public
+    configurations of Flow-GRPO and AWM have it: groups that differ little then get small advantages.
+    """
     scored = ~rewards.isnan()
     z, std = _standardised(rewards.double(), scored, floor, dim=1)
+    if deviation == "batch":
+        _, overall = _standardised(rewards.double().view(1, -1), scored.view(1, -1), floor, dim=1)
+        z = z * (std.clamp(min=floor)[:, None] / overall.clamp(min=floor))
     return Advantages(z, _count(~scored), _count(std <= floor))
 
 
@@ -51,6 +59,17 @@ def gdpo_advantages(
     values, _ = _standardised(total.view(1, -1), scored.view(1, -1), batch_floor, dim=1)
     flat = torch.stack([std <= floor for (_, std), floor in zip(parts, floors, strict=True)]).all(0)
     return Advantages(values.view_as(total), _count(~scored), _count(flat))
+
+
+def flat_groups(rewards: RewardGroups, *, floors: Sequence[float]) -> tuple[int, ...]:
+    """For each reward, how many groups it does not tell apart: its deviation within the group is not above its floor.
+
+    Over the samples that have this reward; a group with fewer than two of them is flat.
+    """
+    return tuple(
+        _count(_standardised(reward.double(), ~reward.isnan(), floor, dim=1)[1] <= floor)
+        for reward, floor in zip(rewards, floors, strict=True)
+    )
 
 
 def clipped(advantages: Groups, *, limit: float, rescale: float | None) -> Groups:

@@ -5,17 +5,20 @@ flow-matching error stands in for the sample's log-likelihood:
 
     m = mean over generated latents of (v_theta(x_sigma) - (eps - x_0))^2,    ell = -w(sigma, m)
 
-Everything from m on is float64: the ratio is the exponential of a small difference. With one update per rollout the
-ratio is exactly 1 and the clip never acts; that is so in the published configurations too.
+m is `flow_matching.flow_matching_loss`; given latents are clean in x_sigma and not in m. Everything from m on is
+float64: the ratio is the exponential of a small difference.
+
+Departure: a public implementation evaluates the old policy again right before each update, so that its ratio is always
+1; here the old likelihoods are those of before the first update, and none are computed when there is only one.
 """
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from wmsd_core.objectives.choices import Ratio, Weighting
+from wmsd_core.objectives.surrogate import clipped_surrogate, log_ratio
 from wmsd_core.shapes import PerSample
 
 PerTime = Float[Tensor, "B N"]
@@ -53,15 +56,15 @@ def log_likelihood(m: PerTime, sigma: PerTime, *, weighting: Weighting, power: f
             return -(sigma / power) * ((m + SMOOTHING) ** power - SMOOTHING**power)
 
 
-def awm_loss(ell: PerTime, ell_old: PerTime, advantage: PerTime, *, clip: float, ratio: Ratio) -> AwmLoss:
-    """mean over times of max(-A r, -A clamp(r, 1 - clip, 1 + clip)), with r = exp(ell - ell_old).
+def awm_loss(ell: PerTime, ell_old: PerTime | None, advantage: PerTime, *, clip: float, ratio: Ratio) -> AwmLoss:
+    """mean over times of max(-A r, -A clamp(r, 1 - clip, 1 + clip)), with r = exp(ell - sg ell_old).
 
-    `exp_first` has one ratio per noise level; `sum_first` one per sample, from the mean of ell over its noise levels.
-    On policy the two have the same gradient.
+    `ell_old` is what the policy of the rollout gave for the same noise, from before the first update; None in the first
+    update. `exp_first` has one ratio per noise level; `sum_first` one per sample, from the mean of ell over its noise
+    levels. On policy the two have the same gradient.
     """
-    change = ell - ell_old.detach()
+    change = log_ratio(ell, ell_old)
     if ratio == "sum_first":
         change, advantage = change.mean(1, keepdim=True), advantage.mean(1, keepdim=True)
-    r = change.exp()
-    loss = torch.maximum(-advantage * r, -advantage * r.clamp(1 - clip, 1 + clip))
-    return AwmLoss(loss.mean(1), r.detach())
+    loss, r = clipped_surrogate(change, advantage, clip=clip)
+    return AwmLoss(loss.mean(1), r)

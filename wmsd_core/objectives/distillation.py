@@ -7,14 +7,15 @@ of the sampler, so that weights carry over between resolutions and step counts.
 from jaxtyping import Float
 from torch import Tensor
 
+from wmsd_core.sampling.masking import generated, generated_mean
+from wmsd_core.sampling.precision import widened
 from wmsd_core.sampling.trajectory import Velocities
 from wmsd_core.shapes import LatentMask, Latents, PerSample
 
 
 def discrepancy(v: Latents, v_star: Latents, active: LatentMask) -> PerSample:
     """delta = mean over generated latents of (v - v*)^2 (eq. 4)."""
-    weight = active.expand_as(v).flatten(1)
-    return ((v - v_star).square().flatten(1) * weight).sum(1) / weight.sum(1)
+    return generated_mean(generated(widened(v) - widened(v_star), active).square(), active)
 
 
 def step_costs(v_executor: Velocities, v_demonstrator: Velocities, active: LatentMask) -> Float[Tensor, "K B"]:

@@ -14,6 +14,7 @@ Latents that are given (the first frame of an image-to-video model) are never no
 from wmsd_core.sampling.interpolation import noised
 from wmsd_core.sampling.levels import stratified
 from wmsd_core.sampling.ode import sample, trajectory
+from wmsd_core.sampling.sde import stochastic_trajectory
 from wmsd_core.sampling.trajectory import Trajectory
 
-__all__ = ["Trajectory", "noised", "sample", "stratified", "trajectory"]
+__all__ = ["Trajectory", "noised", "sample", "stochastic_trajectory", "stratified", "trajectory"]

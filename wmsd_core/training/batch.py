@@ -1,8 +1,4 @@
-"""The tasks of one step, and the Executor and Demonstrator on them.
-
-Both are the same network: the Executor is the short task's condition with the adapter `policy`, the Demonstrator the
-detailed solution's condition with no adapter.
-"""
+"""The tasks of one step, and the network on them in any of its roles."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,8 +11,10 @@ from wmsd_core import seeds
 from wmsd_core.generators.protocol import Condition, Generator
 from wmsd_core.sampling import stratified
 from wmsd_core.shapes import Images, LatentMask, Latents, PerSample
+from wmsd_core.training.arms import Role
 from wmsd_core.training.examples import Example, load_images
 from wmsd_core.training.groups import Slot
+from wmsd_core.training.throughput import Passes
 
 Rows = Int[Tensor, " B"]
 """Numbers of samples within the step. Sample b is rollout b % group_size of task b // group_size."""
@@ -34,8 +32,7 @@ class Batch:
         self.group_size = group_size
         self.seed = seed
         self.rows = torch.arange(len(slots) * group_size)
-        self.forwards = 0
-        """Latents that have gone through the transformer."""
+        self.passes = Passes(0, 0)
 
     @cached_property
     def images(self) -> Images:
@@ -49,15 +46,12 @@ class Batch:
     def detailed(self) -> Condition:
         return self.generator.encode(self.images, [example.solution for example in self.examples])
 
-    def executor(self, x: Latents, sigma: PerSample, rows: Rows) -> Latents:
-        """v_theta(x; o, c)"""
-        self.forwards += len(x)
-        return self.generator.velocity(x, sigma, self.short.select(rows // self.group_size), "policy")
-
-    def demonstrator(self, x: Latents, sigma: PerSample, rows: Rows) -> Latents:
-        """v_phi(x; o, d)"""
-        self.forwards += len(x)
-        return self.generator.velocity(x, sigma, self.detailed.select(rows // self.group_size), None)
+    def velocity(self, role: Role, x: Latents, sigma: PerSample, rows: Rows) -> Latents:
+        """The network's velocity in a role: v_theta(x; o, c) of the Executor, v_phi(x; o, d) of the Demonstrator."""
+        trained = len(x) * torch.is_grad_enabled()
+        self.passes = Passes(self.passes.plain + len(x) - trained, self.passes.trained + trained)
+        condition = self.short if role.text == "task" else self.detailed
+        return self.generator.velocity(x, sigma, condition.select(rows // self.group_size), role.adapter)
 
     def active(self, rows: Rows) -> LatentMask:
         return self.generator.active_mask(self.short.select(rows // self.group_size))

@@ -1,8 +1,9 @@
 """Checkpoints: safetensors and JSON in one folder, complete or absent, verified when read. Nothing is pickled.
 
-    checkpoints/step-00000010/tensors.safetensors    adapters and optimizer moments
-    checkpoints/step-00000010/state.json             counters, and the identity of the run
-    checkpoints/step-00000010/manifest.json          SHA-256 of the other two
+    checkpoints/step-00000010/tensors-00000-of-00002.safetensors   adapters and optimizer moments: each process of the
+    checkpoints/step-00000010/tensors-00001-of-00002.safetensors   run writes its share, and reads all
+    checkpoints/step-00000010/state.json                           counters, and the identity of the run
+    checkpoints/step-00000010/manifest.json                        SHA-256 of the others
 
 There is no random state to save: every draw comes from a seed derived from (run seed, purpose, example, position).
 """
@@ -11,13 +12,17 @@ import hashlib
 import json
 import os
 import shutil
+from collections import ChainMap
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+
+from wmsd_core.training.distributed import ALONE, World
 
 KEPT = 2
 """Checkpoints kept: the last, and one more should the disk have damaged it."""
@@ -30,17 +35,28 @@ class Checkpoint:
     """`step` is the number of steps done; the others belong to whoever put them there."""
 
 
-def save(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> Path:
-    """Writes a checkpoint so that a kill at any instant leaves either all of it or none, and drops old ones."""
+def save(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], world: World = ALONE) -> Path:
+    """Writes a checkpoint so that a kill at any instant leaves either all of it or none, and drops old ones.
+
+    Every process of the run calls this with the same tensors; each writes its share of them.
+    """
     target = folder / f"step-{checkpoint.counters['step']:08d}"
-    with Publication(target) as partial:
-        save_file({name: t.contiguous() for name, t in checkpoint.tensors.items()}, partial / "tensors.safetensors")
-        state = {"counters": dict(checkpoint.counters), "identity": identity}
-        (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-        sums = {name: sha256(partial / name) for name in ("tensors.safetensors", "state.json")}
-        (partial / "manifest.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
-    for old in _all(folder)[:-KEPT]:
-        shutil.rmtree(old)
+    publication = Publication(target)
+    with publication if world.leads else nullcontext(publication.partial) as partial:
+        world.barrier()  # the folder is there
+        share = sorted(checkpoint.tensors)[world.rank :: world.size]
+        name = f"tensors-{world.rank:05d}-of-{world.size:05d}.safetensors"
+        save_file({key: checkpoint.tensors[key].contiguous() for key in share}, partial / name)
+        world.barrier()  # every share is there
+        if world.leads:
+            state = {"counters": dict(checkpoint.counters), "identity": identity}
+            (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+            sums = {path.name: sha256(path) for path in sorted(partial.iterdir())}
+            (partial / "manifest.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
+    if world.leads:
+        for old in _all(folder)[:-KEPT]:
+            shutil.rmtree(old)
+    world.barrier()  # it is published
     return target
 
 
@@ -57,7 +73,8 @@ def load_newest(folder: Path, identity: Mapping[str, Any]) -> tuple[Checkpoint |
             continue
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         _require_same(path, state["identity"], identity)
-        return Checkpoint(load_file(path / "tensors.safetensors"), state["counters"]), damage
+        shares = [load_file(share) for share in sorted(path.glob("*.safetensors"))]
+        return Checkpoint(dict(ChainMap(*shares)), state["counters"]), damage
     if damage:
         raise ValueError(f"no checkpoint in {folder} is intact ({'; '.join(damage)}): delete them to start again")
     return None, damage

@@ -7,8 +7,7 @@ from pydantic import Field, model_validator
 
 from wmsd_core.config import Config
 from wmsd_core.objectives.choices import Ratio, Weighting
-
-Arm = Literal["full", "rl", "anchor", "off_policy"]
+from wmsd_core.training.arms import Arm, Lesson, lesson
 
 
 class RewardConfig(Config):
@@ -18,6 +17,8 @@ class RewardConfig(Config):
     """Weight of the judge's log-odds that the task is completed. With a weight of 0 the question is not asked."""
     consistency: float = Field(default=0.45, ge=0)
     """Weight of the judge's log-odds that the video is plausible and continuous."""
+    pickscore: float = Field(default=0.0, ge=0)
+    """Weight of PickScore, the mean over frames; .225 for LTX-2 in the paper, with as much for consistency."""
     distillation: float = Field(default=0.05, ge=0)
     """Weight of the agreement with the Demonstrator along the trajectory (eq. 9). Not used by the arm `rl`."""
     gate_consistency: bool = False
@@ -28,6 +29,8 @@ class RewardConfig(Config):
     """Normalise each reward within its group before the weights act (gdpo), or the weighted sum of them (sum)."""
     judged_floor: float = Field(default=0.1, gt=0)
     """Least standard deviation within a group that counts as a difference in judged rewards, in nats."""
+    pickscore_floor: float = Field(default=1e-3, gt=0)
+    """The same for PickScore, in the unit of its reward (the published score divided by 26)."""
     distillation_floor: float = Field(default=1e-3, gt=0)
     """The same for the distillation reward, in squared velocity."""
     batch_floor: float = Field(default=0.1, gt=0)
@@ -36,6 +39,8 @@ class RewardConfig(Config):
     """Advantages are clamped to +- this."""
     advantage_rescale: float | None = Field(default=1.0, gt=0)
     """After the clamp, scale so that the largest possible advantage is this. None: only clamp."""
+    overlap: int = Field(default=2, ge=1)
+    """Micro-batches of videos that are scored at a time, while further ones are sampled. Changes speed, not results."""
 
 
 class AwmConfig(Config):
@@ -137,7 +142,7 @@ class TrainConfig(Config):
     def _can_learn(self) -> Self:
         if self.has_policy_loss and self.group_size < 2:
             raise ValueError(f"arm '{self.arm}' compares rollouts of one task: set group_size to 2 or more")
-        if self.has_policy_loss and not self.judged and not self.distillation_weight:
+        if self.has_policy_loss and not self.video_rewards and not self.distillation_weight:
             raise ValueError(f"arm '{self.arm}' has no reward: give one of the weights in `rewards` a value above 0")
         if self.rewards.gate_consistency and not self.rewards.task:
             raise ValueError("rewards.gate_consistency needs the task reward: give rewards.task a value above 0")
@@ -146,20 +151,37 @@ class TrainConfig(Config):
         return self
 
     @property
-    def has_policy_loss(self) -> bool:
-        return self.arm in ("full", "rl")
+    def lesson(self) -> Lesson:
+        """What a step of this arm teaches."""
+        return lesson(self.arm)
 
     @property
-    def has_regression(self) -> bool:
-        return self.arm != "rl"
+    def has_policy_loss(self) -> bool:
+        return self.lesson.reinforced
+
+    @property
+    def policy_weight(self) -> float:
+        """Weight of the policy loss in this arm."""
+        return self.rl_weight if self.has_policy_loss and self.lesson.regression else 1.0
+
+    @property
+    def regression_weight(self) -> float:
+        """Weight of the regression to the Demonstrator in this arm."""
+        return self.anchor_weight if self.has_policy_loss and self.lesson.regression else 1.0
 
     @property
     def distillation_weight(self) -> float:
         """Weight of the distillation reward in this arm."""
-        return self.rewards.distillation if self.arm == "full" else 0.0
+        return self.rewards.distillation if self.has_policy_loss and self.lesson.regression else 0.0
 
     @property
     def judged(self) -> dict[str, float]:
         """The rewards that a judge gives in this arm, with their weights; prompt `judge_NAME` asks for NAME."""
         weights = {"task": self.rewards.task, "consistency": self.rewards.consistency}
         return {name: weight for name, weight in weights.items() if weight and self.has_policy_loss}
+
+    @property
+    def video_rewards(self) -> dict[str, float]:
+        """All rewards that come from looking at a video in this arm, with their weights."""
+        pickscore = {"pickscore": self.rewards.pickscore} if self.rewards.pickscore and self.has_policy_loss else {}
+        return self.judged | pickscore

@@ -5,7 +5,7 @@ and whoever watches it copies the rows.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from wmsd_core.config import digest
 from wmsd_core.training.adapters import CHECKSUM, WEIGHTS
 from wmsd_core.training.checkpoint import sha256
 from wmsd_core.training.examples import Example
+from wmsd_core.training.metrics import flat
 from wmsd_core.training.process import Run
 
 
@@ -88,17 +89,6 @@ def record(path: Path, folder: RunFolder) -> None:
                 "UPDATE training_runs SET status = 'finished', adapter = ? WHERE run_id = ?",
                 [folder.checksum, folder.run_id],
             )
-
-
-def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | None]]:
-    """Metrics by one name each: {"reward": {"task": 1}, "anchor_by_level": [2]} as reward/task, anchor_by_level/0."""
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}/")
-        elif isinstance(value, list):
-            yield from flat({str(i): item for i, item in enumerate(value)}, f"{prefix}{name}/")
-        elif name != "step":
-            yield prefix + name, value
 
 
 def _steps(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,17 @@ def truncate(path: Path, steps: int) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)
+
+
+def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | None]]:
+    """Metrics by one name each: {"reward": {"task": 1}, "anchor_by_level": [2]} as reward/task, anchor_by_level/0."""
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}/")
+        elif isinstance(value, list):
+            yield from flat({str(i): item for i, item in enumerate(value)}, f"{prefix}{name}/")
+        elif name != "step":
+            yield prefix + name, value
 
 
 def _finite(value: Any) -> Any:

@@ -18,22 +18,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from pydantic import ValidationError
 
 from wmsd_core import models
 from wmsd_core.config import Config
+from wmsd_core.rewards.pickscore import MODEL as PICKSCORE
+from wmsd_core.rewards.pickscore import PROCESSOR as PICKSCORE_PROCESSOR
+from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.training import metrics
 from wmsd_core.training.adapters import publish, start_from
 from wmsd_core.training.checkpoint import load_newest, save, sha256
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
+from wmsd_core.training.tracking import Tracker, Tracking, track
 
 PATIENCE = 60.0
 """Seconds to wait for a predecessor in the same folder to finish its step."""
@@ -48,12 +53,25 @@ class Run(Config):
     """A known generator, or `package.module:factory`."""
     judge: str | None = None
     """A known judge, or `package.module:factory`. Arms without judged rewards need none."""
+    pickscore: str = PICKSCORE
+    """PickScore's model: a folder, or its name on a hub. Loaded where `rewards.pickscore` has a weight."""
+    pickscore_processor: str = PICKSCORE_PROCESSOR
+    """Its processor, likewise."""
     adapter: Path | None = None
     """Folder of a finished run's adapter to start from. None: start from the base."""
 
 
-def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str, Any]], None]) -> bool:
+def train(
+    folder: Path,
+    *,
+    stop: Callable[[], bool],
+    report: Callable[[dict[str, Any]], None],
+    world: World = ALONE,
+    tracker: Tracker = "none",
+) -> bool:
     """Trains until the last step, or until `stop` says so after a step; True when the run is finished.
+
+    With several processes, each calls this; any of them can be told to stop, and the first one reports and writes.
 
     Raises:
         ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
@@ -65,33 +83,67 @@ def train(folder: Path, *, stop: Callable[[], bool], report: Callable[[dict[str,
         models.generator(run.generator),
         load_examples(examples_file),
         models.vlm(run.judge) if run.judge and run.config.judged else None,
+        PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in run.config.video_rewards else None,
+        world,
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)
     identity = run.model_dump(mode="json") | {"base": trainer.generator.checksum, "examples": sha256(examples_file)}
+    tell = report if world.leads else lambda _: None
 
     checkpoint, damage = load_newest(folder / "checkpoints", identity)
     for fault in damage:
-        report({"event": "damaged checkpoint", "reason": fault})
+        tell({"event": "damaged checkpoint", "reason": fault})
     if checkpoint:
         trainer.restore(checkpoint)
-    metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
-    report({"event": "start", "step": trainer.steps_done, "steps": run.config.steps})
-
-    while trainer.steps_done < run.config.steps:
-        row = trainer.step()
-        metrics.append(folder / "metrics.jsonl", row)
-        report({"event": "step", "steps": run.config.steps} | row)
-        last = trainer.steps_done == run.config.steps
-        stopped = not last and stop()
-        if last or stopped or trainer.steps_done % run.config.checkpoint_every == 0:
-            save(folder / "checkpoints", trainer.checkpoint(), identity)
-        if stopped:
-            report({"event": "stopped", "step": trainer.steps_done})
-            return False
-    if not (folder / "adapter").exists():
+    if world.leads:
+        metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
+    tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps})
+    tracking = track(
+        tracker if world.leads else "none",
+        folder,
+        run=folder.name,
+        settings=run.model_dump(mode="json"),
+        resumed_at=trainer.steps_done,
+    )
+    try:
+        finished = _run_steps(trainer, folder, identity, stop=stop, tell=tell, tracking=tracking)
+    finally:
+        tracking.close()
+    if not finished:
+        return False
+    if world.leads and not (folder / "adapter").exists():
         publish(trainer.generator, folder / "adapter", rank=run.config.adapter.rank, alpha=run.config.adapter.alpha)
-    report({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
+    tell({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
+    return True
+
+
+def _run_steps(
+    trainer: Trainer,
+    folder: Path,
+    identity: dict[str, Any],
+    *,
+    stop: Callable[[], bool],
+    tell: Callable[[dict[str, Any]], None],
+    tracking: Tracking,
+) -> bool:
+    """Steps, metrics and checkpoints until the last step, or until some process is told to stop."""
+    config, world = trainer.config, trainer.world
+    while trainer.steps_done < config.steps:
+        row = trainer.step()
+        if world.leads:
+            metrics.append(folder / "metrics.jsonl", row)
+        tell({"event": "step", "steps": config.steps} | row)
+        tracking.log(trainer.steps_done, {name: value for name, value in metrics.flat(row) if value is not None})
+        last = trainer.steps_done == config.steps
+        stopped = not last and bool(world.largest(torch.tensor(float(stop()))))
+        if last or stopped or trainer.steps_done % config.checkpoint_every == 0:
+            save(folder / "checkpoints", trainer.checkpoint(), identity, world)
+            if world.leads and (video := trainer.sample()) is not None:
+                tracking.video(trainer.steps_done, "rollout", video)
+        if stopped:
+            tell({"event": "stopped", "step": trainer.steps_done})
+            return False
     return True
 
 
@@ -143,17 +195,27 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+_USAGE = """usage: [torchrun --nproc-per-node N] -m wmsd_core.training [options] RUN_DIR
+  --with-parent       stop when standard input ends
+  --shard             split the frozen base over the processes of torchrun
+  --tracker=NAME      tensorboard, wandb, trackio or none
+"""
+
+
 def main(arguments: list[str]) -> int:
     """`python -m wmsd_core.training RUN`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
 
     SIGTERM and SIGINT end the run after the current step, with a checkpoint, and with `--with-parent` so does the end of
-    standard input. One line of JSON per event on stdout.
+    standard input. One line of JSON per event on stdout. Under torchrun, several processes make one run, and `--shard`
+    splits the frozen base over them.
     """
-    with_parent = "--with-parent" in arguments
-    folders = [Path(argument) for argument in arguments if argument != "--with-parent"]
-    if len(folders) != 1:
-        sys.stderr.write("usage: python -m wmsd_core.training [--with-parent] RUN_DIR\n")
+    options = {argument for argument in arguments if argument.startswith("--")}
+    trackers: dict[str, Tracker] = {f"--tracker={name}": name for name in get_args(Tracker)}
+    folders = [Path(argument) for argument in arguments if argument not in options]
+    if len(folders) != 1 or options - {"--with-parent", "--shard", *trackers}:
+        sys.stderr.write(_USAGE)
         return 2
+    chosen: list[Tracker] = [name for option, name in trackers.items() if option in options]
     received: list[int] = []
 
     def remember(number: int, _: FrameType | None) -> None:
@@ -165,15 +227,26 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    if with_parent:
+    if "--with-parent" in options:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        with alone(folders[0], PATIENCE):
-            finished = train(folders[0], stop=lambda: bool(received), report=_print)
+        with (
+            join(shard="--shard" in options) as world,
+            alone(folders[0], PATIENCE) if world.leads else nullcontext(),
+        ):
+            finished = train(
+                folders[0],
+                stop=lambda: bool(received),
+                report=_print,
+                world=world,
+                tracker=chosen[0] if chosen else "none",
+            )
     except ValueError as error:
+        _print({"event": "error", "reason": str(error)})
         sys.stderr.write(f"{error}\n")
         return 2
-    return 0 if finished else 128 + received[0]
+    # Another process of the run may be the one that was told to stop.
+    return 0 if finished else 128 + (received or [signal.SIGTERM])[0]
 
 
 def _print(event: dict[str, Any]) -> None:

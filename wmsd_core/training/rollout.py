@@ -1,5 +1,6 @@
 """Trajectories of one step, and what the Demonstrator would have done on them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,8 +8,9 @@ import torch
 
 from wmsd_core.sampling import Trajectory, trajectory
 from wmsd_core.sampling.trajectory import Levels, Velocities
-from wmsd_core.shapes import LatentMask
-from wmsd_core.training.batch import Batch
+from wmsd_core.shapes import LatentMask, Latents
+from wmsd_core.training.arms import Lesson
+from wmsd_core.training.batch import Batch, Rows
 
 
 @dataclass(frozen=True)
@@ -21,23 +23,33 @@ class Rollouts:
 
 
 @torch.no_grad()
-def roll_out(batch: Batch, grid: Levels, *, by_demonstrator: bool, compare: bool, micro_batch: int) -> Rollouts:
-    """Samples every rollout of the batch by the Executor, or by the Demonstrator for off-policy distillation.
+def roll_out(
+    batch: Batch,
+    grid: Levels,
+    lesson: Lesson,
+    *,
+    compare: bool,
+    micro_batch: int,
+    done: Callable[[Rows, Latents], None] = lambda *_: None,
+) -> Rollouts:
+    """Samples every rollout of the batch by the lesson's actor; `done` gets each micro-batch as it is sampled.
 
-    With `compare`, the Demonstrator is evaluated along the Executor's trajectories. On its own trajectories its
-    velocities are at hand for nothing.
+    With `compare`, the Demonstrator is evaluated along the actor's trajectories. On its own trajectories its velocities
+    are at hand for nothing.
     """
     paths: list[Trajectory] = []
     targets: list[Velocities] = []
     masks: list[LatentMask] = []
     for rows in batch.rows.split(micro_batch):
         masks.append(batch.active(rows))
-        field = partial(batch.demonstrator if by_demonstrator else batch.executor, rows=rows)
-        paths.append(trajectory(field, batch.noise(rows, "rollout"), grid, masks[-1]))
+        act = partial(batch.velocity, lesson.actor, rows=rows)
+        paths.append(trajectory(act, batch.noise(rows, "rollout"), grid, masks[-1]))
+        done(rows, paths[-1].final)
         if compare:
+            demonstrate = partial(batch.velocity, lesson.demonstrator, rows=rows)
             states = zip(paths[-1].states, grid.tolist()[:-1], strict=False)
-            targets.append(torch.stack([batch.demonstrator(x, x.new_full((len(x),), s), rows) for x, s in states]))
+            targets.append(torch.stack([demonstrate(x, x.new_full((len(x),), s)) for x, s in states]))
     path = Trajectory(grid, torch.cat([p.states for p in paths], 1), torch.cat([p.velocities for p in paths], 1))
-    if by_demonstrator:
+    if lesson.actor == lesson.demonstrator:
         return Rollouts(path, torch.cat(masks), path.velocities)
     return Rollouts(path, torch.cat(masks), torch.cat(targets, 1) if compare else None)

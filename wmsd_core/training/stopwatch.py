@@ -5,17 +5,35 @@ from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import torch
+
 
 class Stopwatch:
-    """`with watch("rollout"): ...` adds to `watch.seconds["rollout"]`."""
+    """`with watch("rollout"): ...` adds to `watch.seconds["rollout"]`.
+
+    A stage inside another is counted once, as its own, so that all stages add up to the step. A GPU is waited for at
+    every boundary: work that was merely queued would be booked on whoever waits for it.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._stages: list[str] = []
+        self._since = 0.0
 
     @contextmanager
     def __call__(self, stage: str) -> Generator[None]:
-        start = time.perf_counter()
+        self._book()
+        self._stages.append(stage)
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - start
+            self._book()
+            self._stages.pop()
+
+    def _book(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if self._stages:
+            self.seconds[self._stages[-1]] += now - self._since
+        self._since = now

@@ -1,0 +1,40 @@
+"""How a training run is started: one process, or several under torchrun."""
+
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+from wmsd_core.config import Config
+from wmsd_core.training.tracking import Tracker
+
+GRACE = 600
+"""Seconds that torchrun waits for its processes to finish their step and write a checkpoint when it is told to stop."""
+
+
+class LaunchConfig(Config):
+    """Processes of a training run. They change speed and memory; results agree up to rounding."""
+
+    processes: int = Field(default=1, ge=1)
+    """Processes on this machine, one per GPU; train.tasks_per_step must be a multiple."""
+    shard: bool = False
+    """Split the frozen base over the processes (FSDP2), for one that does not fit on one GPU."""
+    tracker: Tracker = "tensorboard"
+    """Where curves and sample videos go: tensorboard (in the run's folder), wandb, trackio or none. Any but the first and
+    the last need their own package."""
+
+
+def command(folder: Path, launch: LaunchConfig) -> list[str]:
+    """The command that trains in `folder`, and stops with a checkpoint when its standard input ends.
+
+    Raises:
+        ValueError: the base is to be split over a single process.
+    """
+    if launch.shard and launch.processes == 1:
+        raise ValueError("launch.shard splits the base over several processes: set launch.processes to 2 or more")
+    options = ["--with-parent", f"--tracker={launch.tracker}", *(["--shard"] if launch.shard else [])]
+    module = ["-m", "wmsd_core.training", *options, str(folder)]
+    if launch.processes == 1:
+        return [sys.executable, *module]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(launch.processes)]
+    return [sys.executable, *torchrun, "--shutdown-timeout", str(GRACE), *module]

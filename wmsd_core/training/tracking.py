@@ -1,0 +1,105 @@
+"""Where the curves of a run go besides `metrics.jsonl`: TensorBoard, Weights & Biases or Trackio."""
+
+import importlib
+import io
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image
+
+from wmsd_core.shapes import Video
+
+Tracker = Literal["tensorboard", "wandb", "trackio", "none"]
+
+
+class Tracking(Protocol):
+    """What a run reports to."""
+
+    def log(self, step: int, values: dict[str, float]) -> None: ...
+
+    def video(self, step: int, name: str, frames: Video) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def track(tracker: Tracker, folder: Path, *, run: str, settings: dict[str, Any], resumed_at: int) -> Tracking:
+    """The tracker of a run; what was reported of steps after `resumed_at` will be reported again.
+
+    Raises:
+        ValueError: the tracker's package is not installed; the message says how to install it.
+    """
+    match tracker:
+        case "none":
+            return _Nothing()
+        case "tensorboard":
+            return _TensorBoard(folder / "tensorboard", resumed_at)
+        case "wandb":
+            module = _package("wandb")
+            return _Online(
+                module.init(project="wmsd", id=run, resume="allow", dir=folder, config=settings), module.Video
+            )
+        case "trackio":
+            module = _package("trackio")
+            return _Online(module.init(project="wmsd", name=run, resume="allow", config=settings), module.Video)
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path, resumed_at: int) -> None:
+        tensorboard = importlib.import_module("torch.utils.tensorboard")
+        self._writer: Any = tensorboard.SummaryWriter(str(folder), purge_step=resumed_at + 1)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def video(self, step: int, name: str, frames: Video) -> None:
+        """An animated GIF in place of a picture: `add_video` would need a package of its own to write the same."""
+        summary: Any = importlib.import_module("tensorboard.compat.proto.summary_pb2").Summary
+        height, width = frames.shape[1:3]
+        image = summary.Image(encoded_image_string=_gif(frames), colorspace=3, height=height, width=width)
+        value = summary.Value(tag=name, image=image)
+        self._writer._get_file_writer().add_summary(summary(value=[value]), step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Online:
+    """Weights & Biases and Trackio, which share an interface."""
+
+    def __init__(self, run: Any, video: Any) -> None:
+        self._run, self._video = run, video
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self._run.log(values, step=step)
+
+    def video(self, step: int, name: str, frames: Video) -> None:
+        pixels = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+        self._run.log({name: self._video(pixels, fps=8, format="gif")}, step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class _Nothing:
+    def log(self, step: int, values: dict[str, float]) -> None: ...
+
+    def video(self, step: int, name: str, frames: Video) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"launch.tracker={name} needs its package: pip install {name}") from error
+
+
+def _gif(frames: Video) -> bytes:
+    pictures = [Image.fromarray(frame) for frame in frames]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=125, loop=0)
+    return buffer.getvalue()

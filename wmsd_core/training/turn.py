@@ -1,0 +1,22 @@
+"""What belongs to one step of training: the settings, the tasks, their trajectories, the clock, the other processes."""
+
+from dataclasses import dataclass
+
+from wmsd_core.sampling.trajectory import Levels
+from wmsd_core.training.batch import Batch
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.distributed import World
+from wmsd_core.training.rollout import Rollouts
+from wmsd_core.training.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One step, as the losses see it."""
+
+    config: TrainConfig
+    grid: Levels
+    batch: Batch
+    rollouts: Rollouts
+    watch: Stopwatch
+    world: World
