@@ -1,6 +1,7 @@
 """The filter stage: files become frames, frames measurements, measurements verdicts."""
 
 import json
+import os
 from pathlib import Path
 
 from prefect import task
@@ -29,7 +30,8 @@ def register_frames(workspace: Path, frames: list[str], config: FramesConfig) ->
 def measure(workspace: Path, shard: Shard, config: MeasureConfig) -> Summary:
     """Measures the images of a shard."""
     place = Workspace(workspace)
-    return plain(measure_frames(place.store, members(place, shard), config))
+    # As many threads as cores, even where shards run beside each other: the last shard must not leave a core idle.
+    return plain(measure_frames(place.store, members(place, shard), config, threads=os.cpu_count() or 1))
 
 
 @task(name="filter verdicts")
