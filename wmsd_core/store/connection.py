@@ -11,8 +11,8 @@ import duckdb
 
 from wmsd_core.store import schema
 
-PATIENCE = 60.0
-"""Seconds to wait for another process to close the file before giving up."""
+PATIENCE = 180.0
+"""Seconds to wait for another process to close the file before giving up: several workers may stand in line."""
 
 _migrated: set[tuple[str, int]] = set()  # (path, inode) of the stores that this process has seen at the newest version
 _writer = threading.RLock()
