@@ -56,7 +56,7 @@ def test_the_published_adapter_draws_the_same_video_in_plain_diffusers(name: str
     expected = tiny.pixels(ours, tiny.draw(ours, 4, adapter="ema"))
     plain = tiny.pipeline(name)
     if "ltx2" in name:
-        plain.load_lora_weights(tmp_path / "adapter")
+        plain.load_lora_weights(tmp_path / "adapter", weight_name="adapter_model.safetensors")
         call = {"height": 64, "width": 64, "spatio_temporal_guidance_blocks": [1]}
         call["negative_prompt"] = ours.config.guidance.negative_prompt
     else:
