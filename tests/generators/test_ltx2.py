@@ -1,6 +1,9 @@
 """LTX-2 on random weights of the real classes, against diffusers' own pipeline on the same weights and noise."""
 
+import json
+import shutil
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -196,6 +199,17 @@ def test_an_image_of_another_shape_is_cut_around_its_centre() -> None:
     ours = tiny.generator("ltx2-2.0", image_crf=0)
     texts = ["walk"]
     assert torch.equal(ours.encode(wide[None], texts).given, ours.encode(tiny.image()[None], texts).given)
+
+
+def test_parts_that_are_not_used_need_not_be_there(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny.folder("ltx2-2.3"), copy)
+    shutil.rmtree(copy / "vocoder")
+    index = json.loads((copy / "model_index.json").read_text())
+    index["processor"] = ["transformers", "Gemma3Processor"]
+    (copy / "model_index.json").write_text(json.dumps(index))
+    found = tiny.generator("ltx2-2.3", weights=str(copy)).text_features("walk")
+    assert torch.equal(found["video"], tiny.generator("ltx2-2.3").text_features("walk")["video"])
 
 
 def test_what_it_cannot_do_is_said() -> None:

@@ -45,6 +45,12 @@ def add_adapter(
         warnings.filterwarnings("ignore", message="Already found a `peft_config`")
         torch.manual_seed(seed)
         inject_adapter_in_model(config, network, adapter_name=name)
+        for layer in _layers(network):
+            if layer.lora_A[name].weight.dtype != torch.float32:
+                # peft has drawn them in the format of the base, which has few numbers near 0 (float8: 17 in this range).
+                layer.lora_A[name].float()
+                layer.lora_B[name].float()
+                layer.reset_lora_parameters(name, init_lora_weights=True)
     for weight in parameters(network, name):
         weight.data = weight.data.float()
         weight.requires_grad_(trainable)

@@ -137,14 +137,9 @@ class Ltx2Generator(PretrainedGenerator):
         return self.load_part(AutoencoderKLLTX2Video, "vae")
 
     def _load_encoders(self) -> LTX2ImageToVideoPipeline:
+        unused = ("transformer", "vae", "audio_vae", "vocoder", "processor", "prompt_enhancer", "duration_head")
         return LTX2ImageToVideoPipeline.from_pretrained(
-            self.folder,
-            transformer=None,
-            vae=None,
-            audio_vae=None,
-            vocoder=None,
-            dtype=self.dtype,
-            local_files_only=True,
+            self.folder, dtype=self.dtype, local_files_only=True, **dict.fromkeys(unused)
         )
 
     def _encode_text(self, text: str) -> Features:

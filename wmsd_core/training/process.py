@@ -4,7 +4,7 @@
     RUN/examples.jsonl    one example per line, likewise
     RUN/checkpoints/      the last two
     RUN/metrics.jsonl     one line per step
-    RUN/adapter/          at the end: the averaged adapter, in peft's format, with its SHA-256
+    RUN/adapter/          at the end: the averaged adapter, for diffusers and peft, with its SHA-256
 
 A rerun continues from the newest intact checkpoint, and ends with the adapter that an undisturbed run ends with, to the
 last bit.
@@ -38,6 +38,7 @@ from wmsd_core.training.adapters import publish, start_from
 from wmsd_core.training.checkpoint import load_newest, save, sha256
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE, World, join
+from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.tracking import Tracker, Tracking, track
@@ -83,8 +84,9 @@ def train(
 ) -> bool:
     """Trains until the last step, or until `stop` says so after a step; True when the run is finished.
 
-    `features` is a folder where features of texts and images are kept for other runs. With several processes, each calls
-    this; any of them can be told to stop, and the first one reports and writes.
+    Generators with pretrained weights read all texts and images first, and keep the features in the folder `features`
+    (None: in the run's), so that the text encoders are gone when training starts. With several processes,
+    each calls this; any of them can be told to stop, and the first one reports and writes.
 
     Raises:
         ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
@@ -93,7 +95,7 @@ def train(
     examples_file = folder / "examples.jsonl"
     trainer = Trainer(
         run.config,
-        models.generator(run.generator, run.settings, features),
+        models.generator(run.generator, run.settings, features or folder / "features"),
         load_examples(examples_file),
         models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
         if run.judge and run.config.judged
@@ -117,6 +119,9 @@ def train(
     if world.leads:
         metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
     tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps})
+    if run.settings:
+        ahead = upcoming(trainer.groups, run.config.steps - trainer.steps_done)
+        encode_ahead(trainer.generator, [trainer.examples[number] for number in ahead])
     tracking = track(
         tracker if world.leads else "none",
         folder,
