@@ -193,6 +193,20 @@ def filter_(
 
 
 @app.command()
+def dedup(
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Keep one of several images that show the same."""
+    configured = _configure(recipe, settings)
+    from flows.dedup import dedup as flow
+
+    _show("dedup", flow(_place(workspace).root, configured.measure, configured.dedup, refresh))
+
+
+@app.command()
 def rank(
     workspace: WorkspaceOption = HERE,
     recipe: RecipeOption = "miniature",

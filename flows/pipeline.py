@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.dedup import dedup
 from flows.evaluate import evaluate
 from flows.filter import filter_frames
 from flows.generate import generate
@@ -34,6 +35,7 @@ def pipeline(workspace: Path, recipe: Recipe = Recipe(), frames: Path | None = N
         render(workspace, recipe.render)
         frames = Workspace(workspace).frames
     filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh)
+    dedup(workspace, recipe.measure, recipe.dedup, refresh)
     rank(workspace, recipe.measure, recipe.rank, refresh)
     screen(workspace, recipe.screen, recipe.models, refresh)
     generate(workspace, recipe.generate, recipe.split, recipe.models, refresh)

@@ -52,7 +52,10 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-WORK = ("frames", "measurements", "aesthetics", "screenings", "task_pairs", "training_steps", "videos", "judgments")
+WORK = (
+    *("frames", "measurements", "signatures", "embeddings", "aesthetics", "screenings", "task_pairs"),
+    *("training_steps", "videos", "judgments"),
+)
 """Tables that grow by work, not by verdicts."""
 
 

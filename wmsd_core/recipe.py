@@ -4,6 +4,7 @@ from wmsd_core.bench.worldtasks import EvaluateConfig
 from wmsd_core.config import Config
 from wmsd_core.filters import FilterConfig, MeasureConfig
 from wmsd_core.frames import FramesConfig
+from wmsd_core.frames.dedup import DedupConfig
 from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.models import ModelsConfig
 from wmsd_core.ranking import RankConfig
@@ -24,6 +25,8 @@ class Recipe(Config):
     """How images are measured."""
     filter: FilterConfig = FilterConfig()
     """Which measurements are good enough."""
+    dedup: DedupConfig = DedupConfig()
+    """Which images count as the same."""
     rank: RankConfig = RankConfig()
     """How images are ranked, and which share is kept."""
     screen: ScreenConfig = ScreenConfig()

@@ -61,7 +61,7 @@ def test_every_stage_leaves_its_rows(finished: tuple[Workspace, dict[str, Any], 
     assert len(rows["task_pairs"]) == len(rows["taxonomy"]) > 200
     assert len(rows["videos"]) == 3 * 12 and len(rows["judgments"]) == 3 * 3 * 12
     assert {row[0] for row in rows["stage_runs"]} == {
-        *("render", "filter", "rank", "screen", "generate", "train", "evaluate", "report"),
+        *("render", "filter", "dedup", "rank", "screen", "generate", "train", "evaluate", "report"),
     }
     assert summary["report"] == str(place.report) and place.report.stat().st_size > 50_000
     assert [row[6] for row in rows["training_runs"]] == ["finished"]
@@ -76,7 +76,7 @@ def test_a_second_run_changes_no_row_and_repeats_no_work(
     assert content(place) == rows
     states = task_states()[before:]
     cached = {name for name, state in states if state == "Cached"}
-    assert {"measure", "score", "screen", "generate pairs", "train"} <= cached
+    assert {"measure", "sign", "score", "screen", "generate pairs", "train"} <= cached
 
 
 def test_a_new_threshold_reads_no_image_and_acts(
@@ -98,9 +98,15 @@ def test_each_stage_leaves_an_artifact_to_read(
 ) -> None:
     with get_client(sync_client=True) as client:
         artifacts = {artifact.key: artifact for artifact in client.read_latest_artifacts()}
-    assert {"rendered-images", "filter-reasons", "filter-against-truth", "rank", "screen", "task-pairs"} <= set(
-        artifacts
-    )
+    assert {
+        "rendered-images",
+        "filter-reasons",
+        "filter-against-truth",
+        "dedup",
+        "rank",
+        "screen",
+        "task-pairs",
+    } <= set(artifacts)
     assert {"training-run", "benchmark-scores", "report"} <= set(artifacts)
     assert "planted" in str(artifacts["filter-against-truth"].data)
 

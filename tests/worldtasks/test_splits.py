@@ -11,6 +11,7 @@ from tests.frames.pictures import FramesConfig, encode, folder_of, left, registe
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.bench.worldtasks import EvaluateConfig, draw
 from wmsd_core.frames import find
+from wmsd_core.frames.likeness import clusters, near_pairs, signatures
 from wmsd_core.store import query, reading, writing
 from wmsd_core.worldtasks import (
     GenerateConfig,
@@ -21,7 +22,6 @@ from wmsd_core.worldtasks import (
     generate_pairs,
     label_tasks,
 )
-from wmsd_core.worldtasks.likeness import clusters, near_pairs, signatures
 from wmsd_core.worldtasks.splits import GIVEN, own_split
 
 HALF = SplitConfig(bench_fraction=0.5)

@@ -13,9 +13,9 @@ from wmsd_core.filters.measurement import Measurement, measure
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.frames.refusal import attempt, record
-from wmsd_core.store import insert, reading, writing
+from wmsd_core.store import insert, reading, unseen, writing
 
-BATCH = 256
+BATCH = 1024
 
 
 class MeasureConfig(Config):
@@ -46,11 +46,7 @@ def measure_frames(store: Path, frame_ids: Sequence[str], cfg: MeasureConfig, *,
         return measure(grey_at_width(frame, cfg.working_width))
 
     with reading(store) as con:
-        rows = con.execute(
-            "SELECT unnest($ids) EXCEPT SELECT frame_id FROM measurements WHERE config_hash = $hash",
-            {"ids": list(frame_ids), "hash": config_hash},
-        ).fetchall()
-        todo = find(con, [row[0] for row in rows])
+        todo = find(con, unseen(con, frame_ids, "measurements", config_hash=config_hash))
     unusable = 0
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(todo), BATCH):

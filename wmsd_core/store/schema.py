@@ -86,7 +86,7 @@ MIGRATIONS = (
         summary JSON NOT NULL, started TIMESTAMP NOT NULL, seconds DOUBLE NOT NULL
     );
     CREATE TABLE rejections (
-        stage VARCHAR NOT NULL,              -- frames, filter, rank, screen, generate
+        stage VARCHAR NOT NULL,              -- frames, filter, dedup, rank, screen, generate
         item VARCHAR NOT NULL,               -- frame id, path or pair text
         reason VARCHAR NOT NULL,             -- a short code: blurred, dark, unreadable, ...
         detail VARCHAR NOT NULL, path VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
@@ -105,6 +105,9 @@ MIGRATIONS = (
     CREATE TABLE embeddings (
         frame_id VARCHAR NOT NULL, encoder VARCHAR NOT NULL, vector FLOAT[] NOT NULL,   -- L2-normalised
         PRIMARY KEY (frame_id, encoder)
+    );
+    CREATE TABLE verdicts (
+        stage VARCHAR PRIMARY KEY, made_from VARCHAR NOT NULL   -- digest of frames and settings behind a stage's rejections
     );
     CREATE TABLE rejected_pairs (
         frame_id VARCHAR NOT NULL, position INTEGER NOT NULL, task VARCHAR NOT NULL, solution VARCHAR NOT NULL,

@@ -29,8 +29,8 @@ from pydantic import Field
 
 from wmsd_core.config import Config
 from wmsd_core.frames import Refusal, find
+from wmsd_core.frames.likeness import signatures
 from wmsd_core.store import reading
-from wmsd_core.worldtasks.likeness import signatures
 from wmsd_core.worldtasks.members import members
 from wmsd_core.worldtasks.pairs import words
 from wmsd_core.worldtasks.wording import Index, rouge_l

@@ -94,7 +94,7 @@ _VERDICTS = """
         SELECT f.frame_id AS item, f.path, s.log_odds, coalesce(s.reason, 'not asked yet') AS why
         FROM frames f LEFT JOIN screenings s
           ON s.frame_id = f.frame_id AND s.model = $model AND s.prompt_version = $prompt_version
-        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'rank'))
+        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'dedup', 'rank'))
     )
     SELECT item, 'unsuitable' AS reason,
            printf('log-odds %.2f of a yes, more than %.2f are needed', log_odds, $min_log_odds) AS detail, path
@@ -116,7 +116,7 @@ def keep_suitable(store: Path, model: str, cfg: ScreenConfig) -> Suitable:
         kept = con.execute(
             """
             SELECT count(*) FROM frames
-            WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'rank', 'screen'))
+            WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'dedup', 'rank', 'screen'))
             """
         ).fetchall()[0][0]
     return Suitable(kept, counts.get("unsuitable", 0), counts.get("unread", 0))

@@ -24,13 +24,13 @@ from pydantic import Field
 
 from wmsd_core.config import Config
 from wmsd_core.frames import Refusal, find
+from wmsd_core.frames.likeness import clusters, near_pairs, signatures
 from wmsd_core.frames.refusal import record
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import survivors
 from wmsd_core.worldtasks.benchmark import Candidate, Drawn, draw
 from wmsd_core.worldtasks.leaks import LeakConfig, leaks_among
-from wmsd_core.worldtasks.likeness import clusters, near_pairs, signatures
 from wmsd_core.worldtasks.members import labels, members
 
 GIVEN = "given"
