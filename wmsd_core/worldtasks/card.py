@@ -23,7 +23,7 @@ from wmsd_core.worldtasks.taxonomy import LABELLER
 
 EXAMPLES, PAIRS_SHOWN, WIDTH = 6, 2, 480
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
-_STAGES = ("filter", "rank", "screen", "generate")
+_STAGES = ("filter", "dedup", "rank", "screen", "generate")
 
 
 @dataclass(frozen=True)
