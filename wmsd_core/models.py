@@ -1,8 +1,10 @@
 """Generators and vision-language models by name: those of the project, and anybody's as `package.module:factory`."""
 
+import threading
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from wmsd_core.config import Config
@@ -10,9 +12,14 @@ from wmsd_core.generators.protocol import Generator
 from wmsd_core.rewards.pickscore import MODEL as PICKSCORE
 from wmsd_core.rewards.pickscore import PROCESSOR as PICKSCORE_PROCESSOR
 from wmsd_core.vlm.protocol import VisionLanguageModel
+from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
 GENERATORS = {"miniature": "wmsd_core.generators.miniature:MiniatureGenerator.load"}
-VLMS = {"miniature": "wmsd_core.miniature.vlm:MiniatureVLM"}
+VLMS = {
+    "miniature": "wmsd_core.miniature.vlm:MiniatureVLM",
+    "vllm": "wmsd_core.vlm.server:ServerVLM",
+    "transformers": "wmsd_core.vlm.local:LocalVLM",
+}
 
 
 class ModelsConfig(Config):
@@ -28,6 +35,10 @@ class ModelsConfig(Config):
     """PickScore's model: a folder, or its name on a hub. Loaded where `train.rewards.pickscore` has a weight."""
     pickscore_processor: str = PICKSCORE_PROCESSOR
     """Its processor, likewise."""
+    server: ServerConfig = ServerConfig()
+    """The server, where writer or judge is `vllm`."""
+    local: LocalConfig = LocalConfig()
+    """The model, where writer or judge is `transformers`."""
 
 
 def generator(name: str) -> Generator:
@@ -39,14 +50,30 @@ def generator(name: str) -> Generator:
     return _make(name, GENERATORS, "generator")
 
 
-@cache
-def vlm(name: str) -> VisionLanguageModel:
-    """The vision-language model called `name`.
+def vlm(
+    name: str,
+    server: ServerConfig = ServerConfig(),  # noqa: B008 - frozen
+    local: LocalConfig = LocalConfig(),  # noqa: B008
+    requests: Path | None = None,
+) -> VisionLanguageModel:
+    """The vision-language model called `name`, one instance per process and settings.
+
+    `requests` is the file that a server's answers are remembered in.
 
     Raises:
-        ValueError: there is none of this name, or it cannot be loaded.
+        ValueError: there is none of this name, it cannot be loaded, or its server cannot be used.
     """
-    return _make(name, VLMS, "vision-language model")
+    settings = {"vllm": (server, requests), "transformers": (local,)}.get(name, ())
+    key = (name, *map(repr, settings))
+    with _loading:
+        if key not in _instances:
+            _instances[key] = _make(name, VLMS, "vision-language model", *settings)
+        return _instances[key]
+
+
+_instances: dict[tuple[str, ...], VisionLanguageModel] = {}
+_loading = threading.Lock()
+"""Two shards that begin together share one instance: two clients would be twice as many requests under way."""
 
 
 @cache
@@ -55,11 +82,11 @@ def base_checksum(name: str) -> str:
     return generator(name).checksum
 
 
-def _make(name: str, known: dict[str, str], kind: str) -> Any:
+def _make(name: str, known: dict[str, str], kind: str, *settings: Any) -> Any:
     module, _, factory = known.get(name, name).partition(":")
     if not factory:
         raise ValueError(f"no {kind} named '{name}': choose from {', '.join(known)}, or give package.module:factory")
     try:
-        return attrgetter(factory)(import_module(module))()
+        return attrgetter(factory)(import_module(module))(*settings)
     except (ModuleNotFoundError, AttributeError) as error:
         raise ValueError(f"{kind} '{name}' cannot be loaded: {error}") from error

@@ -38,6 +38,11 @@ class Workspace:
         return self.root / "training"
 
     @property
+    def requests(self) -> Path:
+        """What a vision-language model's server was asked and has answered."""
+        return self.root / "requests.sqlite"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
 
