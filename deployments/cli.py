@@ -306,14 +306,14 @@ def settings_(recipe: RecipeOption = "miniature", settings: SetOption = None) ->
 
 
 @app.command()
-def doctor(workspace: WorkspaceOption = HERE) -> None:
-    """Check machine, packages, weights and store, and say how to mend what is wrong."""
+def doctor(workspace: WorkspaceOption = HERE, recipe: RecipeOption = "miniature", settings: SetOption = None) -> None:
+    """Check machine, packages, weights, store and model server, and say how to mend what is wrong."""
     from deployments.doctor import examine
 
     marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[bold red]wrong[/]"}
     table = Table(box=None, show_header=False, pad_edge=False)
     wrong = False
-    for finding in examine(workspace):
+    for finding in examine(workspace, _configure(recipe, settings).models.server):
         table.add_row(marks[finding.level], finding.subject, finding.text)
         wrong |= finding.level == "wrong"
     out.print(table)

@@ -8,6 +8,7 @@ from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
 from tasks.generate import forget_pairs, has_other_pairs, label, sample_pairs, split
 from tasks.generate import generate as generate_shard
+from tasks.models import writer
 from tasks.runner import shard_runner
 from tasks.shards import shards, unfinished
 from wmsd_core.models import ModelsConfig
@@ -38,13 +39,15 @@ def generate(
     """
     place = Workspace(workspace)
     with stage_run(workspace, "generate", {"generate": config, "split": splitting, "models": models}) as summary:
+        model = writer(workspace, models).name
         if refresh:
             forget_pairs(workspace)
-        again = refresh or unfinished(place, "generate") or has_other_pairs(workspace, models.writer, config)
+        again = refresh or unfinished(place, "generate") or has_other_pairs(workspace, model, config)
         written = generate_shard.with_options(refresh_cache=again).map(
             unmapped(workspace),
             shards(place, after="screen", size=SHARD),
-            unmapped(models.writer),
+            unmapped(models),
+            unmapped(model),
             unmapped(prompts.version("generate")),
             unmapped(config),
         )

@@ -105,4 +105,6 @@ def _run(config: TrainConfig, models: ModelsConfig) -> Run:
         judge=models.judge,
         pickscore=models.pickscore,
         pickscore_processor=models.pickscore_processor,
+        server=models.server,
+        local=models.local,
     )

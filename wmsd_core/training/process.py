@@ -39,6 +39,7 @@ from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.tracking import Tracker, Tracking, track
+from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
 PATIENCE = 60.0
 """Seconds to wait for a predecessor in the same folder to finish its step."""
@@ -57,6 +58,10 @@ class Run(Config):
     """PickScore's model: a folder, or its name on a hub. Loaded where `rewards.pickscore` has a weight."""
     pickscore_processor: str = PICKSCORE_PROCESSOR
     """Its processor, likewise."""
+    server: ServerConfig = ServerConfig()
+    """The judge's server, where the judge is `vllm`."""
+    local: LocalConfig = LocalConfig()
+    """The judge, where it is `transformers`."""
     adapter: Path | None = None
     """Folder of a finished run's adapter to start from. None: start from the base."""
 
@@ -82,13 +87,15 @@ def train(
         run.config,
         models.generator(run.generator),
         load_examples(examples_file),
-        models.vlm(run.judge) if run.judge and run.config.judged else None,
+        models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
+        if run.judge and run.config.judged
+        else None,
         PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in run.config.video_rewards else None,
         world,
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)
-    identity = run.model_dump(mode="json") | {"base": trainer.generator.checksum, "examples": sha256(examples_file)}
+    identity = run.identity() | {"base": trainer.generator.checksum, "examples": sha256(examples_file)}
     tell = report if world.leads else lambda _: None
 
     checkpoint, damage = load_newest(folder / "checkpoints", identity)
