@@ -59,16 +59,13 @@ class ServerVLM:
         self.concurrency = cfg.concurrency
         self._log = RequestLog(requests)
         self._background = Background("vlm")
+        self._connection = self._background.run(_connect(cfg, self._log, sleep=sleep, clock=clock, draw=draw))
         try:
-            self._connection = self._background.run(_connect(cfg, self._log, sleep=sleep, clock=clock, draw=draw))
             self._model, root = self._choose(self._background.run(self._connection.served()))
             self._labels = self._background.run(self._find_labels())
-        except ServerUnusable as error:
-            self._background.close()
-            raise ValueError(str(error)) from None
-        except ValueError:
+        except (ServerUnusable, ValueError) as error:
             self.close()
-            raise
+            raise ValueError(str(error)) from None
         commit = f"@{cfg.commit}" if cfg.commit else ""
         self.name = f"vllm/{self._model}={root}{commit}#{cfg.digest()[:8]}"
 
