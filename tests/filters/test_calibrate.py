@@ -67,11 +67,11 @@ def test_what_is_printed_keeps_what_was_promised(tmp_path: Path) -> None:
 
 
 def test_rules_stay_and_count(tmp_path: Path) -> None:
-    sides = [100] * 10 + [720] * 90
+    sides = [720] * 90 + [100] * 10  # the sharpest are too small
     store = store_of(tmp_path, 100, sides, sharpness=np.arange(100) + 1)
     found = calibrate(store, MeasureConfig(), FilterConfig(), 0.8)
     assert (found.ruled_out, found.kept) == (10, 80)
-    assert proposed(found)["min_sharpness"] == (21, 20)
+    assert proposed(found)["min_sharpness"] == (11, 10)
     with pytest.raises(ValueError, match="alone drop 10 of 100"):
         calibrate(store, MeasureConfig(), FilterConfig(), 0.95)
 
