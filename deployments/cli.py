@@ -185,6 +185,26 @@ def pipeline(
     _show("pipeline", flow(_place(workspace).root, configured, sources, refresh))
 
 
+@app.command()
+def dataset(
+    workspace: WorkspaceOption = HERE,
+    frames: FramesOption = None,
+    recipe: RecipeOption = "worldtasks",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Run the data stages: images and videos become task-solution pairs, divided into train and bench.
+
+    The recipe `worldtasks` lets a model server write them: see `wmsd doctor`, and deployments/vllm/serve.sh.
+    """
+    configured = _configure(recipe, settings)
+    place = _place(workspace)
+    sources = _sources(frames or [str(place.frames)])
+    from flows.dataset import dataset as flow
+
+    _show("dataset", flow(place.root, sources, configured, refresh))
+
+
 @app.command("filter")
 def filter_(
     workspace: WorkspaceOption = HERE,

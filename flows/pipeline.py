@@ -4,14 +4,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.dedup import dedup
+from flows.dataset import dataset
 from flows.evaluate import evaluate
-from flows.filter import filter_frames
-from flows.generate import generate
 from flows.miniature import render
-from flows.rank import rank
 from flows.report import report
-from flows.screen import screen
 from flows.train import train
 from tasks.bookkeeping import Summary, row_counts
 from wmsd_core.recipe import Recipe
@@ -36,11 +32,7 @@ def pipeline(
             raise ValueError("this recipe renders no images: give images or videos of your own with --frames")
         render(workspace, recipe.render)
         frames = [str(Workspace(workspace).frames)]
-    filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh)
-    dedup(workspace, recipe.measure, recipe.dedup, refresh)
-    rank(workspace, recipe.measure, recipe.rank, refresh)
-    screen(workspace, recipe.screen, recipe.models, refresh)
-    generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
+    dataset(workspace, frames, recipe, refresh)
     train(workspace, recipe.train, recipe.models, recipe.launch)
     scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
     written = report(workspace)
