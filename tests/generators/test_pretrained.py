@@ -251,12 +251,23 @@ def test_the_checksum_follows_what_is_drawn_and_loads_nothing(name: str, tmp_pat
     memory = json.loads((tmp_path / "checksums.json").read_text())
     assert memory
     assert "network" not in vars(one) and "vae" not in vars(one) and one._encoders is None
-    copy = tmp_path / "copy"
-    (copy / "vae").mkdir(parents=True)
-    (copy / "vae" / "config.json").write_text("{}")
-    before = checkpoints.checksum(copy, ["vae"])
-    (copy / "vae" / "config.json").write_text('{"changed": 1}')
-    assert checkpoints.checksum(copy, ["vae"]) != before
+
+
+def test_a_checksum_that_is_remembered_follows_the_files(tmp_path: Path) -> None:
+    memory, files = (
+        tmp_path / "memory.json",
+        [tmp_path / "vae" / name for name in ("config.json", "weights.safetensors")],
+    )
+    files[0].parent.mkdir()
+    for file in files:
+        file.write_text("one")
+    sums = [checkpoints.checksum(tmp_path, ["vae"], memory)]
+    assert sums == [checkpoints.checksum(tmp_path, ["vae"])] == [checkpoints.checksum(tmp_path, ["vae"], memory)]
+    for file in files:
+        file.write_text("another")
+        sums.append(checkpoints.checksum(tmp_path, ["vae"], memory))
+        assert sums[-1] == checkpoints.checksum(tmp_path, ["vae"])
+    assert len(set(sums)) == 3
 
 
 def test_weights_that_cannot_be_had_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def checksum(folder: Path, parts: Sequence[str], memory: Path | None = None) -> 
         sums[path.relative_to(folder).as_posix()] = known[key]
     if memory is not None:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        partial = memory.with_suffix(".partial")
+        partial = memory.with_suffix(f".{os.getpid()}.partial")
         partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
         partial.replace(memory)
     return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
