@@ -1,7 +1,8 @@
-"""The adapters of a run: `policy` is trained, `ema` follows it. Both stay resident in the network, in float32."""
+"""The adapters of a run: `policy` is trained, `ema` follows it, and some arms have more. All stay resident in the network,
+in float32."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,24 +18,24 @@ SETTINGS = "adapter_config.json"
 CHECKSUM = "adapter.sha256"
 
 
-@dataclass(frozen=True)
-class Adapters:
-    """The live weights of both adapters under the same names: writing to them changes the network."""
+Weights = dict[str, torch.nn.Parameter]
+"""The live weights of an adapter, by names that all adapters share: writing to them changes the network."""
 
-    policy: dict[str, torch.nn.Parameter]
-    ema: dict[str, torch.nn.Parameter]
+_TRAINED: tuple[Adapter, ...] = ("policy", "demonstrator", "critic")
 
 
-def attach(generator: Generator, *, rank: int, alpha: float, seed: int) -> Adapters:
-    """Adds both adapters to the generator. They start equal, and as LoRA does, as no change to the base."""
+def attach(
+    generator: Generator, names: Sequence[Adapter], *, rank: int, alpha: float, seed: int
+) -> dict[Adapter, Weights]:
+    """Adds these adapters to the generator. They start equal, and as LoRA does, as no change to the base."""
     network, targets = generator.network, generator.lora_targets
-    lora.add_adapter(network, "policy", targets, rank=rank, alpha=alpha, seed=seed)
-    lora.add_adapter(network, "ema", targets, rank=rank, alpha=alpha, seed=seed, trainable=False)
-    return Adapters(_weights(network, "policy"), _weights(network, "ema"))
+    for name in names:
+        lora.add_adapter(network, name, targets, rank=rank, alpha=alpha, seed=seed, trainable=name in _TRAINED)
+    return {name: _weights(network, name) for name in names}
 
 
 def start_from(generator: Generator, folder: Path) -> None:
-    """Gives both adapters the weights of a finished run.
+    """Gives the Executor, live and averaged, the weights of a finished run.
 
     Raises:
         ValueError: the weights are not there, are damaged, or do not fit.
@@ -44,10 +45,10 @@ def start_from(generator: Generator, folder: Path) -> None:
         lora.load_adapter_state(generator.network, name, state)
 
 
-def publish(generator: Generator, folder: Path, *, rank: int, alpha: float) -> str:
-    """Writes the averaged adapter in peft's format, complete or not at all; returns its SHA-256."""
+def publish(generator: Generator, folder: Path, *, name: Adapter = "ema", rank: int, alpha: float) -> str:
+    """Writes an adapter in peft's format, complete or not at all; returns its SHA-256."""
     with Publication(folder) as partial:
-        save_file(lora.adapter_state(generator.network, "ema"), partial / WEIGHTS)
+        save_file(lora.adapter_state(generator.network, name), partial / WEIGHTS)
         settings = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(generator.lora_targets))  # pyright: ignore[reportArgumentType]
         settings.save_pretrained(str(partial))
         # peft keeps the targets in a set, whose order differs from process to process: sorted, equal runs are equal files.
@@ -81,7 +82,7 @@ def load_adapter(generator: Generator, folder: Path) -> None:
     lora.load_adapter_state(generator.network, "ema", state)
 
 
-def _weights(network: torch.nn.Module, name: Adapter) -> dict[str, torch.nn.Parameter]:
+def _weights(network: torch.nn.Module, name: Adapter) -> Weights:
     """The parameters of one adapter, by their names without the adapter's."""
     part = f".{name}."
     return {key.replace(part, "."): weight for key, weight in network.named_parameters() if part in key}
