@@ -73,8 +73,9 @@ def test_a_policy_objective_learns_and_resumes_to_the_same_bits(tmp_path: Path, 
 def test_the_phases_of_alternating_take_turns(tmp_path: Path) -> None:
     run = trainer(tmp_path, arm="alternating", alternating={"demonstrator_steps": 2, "executor_steps": 1})
     states = [weights(run)]
-    for _ in range(4):
-        run.step()
+    for step in range(4):
+        row = run.step()
+        assert ("gradient_norm" in row) == (step == 2) and ("demonstrator_gradient_norm" in row) == (step != 2)
         states.append(weights(run))
     moved = [
         {name for name in run.adapters for k in old if k.startswith(f"{name}.") and not torch.equal(old[k], new[k])}

@@ -30,6 +30,8 @@ SETTINGS: dict[str, Any] = {
     "anchor_weight": 0.3,
     "rl_weight": 0.7,
     "micro_batch": 5,
+    # One of its three tasks is one that the judge cannot read.
+    "seed": 8,
     "optimizer": {"learning_rate": 1e-12, "max_grad_norm": 1e9},
 }
 
@@ -337,7 +339,7 @@ def test_later_nft_steps_roll_out_by_the_old_policy_and_are_compared_with_it(tmp
     [
         {"awm": {"times": 2, "updates": 2, "clip": 0.02}},
         {"policy": "grpo", "grpo": {"updates": 2, "clip": 0.005}},
-        {"policy": "grpo", "grpo": {"updates": 2, "clip": 0.001, "guard": True}},
+        {"policy": "grpo", "grpo": {"updates": 2, "clip": 0.002, "guard": True}},
     ],
 )
 def test_a_second_update_is_compared_with_the_policy_of_the_rollout(tmp_path: Path, settings: dict[str, Any]) -> None:
