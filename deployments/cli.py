@@ -18,7 +18,7 @@ from rich.table import Table
 
 from deployments import recipes
 from wmsd_core import overrides, store
-from wmsd_core.frames.scan import scan
+from wmsd_core.frames.sources import checked, several
 from wmsd_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,7 +41,13 @@ WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", help="Folder that receives store, images, videos, checkpoints and report.")
 ]
 FramesOption = Annotated[
-    Path | None, typer.Option("--frames", help="Folder of your own images (searched recursively). They are only read.")
+    list[str] | None,
+    typer.Option(
+        "--frames",
+        help="Your own images and videos, which are only read: a folder (searched recursively), a file, a pattern in quotes, "
+        "or a manifest (.jsonl, .parquet). May be repeated.",
+        metavar="SOURCE",
+    ),
 ]
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", help=f"Named configuration: {', '.join(recipes.RECIPES)}.")
@@ -139,6 +145,11 @@ def _place(workspace: Path) -> Workspace:
     return place
 
 
+def _sources(frames: list[str]) -> list[str]:
+    """Where frames come from, as absolute paths and patterns: what is wrong with one is said before a server is started."""
+    return [source.name for source in checked(several(frames)).sources]
+
+
 def _show(title: str, summary: dict[str, Any]) -> None:
     table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
     for name, value in summary.items():
@@ -168,11 +179,30 @@ def pipeline(
 ) -> None:
     """Run every stage, from images to the report. What is done already is not done again."""
     configured = _configure(recipe, settings)
-    if frames:
-        scan(frames)  # a wrong folder is said at once, before a server is started
+    sources = _sources(frames) if frames else None
     from flows.pipeline import pipeline as flow
 
-    _show("pipeline", flow(_place(workspace).root, configured, frames, refresh))
+    _show("pipeline", flow(_place(workspace).root, configured, sources, refresh))
+
+
+@app.command()
+def dataset(
+    workspace: WorkspaceOption = HERE,
+    frames: FramesOption = None,
+    recipe: RecipeOption = "worldtasks",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Run the data stages: images and videos become task-solution pairs, divided into train and bench.
+
+    The recipe `worldtasks` lets a model server write them: see `wmsd doctor`, and deployments/vllm/serve.sh.
+    """
+    configured = _configure(recipe, settings)
+    place = _place(workspace)
+    sources = _sources(frames or [str(place.frames)])
+    from flows.dataset import dataset as flow
+
+    _show("dataset", flow(place.root, sources, configured, refresh))
 
 
 @app.command("filter")
@@ -182,14 +212,71 @@ def filter_(
     recipe: RecipeOption = "miniature",
     settings: SetOption = None,
     refresh: RefreshOption = False,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Only write a page that shows where these thresholds cut what was measured."),
+    ] = False,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            "--calibrate", metavar="KEEP=SHARE", help="Only propose thresholds that keep this share, such as KEEP=0.8."
+        ),
+    ] = None,
 ) -> None:
     """Measure images and drop blurred, dark, bright, nearly empty, unreadable and duplicate ones."""
     configured = _configure(recipe, settings)
     place = _place(workspace)
-    folder = scan(frames or place.frames).folder
+    if calibrate:
+        _calibrate(place, configured, calibrate)
+    if preview:
+        from wmsd_core.filters.preview import write_preview
+
+        _show("preview", vars(write_preview(place.store, place.preview, configured.measure, configured.filter)))
+    if calibrate or preview:
+        return
+    sources = _sources(frames or [str(place.frames)])
     from flows.filter import filter_frames as flow
 
-    _show("filter", flow(place.root, folder, configured.scan, configured.measure, configured.filter, refresh))
+    _show("filter", flow(place.root, sources, configured.scan, configured.measure, configured.filter, refresh))
+
+
+def _calibrate(place: Workspace, configured: "Recipe", wish: str) -> None:
+    from wmsd_core.filters.calibrate import calibrate
+
+    name, _, share = wish.rpartition("=")
+    try:
+        keep = float(share)
+    except ValueError:
+        keep = None
+    if keep is None or name.strip().upper() not in ("", "KEEP"):
+        raise ValueError(f"'{wish}' is not of the form KEEP=0.8")
+    found = calibrate(place.store, configured.measure, configured.filter, keep)
+    _show(
+        "calibrate",
+        {
+            "measured frames": found.frames,
+            "kept by these thresholds": f"{found.kept:,} ({100 * found.kept / found.frames:.1f} %)",
+            "dropped by size, shape and bars": found.ruled_out,
+            **{f"dropped by {p.setting} alone": p.drops for p in found.proposals},
+        },
+    )
+    out.print("\nNothing is changed. To apply them, give the filter these options:")
+    options = " ".join(f"--set filter.{p.setting}={p.value}" for p in found.proposals)
+    out.print(options, soft_wrap=True, markup=False, highlight=False)
+
+
+@app.command()
+def dedup(
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    refresh: RefreshOption = False,
+) -> None:
+    """Keep one of several images that show the same."""
+    configured = _configure(recipe, settings)
+    from flows.dedup import dedup as flow
+
+    _show("dedup", flow(_place(workspace).root, configured.measure, configured.dedup, refresh))
 
 
 @app.command()
@@ -227,12 +314,76 @@ def generate(
     settings: SetOption = None,
     refresh: RefreshOption = False,
 ) -> None:
-    """Write task-solution pairs for each image, label them, and split images into train and bench."""
+    """Write task-solution pairs for each image, label and select them, and split images into train and bench.
+
+    Pairs that cannot be used are kept in the table rejected_pairs with their reason. Second looks at each pair, wishes for
+    kinds of tasks, caps and labels by the model are off; `wmsd settings` lists generate.*, select.* and label.*.
+    """
     configured = _configure(recipe, settings)
     from flows.generate import generate as flow
 
+    root, c = _place(workspace).root, configured
+    _show("generate", flow(root, c.generate, c.split, c.models, refresh, c.label, c.select))
+
+
+@app.command()
+def export(
+    out: Annotated[
+        Path, typer.Argument(help="Folder to write. An earlier export there is replaced; no other file is.")
+    ] = Path("dataset"),
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="parquet or jsonl (records for datasets.load_dataset), duckdb, or worldtasks (the published layout). "
+            "May be repeated; parquet and jsonl if left out.",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check that train and bench are apart; write nothing.")
+    ] = False,
+) -> None:
+    """Write pictures, tasks, solutions, splits and a dataset card to a folder.
+
+    The folder appears complete or not at all. A set whose benchmark holds anything of its training set (the same image, a
+    look-alike, the same or a copied text) is not written.
+    """
+    chosen = [f"export.formats=[{', '.join(formats)}]"] if formats else []
+    configured = _configure(recipe, [*chosen, *(settings or [])])
     root = _place(workspace).root
-    _show("generate", flow(root, configured.generate, configured.split, configured.models, refresh))
+    from flows.export import check_export
+    from flows.export import export as flow
+
+    if check:
+        _show("export --check", check_export(root, configured.split))
+    else:
+        _show("export", flow(root, out, configured.export, configured.split))
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="Folder with train/train.jsonl, train/images, bench/bench.jsonl, ...")],
+    workspace: WorkspaceOption = HERE,
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+) -> None:
+    """Take a dataset in the published WorldTasks layout: its images, pairs and splits, as they are.
+
+    Incomplete entries are skipped and counted. Name other files and fields with --set importing.files and importing.task;
+    wmsd settings lists them. Afterwards go on with wmsd train; wmsd generate would write these images' pairs anew.
+    """
+    from wmsd_core.worldtasks.layout import Layout
+
+    configured = _configure(recipe, settings)
+    Layout(folder, configured.importing)  # a wrong folder is said at once, before a server is started
+    from flows.export import import_ as flow
+
+    root = _place(workspace).root
+    _show("import", flow(root, folder, configured.importing, configured.scan, configured.split))
 
 
 @app.command()
@@ -306,14 +457,14 @@ def settings_(recipe: RecipeOption = "miniature", settings: SetOption = None) ->
 
 
 @app.command()
-def doctor(workspace: WorkspaceOption = HERE) -> None:
-    """Check machine, packages, weights and store, and say how to mend what is wrong."""
+def doctor(workspace: WorkspaceOption = HERE, recipe: RecipeOption = "miniature", settings: SetOption = None) -> None:
+    """Check machine, packages, weights, store and model server, and say how to mend what is wrong."""
     from deployments.doctor import examine
 
     marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[bold red]wrong[/]"}
     table = Table(box=None, show_header=False, pad_edge=False)
     wrong = False
-    for finding in examine(workspace):
+    for finding in examine(workspace, _configure(recipe, settings).models.server):
         table.add_row(marks[finding.level], finding.subject, finding.text)
         wrong |= finding.level == "wrong"
     out.print(table)

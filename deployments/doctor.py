@@ -7,9 +7,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
+
+if TYPE_CHECKING:
+    from wmsd_core.vlm.settings import ServerConfig
 
 PACKAGES = (
     "torch",
@@ -33,13 +36,14 @@ class Finding:
     text: str
 
 
-def examine(workspace: Path) -> Iterator[Finding]:
+def examine(workspace: Path, server: "ServerConfig") -> Iterator[Finding]:
     """Everything worth knowing before a run, the slow checks last."""
     yield from _machine(workspace)
     yield from _packages()
     yield from _imports()
     yield _weights()
     yield _store(workspace)
+    yield _model_server(server)
 
 
 def _machine(workspace: Path) -> Iterator[Finding]:
@@ -106,3 +110,14 @@ def _store(workspace: Path) -> Finding:
     except store.StoreError as error:
         return Finding("wrong", "store", str(error))
     return Finding("ok", "store", f"{path}, {frames} frames")
+
+
+def _model_server(server: "ServerConfig") -> Finding:
+    from wmsd_core.vlm.server import ServerVLM
+
+    try:
+        vlm = ServerVLM(server.model_copy(update={"connect_timeout": min(server.connect_timeout, 3.0)}))
+    except ValueError as error:
+        return Finding("note", "model server", f"{error}; the miniature needs none")
+    vlm.close()
+    return Finding("ok", "model server", f"{server.base_url} answers as {vlm.name}")

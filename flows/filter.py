@@ -20,7 +20,7 @@ SHARD = 2000
 @flow(name="filter", task_runner=shard_runner())
 def filter_frames(
     workspace: Path,
-    frames: Path,
+    frames: list[str],
     scan: FramesConfig = FramesConfig(),
     measuring: MeasureConfig = MeasureConfig(),
     thresholds: FilterConfig = FilterConfig(),
@@ -32,8 +32,8 @@ def filter_frames(
 
     Args:
         workspace: Folder that receives the store.
-        frames: Folder of images, searched recursively; they are only read.
-        scan: What counts as a usable file.
+        frames: Images and videos, which are only read: folders (searched recursively), files, patterns, manifests.
+        scan: What counts as a usable file, and which frames are taken of videos.
         measuring: At which working width images are measured.
         thresholds: What is good enough.
         refresh: Forget earlier measurements and measure again.

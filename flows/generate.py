@@ -4,16 +4,17 @@ from pathlib import Path
 
 from prefect import flow, unmapped
 
+from tasks import generate as stage
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
-from tasks.generate import forget_pairs, has_other_pairs, label, sample_pairs, split
-from tasks.generate import generate as generate_shard
+from tasks.models import writer
 from tasks.runner import shard_runner
 from tasks.shards import shards, unfinished
+from wmsd_core.config import Config
 from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import prompts
 from wmsd_core.workspace import Workspace
-from wmsd_core.worldtasks import GenerateConfig, SplitConfig
+from wmsd_core.worldtasks import GenerateConfig, LabelConfig, SelectConfig, SplitConfig
 
 SHARD = 250
 """Images per task run."""
@@ -26,33 +27,61 @@ def generate(
     splitting: SplitConfig = SplitConfig(),
     models: ModelsConfig = ModelsConfig(),
     refresh: bool = False,
+    labelling: LabelConfig = LabelConfig(),
+    selection: SelectConfig = SelectConfig(),
 ) -> Summary:
-    """Writes task-solution pairs for each screened frame, labels them, and splits frames into train and bench.
+    """Writes task-solution pairs for each screened frame, labels and selects them, and splits frames into train and bench.
 
     Args:
         workspace: Folder with the store.
-        config: How many pairs a frame, and their limits.
+        config: How many pairs a frame, of which kinds, and their limits.
         splitting: Which share of the frames is kept for the benchmark.
-        models: The model that writes them, as `writer`.
+        models: The model that writes, labels and verifies them, as `writer`.
         refresh: Forget earlier pairs and write new ones.
+        labelling: Whether the model labels tasks beside the rules.
+        selection: What the model is asked about each pair, and the cap on each kind.
     """
     place = Workspace(workspace)
-    with stage_run(workspace, "generate", {"generate": config, "split": splitting, "models": models}) as summary:
+    configs: dict[str, Config] = {
+        "generate": config,
+        "label": labelling,
+        "select": selection,
+        "split": splitting,
+        "models": models,
+    }
+    with stage_run(workspace, "generate", configs) as summary:
+        model = writer(workspace, models).name
         if refresh:
-            forget_pairs(workspace)
-        again = refresh or unfinished(place, "generate") or has_other_pairs(workspace, models.writer, config)
-        written = generate_shard.with_options(refresh_cache=again).map(
+            stage.forget_pairs(workspace)
+        again = refresh or unfinished(place, "generate") or stage.has_other_pairs(workspace, model, config)
+        parts = shards(place, after="screen", size=SHARD)
+        stage.generate.with_options(refresh_cache=again).map(
             unmapped(workspace),
-            shards(place, after="screen", size=SHARD),
-            unmapped(models.writer),
+            parts,
+            unmapped(models),
+            unmapped(model),
             unmapped(prompts.version("generate")),
             unmapped(config),
-        )
-        parts = written.result()
-        summary |= {name: sum(part[name] for part in parts) for name in ("frames", "pairs", "refused", "unanswered")}
-        summary["labels"] = label(workspace)
-        summary["splits"] = split(workspace, splitting)
+        ).result()
+        summary |= stage.counts(workspace, model, config)
+        summary["labels"] = stage.label(workspace)
+        if labelling.ask:
+            asked = stage.ask_labels.map(unmapped(workspace), parts, unmapped(models), unmapped(labelling)).result()
+            summary["labels_by_model"] = {n: sum(part[n] for part in asked) for n in ("labelled", "before", "unread")}
+            if why := next((part["why"] for part in asked if part["why"]), ""):
+                summary["a_label_was_unread_because"] = why
+        if questions := selection.questions():
+            stage.verify.map(unmapped(workspace), parts, unmapped(models), unmapped(questions)).result()
+        summary |= stage.select(workspace, model, selection)
+        summary["splits"] = stage.split(workspace, splitting)
+        told = f"{summary['kept']} pairs kept; {summary['refused']} frames refused, {summary['unanswered']} unanswered"
+        publish_table("task-pairs", stage.sample_pairs(workspace, 12), f"generate: {told}; some pairs below")
         publish_table(
-            "task-pairs", sample_pairs(workspace, 12), f"generate: {summary['labels']} new pairs, some of them below"
+            "rejected-pairs", stage.sample_rejected(workspace), "generate: pairs not usable, one of each reason"
         )
+        publish_table("refusal-rates", stage.refusals(workspace, model, config), "generate: how often it refused")
+        publish_table("task-mix", stage.mixture(workspace, selection), "generate: kinds of pairs, wished and achieved")
+        if agreement := stage.label_agreement(workspace):
+            publish_table("label-agreement", agreement, "generate: agreement of labellers, Cohen's kappa")
+            summary["kappa"] = {f"{row['kind']}, {row['one']} with {row['other']}": row["kappa"] for row in agreement}
     return summary

@@ -4,13 +4,10 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.dataset import dataset
 from flows.evaluate import evaluate
-from flows.filter import filter_frames
-from flows.generate import generate
 from flows.miniature import render
-from flows.rank import rank
 from flows.report import report
-from flows.screen import screen
 from flows.train import train
 from tasks.bookkeeping import Summary, row_counts
 from wmsd_core.recipe import Recipe
@@ -18,25 +15,24 @@ from wmsd_core.workspace import Workspace
 
 
 @flow(name="pipeline")
-def pipeline(workspace: Path, recipe: Recipe = Recipe(), frames: Path | None = None, refresh: bool = False) -> Summary:
+def pipeline(
+    workspace: Path, recipe: Recipe = Recipe(), frames: list[str] | None = None, refresh: bool = False
+) -> Summary:
     """Runs every stage. What is done already is not done again: a second run only looks.
 
     Args:
         workspace: Folder that receives store, images, videos, checkpoints and report.
         recipe: Settings of every stage.
-        frames: Your own images; without a folder the miniature's are rendered.
+        frames: Your own images and videos, as for the filter stage; without any the miniature's are rendered.
         refresh: Forget earlier results of the data stages and do them again.
     """
     before = row_counts(workspace)
     if frames is None:
         if recipe.render is None:
-            raise ValueError("this recipe renders no images: give a folder of your own with --frames")
+            raise ValueError("this recipe renders no images: give images or videos of your own with --frames")
         render(workspace, recipe.render)
-        frames = Workspace(workspace).frames
-    filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh)
-    rank(workspace, recipe.measure, recipe.rank, refresh)
-    screen(workspace, recipe.screen, recipe.models, refresh)
-    generate(workspace, recipe.generate, recipe.split, recipe.models, refresh)
+        frames = [str(Workspace(workspace).frames)]
+    dataset(workspace, frames, recipe, refresh)
     train(workspace, recipe.train, recipe.models, recipe.launch)
     scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
     written = report(workspace)

@@ -24,7 +24,7 @@ def rank(
     config: RankConfig = RankConfig(),
     refresh: bool = False,
 ) -> Summary:
-    """Scores the frames that passed the filter and keeps the best fraction of each source.
+    """Scores the frames that are left and keeps the best fraction, of each source or of all.
 
     Args:
         workspace: Folder with the store.
@@ -35,9 +35,15 @@ def rank(
     with stage_run(workspace, "rank", {"measure": measuring, "rank": config}) as summary:
         if refresh:
             forget_scores(workspace, config)
-        parts = shards(Workspace(workspace), after="filter", size=SHARD)
-        scored = score.with_options(refresh_cache=refresh).map(unmapped(workspace), parts, unmapped(config))
-        summary |= {"scorer": config.scorer_name(), "scored": sum(part["scored"] for part in scored.result())}
+        summary["scorer"] = config.scorer_name()
+        scored = score.with_options(refresh_cache=refresh).map(
+            unmapped(workspace),
+            shards(Workspace(workspace), after="dedup", size=SHARD),
+            unmapped(summary["scorer"]),
+            unmapped(config.aesthetic),
+        )
+        summary["scored"] = sum(part["scored"] for part in scored.result())
         summary |= verdicts(workspace, measuring, config)
-        publish_table("rank", [summary], f"rank: {summary['kept']} kept, {summary['dropped']} dropped")
+        by = "by an aesthetic predictor" if config.aesthetic else "by image statistics, which are no aesthetic model"
+        publish_table("rank", [summary], f"rank: {summary['kept']} kept, {summary['dropped']} dropped, {by}")
     return summary

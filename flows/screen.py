@@ -6,6 +6,7 @@ from prefect import flow, unmapped
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
+from tasks.models import writer
 from tasks.runner import shard_runner
 from tasks.screen import forget_answers, verdicts
 from tasks.screen import screen as screen_shard
@@ -36,16 +37,22 @@ def screen(
     """
     place = Workspace(workspace)
     with stage_run(workspace, "screen", {"screen": config, "models": models}) as summary:
+        model = writer(workspace, models).name
         if refresh:
-            forget_answers(workspace, models.writer)
+            forget_answers(workspace, model)
         again = refresh or unfinished(place, "screen")
         asked = screen_shard.with_options(refresh_cache=again).map(
             unmapped(workspace),
             shards(place, after="rank", size=SHARD),
-            unmapped(models.writer),
+            unmapped(models),
+            unmapped(model),
             unmapped(prompts.version("screen")),
         )
-        summary["answered"] = sum(part["answered"] for part in asked.result())
-        summary |= verdicts(workspace, models.writer, config)
-        publish_table("screen", [summary], f"screen: {summary['kept']} kept, {summary['unsuitable']} unsuitable")
+        parts = asked.result()
+        summary |= {name: sum(part[name] for part in parts) for name in ("answered", "unusable")}
+        summary |= verdicts(workspace, model, config)
+        told = (
+            f"{summary['kept']} kept, {summary['unsuitable']} unsuitable, {summary['unread']} without a readable answer"
+        )
+        publish_table("screen", [summary], f"screen: {told}")
     return summary

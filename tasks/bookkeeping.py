@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from wmsd_core import __version__, store
 from wmsd_core.config import Config, digest
+from wmsd_core.models import ModelsConfig
+from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
 
 Summary = dict[str, Any]
@@ -21,10 +23,17 @@ Summary = dict[str, Any]
 
 @contextmanager
 def stage_run(workspace: Path, stage: str, configs: dict[str, Config]) -> Generator[Summary]:
-    """Times a stage and records the summary that the block fills in, if it ends well."""
+    """Times a stage and records the summary that the block fills in, if it ends well, with what a model's server took."""
     started = datetime.now(UTC)
     summary: Summary = {}
+    requests, models = Workspace(workspace).requests, configs.get("models")
+    before = request_log.spent(requests)
     yield summary
+    spent = request_log.spent(requests) - before
+    if isinstance(models, ModelsConfig) and spent != request_log.Spending():
+        prices = models.server
+        cost = spent.cost(prices.prompt_price, prices.cached_price, prices.completion_price)
+        summary["requests"] = plain(spent) | {"cost": round(cost, 6)}
     settings = {name: config.model_dump(mode="json") for name, config in configs.items()}
     row = {
         "stage": stage,
@@ -52,7 +61,11 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-WORK = ("frames", "measurements", "aesthetics", "screenings", "task_pairs", "training_steps", "videos", "judgments")
+WORK = (
+    *("frames", "measurements", "signatures", "embeddings", "aesthetics", "screenings", "task_pairs"),
+    *("rejected_pairs", "verifications"),
+    *("training_steps", "videos", "judgments"),
+)
 """Tables that grow by work, not by verdicts."""
 
 

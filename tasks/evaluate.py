@@ -5,13 +5,14 @@ from pathlib import Path
 from prefect import task
 
 from tasks.bookkeeping import Summary, plain
+from tasks.models import judge
 from tasks.retrying import retried
 from tasks.train import planned_run
 from wmsd_core import store
 from wmsd_core.bench import generation, judging, scores
 from wmsd_core.bench.scores import Aggregated
 from wmsd_core.bench.worldtasks import Arm, EvaluateConfig, Evaluation
-from wmsd_core.models import ModelsConfig, base_checksum, generator, vlm
+from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.workspace import Workspace
@@ -31,8 +32,9 @@ def planned_evaluation(
             "there is no finished training run with these settings: run `wmsd train` with the same recipe and --set, "
             "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"
         )
-    base, judge = base_checksum(models.generator), vlm(models.judge).name
-    return Evaluation(config=config, model=base, adapter=adapter, judge=judge)
+    base = base_checksum(models.generator, models.settings, Workspace(workspace).features)
+    judged_by = judge(workspace, models).name
+    return Evaluation(config=config, model=base, adapter=adapter, judge=judged_by)
 
 
 def of_arm(evaluation: Evaluation, arm: Arm) -> Evaluation:
@@ -44,7 +46,8 @@ def of_arm(evaluation: Evaluation, arm: Arm) -> Evaluation:
 @task(name="generate videos", task_run_name="generate videos of {evaluation.config.arms[0]}", **retried(2, 5))
 def generate_videos(workspace: Path, evaluation: Evaluation, run: Path, models: ModelsConfig) -> Summary:
     """Makes the missing videos of an evaluation; files that are lost or damaged are made again."""
-    place, model = Workspace(workspace), generator(models.generator)
+    place = Workspace(workspace)
+    model = generator(models.generator, models.settings, place.features)
     if evaluation.adapter:
         load_adapter(model, run / "adapter")
     return plain(generation.generate_videos(place.store, place.videos, model, evaluation))
@@ -53,7 +56,7 @@ def generate_videos(workspace: Path, evaluation: Evaluation, run: Path, models: 
 @task(name="judge videos", **retried(3, 10))
 def judge_videos(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
     """Asks the missing questions."""
-    return plain(judging.judge_videos(Workspace(workspace).store, vlm(models.judge), evaluation))
+    return plain(judging.judge_videos(Workspace(workspace).store, judge(workspace, models), evaluation))
 
 
 @task(name="aggregate")

@@ -1,6 +1,7 @@
 """The filter stage: files become frames, frames measurements, measurements verdicts."""
 
 import json
+import os
 from pathlib import Path
 
 from prefect import task
@@ -8,6 +9,7 @@ from prefect.logging import get_run_logger
 
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
+from tasks.progress import notes
 from tasks.retrying import retried
 from tasks.shards import Shard, members
 from wmsd_core import store
@@ -17,16 +19,19 @@ from wmsd_core.workspace import Workspace
 
 
 @task(name="register frames", **retried(2, 2))
-def register_frames(workspace: Path, folder: Path, config: FramesConfig) -> Summary:
-    """Identifies the folder's images by content and refuses what is no usable image file."""
-    return plain(register(Workspace(workspace).store, folder, config))
+def register_frames(workspace: Path, frames: list[str], config: FramesConfig) -> Summary:
+    """Identifies images by content, takes frames of videos, and refuses what is no usable file."""
+    place = Workspace(workspace)
+    with notes("register frames") as report:
+        return plain(register(place.store, frames, config, videos=place.video_frames, report=report))
 
 
 @task(name="measure", **retried(2, 2), cache_key_fn=content_key, **PERSISTED)
 def measure(workspace: Path, shard: Shard, config: MeasureConfig) -> Summary:
     """Measures the images of a shard."""
     place = Workspace(workspace)
-    return plain(measure_frames(place.store, members(place, shard), config))
+    # As many threads as cores, even where shards run beside each other: the last shard must not leave a core idle.
+    return plain(measure_frames(place.store, members(place, shard), config, threads=os.cpu_count() or 1))
 
 
 @task(name="filter verdicts")

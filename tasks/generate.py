@@ -1,38 +1,75 @@
-"""The generate stage: task-solution pairs, their labels, and which images are kept for the benchmark."""
+"""The generate stage: task-solution pairs, their labels and verdicts, and which images are kept for the benchmark."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
 
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
+from tasks.models import writer
 from tasks.retrying import retried
 from tasks.shards import Shard, members
 from wmsd_core import store
-from wmsd_core.models import vlm
+from wmsd_core.models import ModelsConfig
+from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks import (
     GenerateConfig,
+    LabelConfig,
+    SelectConfig,
     SplitConfig,
+    TaskPairs,
     assign_splits,
     find_leaks,
     generate_pairs,
+    keep_pairs,
+    label_by_model,
     label_tasks,
+    verify_pairs,
 )
+from wmsd_core.worldtasks.agreement import agreements
 from wmsd_core.worldtasks.generation import generation
+from wmsd_core.worldtasks.leaks import complaint
+from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates
+from wmsd_core.worldtasks.splits import GIVEN
 
 
 @task(name="generate pairs", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
-def generate(workspace: Path, shard: Shard, model: str, prompt: str, config: GenerateConfig) -> Summary:
-    """Writes pairs for the frames of a shard. `prompt` names the version of the request, for the cache."""
-    place = Workspace(workspace)
-    return plain(generate_pairs(place.store, members(place, shard), vlm(model), config))
+def generate(
+    workspace: Path, shard: Shard, models: ModelsConfig, asked: str, prompt: str, config: GenerateConfig
+) -> Summary:
+    """Writes pairs for the frames of a shard. `asked` and `prompt` name model and version of the request, for the cache."""
+    place, model = Workspace(workspace), writer(workspace, models)
+    return plain(generate_pairs(place.store, members(place, shard), model, config, concurrency=model.concurrency))
 
 
 @task(name="label tasks")
-def label(workspace: Path) -> Summary:
-    """Sorts pairs into agent and task types."""
-    return plain(label_tasks(Workspace(workspace).store))
+def label(workspace: Path) -> int:
+    """Sorts pairs into agent and task types, by rules."""
+    return label_tasks(Workspace(workspace).store)
+
+
+# The next two are not cached: what they have done is seen in the store, and whether it is all depends on the pairs there.
+@task(name="label tasks by model", **retried(3, 10))
+def ask_labels(workspace: Path, shard: Shard, models: ModelsConfig, config: LabelConfig) -> Summary:
+    """Lets the model label the pairs of a shard."""
+    place, model = Workspace(workspace), writer(workspace, models)
+    return plain(label_by_model(place.store, members(place, shard), model, config, concurrency=model.concurrency))
+
+
+@task(name="verify pairs", **retried(3, 10))
+def verify(workspace: Path, shard: Shard, models: ModelsConfig, questions: Sequence[str]) -> Summary:
+    """Asks the model that sees the picture about the pairs of a shard."""
+    place, model = Workspace(workspace), writer(workspace, models)
+    return plain(verify_pairs(place.store, members(place, shard), model, questions, concurrency=model.concurrency))
+
+
+@task(name="pair verdicts")
+def select(workspace: Path, model: str, config: SelectConfig) -> Summary:
+    """Keeps the pairs whose stored answers are good enough, within the cap of their kind."""
+    return plain(keep_pairs(Workspace(workspace).store, model, config))
 
 
 @task(name="split")
@@ -44,15 +81,15 @@ def split(workspace: Path, config: SplitConfig) -> Summary:
     """
     path = Workspace(workspace).store
     summary = plain(assign_splits(path, config))
-    if leaks := find_leaks(path, config):
-        raise RuntimeError(f"{len(leaks)} frames or tasks are in both train and bench, the first: {leaks[0]}")
+    if leaks := find_leaks(path, config.near, config.leaks):
+        raise RuntimeError(complaint(leaks))
     return summary
 
 
 def has_other_pairs(workspace: Path, model: str, config: GenerateConfig) -> bool:
     """Whether the store holds pairs of another model or configuration: a generation replaces what was there before it,
     so an earlier "done" of this one may no longer be true."""
-    made_by = generation(vlm(model).name, config)
+    made_by = generation(model, config)
     with store.reading(Workspace(workspace).store) as con:
         return store.query(con, "SELECT count(*) AS n FROM task_pairs WHERE config_hash <> ?", [made_by])[0]["n"] > 0
 
@@ -64,9 +101,63 @@ def sample_pairs(workspace: Path, count: int) -> list[Summary]:
         return store.query(con, sql, [count])
 
 
+def counts(workspace: Path, model: str, config: GenerateConfig) -> Summary:
+    """Frames and pairs of this generation by what became of them."""
+    with store.reading(Workspace(workspace).store) as con:
+        return plain(overview(con, generation(model, config)))
+
+
+def refusals(workspace: Path, model: str, config: GenerateConfig) -> list[Summary]:
+    """How often the model refused, by source of the frame and by wished kinds."""
+    with store.reading(Workspace(workspace).store) as con:
+        rates = refusal_rates(con, generation(model, config))
+    return [{**plain(found), "rate": f"{found.rate:.1%}"} for found in rates]
+
+
+def mixture(workspace: Path, config: SelectConfig) -> list[Summary]:
+    """Usable pairs by kind of agent and task, beside the wished shares."""
+    with store.reading(Workspace(workspace).store) as con:
+        cells = achieved(con, config.mix)
+    return [
+        {
+            **found.cell._asdict(),
+            "wished share": f"{found.wished_share:.1%}",
+            "share": f"{found.share:.1%}",
+            "pairs": found.pairs,
+            "frames that it was wished of": found.wished,
+            "of these, frames that have it": found.granted,
+        }
+        for found in cells
+    ]
+
+
+def label_agreement(workspace: Path) -> list[Summary]:
+    """Cohen's kappa of every two labellers; empty where there is only one."""
+    with store.reading(Workspace(workspace).store) as con:
+        found = agreements(con)
+    # NaN is no JSON
+    return [{**plain(each), "kappa": None if math.isnan(each.kappa) else round(each.kappa, 3)} for each in found]
+
+
+def sample_rejected(workspace: Path) -> list[Summary]:
+    """For each reason, how many pairs were not usable, and one of them."""
+    with store.reading(Workspace(workspace).store) as con:
+        return store.query(
+            con,
+            """
+            SELECT reason, count(*) AS pairs, arg_min(detail, task) AS detail, min(task) AS task,
+                   arg_min(solution, task) AS solution
+            FROM rejected_pairs GROUP BY reason ORDER BY pairs DESC, reason
+            """,
+        )
+
+
 def forget_pairs(workspace: Path) -> None:
-    """Deletes all pairs, so that they are written again."""
-    with store.writing(Workspace(workspace).store) as con:
-        con.execute("DELETE FROM task_pairs")
-        con.execute("DELETE FROM taxonomy")
+    """Deletes all pairs, so that they are written again, and their division with them."""
+    place = Workspace(workspace)
+    with store.writing(place.store) as con:
+        for table in ("task_pairs", "rejected_pairs", "taxonomy", "verifications", "wishes"):
+            con.execute(f"DELETE FROM {table}")
+        con.execute("DELETE FROM splits WHERE config_hash <> ?", [GIVEN])
         con.execute("DELETE FROM rejections WHERE stage = 'generate'")
+    request_log.forget(place.requests, TaskPairs.__name__)

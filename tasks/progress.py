@@ -45,3 +45,18 @@ def progress(description: str, key: str) -> Generator[Report]:
 
     with bar:
         yield report
+
+
+@contextmanager
+def notes(description: str) -> Generator[Callable[[str], None]]:
+    """A callback for work of unknown length, which is called often with where it is: a line in the log now and then."""
+    logger = get_run_logger()
+    last = time.monotonic()
+
+    def report(where: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            logger.info(f"{description}: {where}")
+
+    yield report

@@ -11,23 +11,26 @@ from tasks.shards import Shard, members
 from wmsd_core import store
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.ranking import RankConfig, keep_top, score_frames
+from wmsd_core.ranking.laion import LaionAesthetic
 from wmsd_core.workspace import Workspace
 
 
 @task(name="score", **retried(2, 2), cache_key_fn=content_key, **PERSISTED)
-def score(workspace: Path, shard: Shard, config: RankConfig) -> Summary:
-    """Scores the images of a shard."""
+def score(workspace: Path, shard: Shard, scorer: str, aesthetic: LaionAesthetic | None) -> Summary:
+    """Scores the images of a shard. `scorer` names the content of the weights, for the cache."""
     place = Workspace(workspace)
-    return plain(score_frames(place.store, members(place, shard), config))
+    return plain(score_frames(place.store, members(place, shard), aesthetic))
 
 
 @task(name="rank verdicts")
 def verdicts(workspace: Path, measuring: MeasureConfig, config: RankConfig) -> Summary:
-    """Keeps the top fraction of each source."""
+    """Keeps the top fraction."""
     return plain(keep_top(Workspace(workspace).store, measuring, config))
 
 
 def forget_scores(workspace: Path, config: RankConfig) -> None:
-    """Deletes this scorer's scores, so that images are scored again."""
+    """Deletes this scorer's scores and the embeddings behind them, so that images are scored again."""
     with store.writing(Workspace(workspace).store) as con:
         con.execute("DELETE FROM aesthetics WHERE scorer = ?", [config.scorer_name()])
+        if config.aesthetic:
+            con.execute("DELETE FROM embeddings WHERE encoder = ?", [config.aesthetic.clip.encoder()])

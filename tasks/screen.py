@@ -6,28 +6,32 @@ from prefect import task
 
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
+from tasks.models import writer
 from tasks.retrying import retried
 from tasks.shards import Shard, members
 from wmsd_core import store
-from wmsd_core.models import vlm
+from wmsd_core.models import ModelsConfig
+from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks import ScreenConfig, keep_suitable, screen_frames
 
 
 @task(name="screen", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
-def screen(workspace: Path, shard: Shard, model: str, prompt: str) -> Summary:
-    """Asks about the frames of a shard. `prompt` names the version of the question, for the cache."""
-    place = Workspace(workspace)
-    return plain(screen_frames(place.store, members(place, shard), vlm(model)))
+def screen(workspace: Path, shard: Shard, models: ModelsConfig, asked: str, prompt: str) -> Summary:
+    """Asks about the frames of a shard. `asked` and `prompt` name model and version of the question, for the cache."""
+    place, model = Workspace(workspace), writer(workspace, models)
+    return plain(screen_frames(place.store, members(place, shard), model, concurrency=model.concurrency))
 
 
 @task(name="screen verdicts")
 def verdicts(workspace: Path, model: str, config: ScreenConfig) -> Summary:
     """Keeps the frames whose stored answer is good enough."""
-    return plain(keep_suitable(Workspace(workspace).store, vlm(model).name, config))
+    return plain(keep_suitable(Workspace(workspace).store, model, config))
 
 
 def forget_answers(workspace: Path, model: str) -> None:
     """Deletes this model's answers, so that it is asked again."""
-    with store.writing(Workspace(workspace).store) as con:
-        con.execute("DELETE FROM screenings WHERE model = ?", [vlm(model).name])
+    place = Workspace(workspace)
+    with store.writing(place.store) as con:
+        con.execute("DELETE FROM screenings WHERE model = ?", [model])
+    request_log.forget(place.requests, "screen")

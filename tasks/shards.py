@@ -1,8 +1,10 @@
 """A stage's work in pieces of seconds to minutes, each named by reference: a range of frame ids and a digest of its members."""
 
+from collections.abc import Iterator
+
 from wmsd_core import store
-from wmsd_core.config import Config, digest
-from wmsd_core.store.funnel import Stage, survivors
+from wmsd_core.config import Config
+from wmsd_core.store.funnel import Bucket, Stage, buckets, survivors
 from wmsd_core.workspace import Workspace
 
 OPEN = ("unmeasured", "unscored", "unread", "unanswered")
@@ -10,7 +12,7 @@ OPEN = ("unmeasured", "unscored", "unread", "unanswered")
 
 
 class Shard(Config):
-    """The surviving frames with ids from `first` to `last`; ids are hashes, so shards are random and equal in size."""
+    """The surviving frames with ids from `first` to `last`; ids are hashes, so shards are random and about equal in size."""
 
     after: Stage | None
     first: str
@@ -21,17 +23,16 @@ class Shard(Config):
 
 
 def shards(workspace: Workspace, after: Stage | None, size: int) -> list[Shard]:
-    """All frames that survived stage `after` (None: all registered ones), in shards of `size`."""
+    """All frames that survived stage `after` (None: all registered ones), in shards of about `size`."""
     with store.reading(workspace.store) as con:
-        ids = survivors(con, after)
-    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
-    return [Shard(after=after, first=p[0], last=p[-1], frames=len(p), members=digest(p)) for p in parts]
+        found = buckets(con, after)
+    return [_shard(after, part) for part in _filled(found, size)]
 
 
 def members(workspace: Workspace, shard: Shard) -> list[str]:
     """The frame ids of a shard, in order."""
     with store.reading(workspace.store) as con:
-        return [frame for frame in survivors(con, shard.after) if shard.first <= frame <= shard.last]
+        return survivors(con, shard.after, first=shard.first, last=shard.last)
 
 
 def unfinished(workspace: Workspace, stage: Stage) -> bool:
@@ -39,3 +40,22 @@ def unfinished(workspace: Workspace, stage: Stage) -> bool:
     with store.reading(workspace.store) as con:
         sql = "SELECT count(*) AS n FROM rejections WHERE stage = ? AND list_contains(?, reason)"
         return store.query(con, sql, [stage, list(OPEN)])[0]["n"] > 0
+
+
+def _filled(found: list[Bucket], size: int) -> Iterator[list[Bucket]]:
+    """Neighbouring buckets together, up to `size` frames; a bucket that is larger by itself stands alone."""
+    part: list[Bucket] = []
+    for bucket in found:
+        if part and sum(one.frames for one in part) + bucket.frames > size:
+            yield part
+            part = []
+        part.append(bucket)
+    if part:
+        yield part
+
+
+def _shard(after: Stage | None, part: list[Bucket]) -> Shard:
+    frames, members = sum(bucket.frames for bucket in part), 0
+    for bucket in part:
+        members ^= bucket.digest
+    return Shard(after=after, first=part[0].first, last=part[-1].last, frames=frames, members=f"{members:032x}")

@@ -31,8 +31,7 @@ RECORD_EVERY = 15.0
 def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> RunFolder:
     """The run that these settings and the present training set name, whether it has begun or not."""
     place = Workspace(workspace)
-    base = base_checksum(models.generator)
-    return ledger.run_folder(place.training, _run(config, models), base, examples(place))
+    return ledger.run_folder(place.training, _run(config, models), _base(place, models), examples(place))
 
 
 def examples(place: Workspace) -> list[Example]:
@@ -66,7 +65,7 @@ def forget_run(run: RunFolder) -> None:
 def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfig, launching: LaunchConfig) -> Summary:
     """Runs the training processes to their end and copies its metrics into the store as they come."""
     place, log = Workspace(workspace), get_run_logger()
-    dataset, base, run = examples(place), base_checksum(models.generator), _run(config, models)
+    dataset, base, run = examples(place), _base(place, models), _run(config, models)
     folder = ledger.run_folder(place.training, run, base, dataset)
     ledger.prepare(place.store, folder, run, base, dataset)
     log.info(f"run {run_id}: {len(dataset)} task-solution pairs, {config.steps} steps, in {folder.path}")
@@ -88,7 +87,7 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
                 ledger.record(place.store, folder)
 
         try:
-            watch(launch.command(folder.path, launching), follow, log=folder.path / "process.log")
+            watch(launch.command(folder.path, launching, place.features), follow, log=folder.path / "process.log")
         except ProcessFailed as failure:
             if not mistakes:
                 raise
@@ -102,7 +101,14 @@ def _run(config: TrainConfig, models: ModelsConfig) -> Run:
     return Run(
         config=config,
         generator=models.generator,
+        settings=models.settings,
         judge=models.judge,
         pickscore=models.pickscore,
         pickscore_processor=models.pickscore_processor,
+        server=models.server,
+        local=models.local,
     )
+
+
+def _base(place: Workspace, models: ModelsConfig) -> str:
+    return base_checksum(models.generator, models.settings, place.features)

@@ -6,7 +6,7 @@ never reaches the maths, which takes plain keyword numbers.
 
 import hashlib
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,9 +20,19 @@ class Config(BaseModel):
     """Raised by hand when the code behind these settings changes its results: old rows and cache entries then no longer
     count as done. It is the code version of cache keys; a hash of source files would also change with a comment."""
 
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say how the work is reached or hurried and cannot change its result: an address, a time limit. They are
+    no part of the identity, so that a server that has moved makes nothing be done again."""
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that determine results, as plain JSON."""
+        plain = self.model_dump(mode="json", exclude=set(self.incidental))
+        inner = {name: getattr(self, name) for name in plain}
+        return plain | {name: value.identity() for name, value in inner.items() if isinstance(value, Config)}
+
     def digest(self) -> str:
-        """SHA-256 of settings and revision as canonical JSON, 16 hex digits: the `config_hash` of every derived row."""
-        return digest([type(self).revision, self.model_dump(mode="json")])
+        """SHA-256 of identity and revision as canonical JSON, 16 hex digits: the `config_hash` of every derived row."""
+        return digest([type(self).revision, self.identity()])
 
 
 def digest(value: object) -> str:

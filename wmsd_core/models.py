@@ -1,18 +1,29 @@
 """Generators and vision-language models by name: those of the project, and anybody's as `package.module:factory`."""
 
-from functools import cache
+import threading
 from importlib import import_module
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from wmsd_core.config import Config
 from wmsd_core.generators.protocol import Generator
+from wmsd_core.generators.settings import GeneratorConfig, Hunyuan15Config, Ltx2Config
 from wmsd_core.rewards.pickscore import MODEL as PICKSCORE
 from wmsd_core.rewards.pickscore import PROCESSOR as PICKSCORE_PROCESSOR
 from wmsd_core.vlm.protocol import VisionLanguageModel
+from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
-GENERATORS = {"miniature": "wmsd_core.generators.miniature:MiniatureGenerator.load"}
-VLMS = {"miniature": "wmsd_core.miniature.vlm:MiniatureVLM"}
+GENERATORS = {
+    "miniature": "wmsd_core.generators.miniature:MiniatureGenerator.load",
+    "ltx2": "wmsd_core.generators.ltx2:Ltx2Generator",
+    "hunyuan15": "wmsd_core.generators.hunyuan15:Hunyuan15Generator",
+}
+VLMS = {
+    "miniature": "wmsd_core.miniature.vlm:MiniatureVLM",
+    "vllm": "wmsd_core.vlm.server:ServerVLM",
+    "transformers": "wmsd_core.vlm.local:LocalVLM",
+}
 
 
 class ModelsConfig(Config):
@@ -20,6 +31,10 @@ class ModelsConfig(Config):
 
     generator: str = "miniature"
     """The image-to-video model: Demonstrator, and with an adapter, Executor."""
+    ltx2: Ltx2Config = Ltx2Config()
+    """LTX-2, where it is the generator."""
+    hunyuan15: Hunyuan15Config = Hunyuan15Config()
+    """HunyuanVideo-1.5, where it is the generator."""
     writer: str = "miniature"
     """The vision-language model that screens images and writes task-solution pairs."""
     judge: str = "miniature"
@@ -28,38 +43,68 @@ class ModelsConfig(Config):
     """PickScore's model: a folder, or its name on a hub. Loaded where `train.rewards.pickscore` has a weight."""
     pickscore_processor: str = PICKSCORE_PROCESSOR
     """Its processor, likewise."""
+    server: ServerConfig = ServerConfig()
+    """The server, where writer or judge is `vllm`."""
+    local: LocalConfig = LocalConfig()
+    """The model, where writer or judge is `transformers`."""
+
+    @property
+    def settings(self) -> GeneratorConfig | None:
+        """Settings of the chosen generator; None where it has none."""
+        known: dict[str, GeneratorConfig] = {"ltx2": self.ltx2, "hunyuan15": self.hunyuan15}
+        return known.get(self.generator)
 
 
-def generator(name: str) -> Generator:
+def generator(name: str, settings: GeneratorConfig | None = None, features: Path | None = None) -> Generator:
     """A new instance of the generator called `name`: adapters are added to it by whoever loads it.
 
-    Raises:
-        ValueError: there is none of this name, or it cannot be loaded.
-    """
-    return _make(name, GENERATORS, "generator")
-
-
-@cache
-def vlm(name: str) -> VisionLanguageModel:
-    """The vision-language model called `name`.
+    Args:
+        name: a known one, or `package.module:factory` of a factory without arguments.
+        settings: of a generator with pretrained weights.
+        features: folder where such a one keeps features of texts and images.
 
     Raises:
         ValueError: there is none of this name, or it cannot be loaded.
     """
-    return _make(name, VLMS, "vision-language model")
+    return _make(name, GENERATORS, "generator", *((settings, features) if settings else ()))
 
 
-@cache
-def base_checksum(name: str) -> str:
-    """SHA-256 of the base weights of the generator called `name`."""
-    return generator(name).checksum
+def vlm(
+    name: str,
+    server: ServerConfig = ServerConfig(),  # noqa: B008 - frozen
+    local: LocalConfig = LocalConfig(),  # noqa: B008
+    requests: Path | None = None,
+) -> VisionLanguageModel:
+    """The vision-language model called `name`, one instance per process and settings.
+
+    `requests` is the file that a server's answers are remembered in.
+
+    Raises:
+        ValueError: there is none of this name, it cannot be loaded, or its server cannot be used.
+    """
+    settings = {"vllm": (server, requests), "transformers": (local,)}.get(name, ())
+    key = (name, *map(repr, settings))
+    with _loading:
+        if key not in _instances:
+            _instances[key] = _make(name, VLMS, "vision-language model", *settings)
+        return _instances[key]
 
 
-def _make(name: str, known: dict[str, str], kind: str) -> Any:
+_instances: dict[tuple[str, ...], VisionLanguageModel] = {}
+_loading = threading.Lock()
+"""Two shards that begin together share one instance: two clients would be twice as many requests under way."""
+
+
+def base_checksum(name: str, settings: GeneratorConfig | None = None, features: Path | None = None) -> str:
+    """The checksum of the generator called `name`, with these settings."""
+    return generator(name, settings, features).checksum
+
+
+def _make(name: str, known: dict[str, str], kind: str, *settings: Any) -> Any:
     module, _, factory = known.get(name, name).partition(":")
     if not factory:
         raise ValueError(f"no {kind} named '{name}': choose from {', '.join(known)}, or give package.module:factory")
     try:
-        return attrgetter(factory)(import_module(module))()
+        return attrgetter(factory)(import_module(module))(*settings)
     except (ModuleNotFoundError, AttributeError) as error:
         raise ValueError(f"{kind} '{name}' cannot be loaded: {error}") from error

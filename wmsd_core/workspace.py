@@ -25,6 +25,11 @@ class Workspace:
         return self.root / "frames"
 
     @property
+    def video_frames(self) -> Path:
+        """Images that were taken of videos, in a folder per video."""
+        return self.root / "video_frames"
+
+    @property
     def truth(self) -> Path:
         """What the miniature planted into which image: kept apart from the images, read only to score the filter."""
         return self.root / "planted_defects.json"
@@ -38,8 +43,23 @@ class Workspace:
         return self.root / "training"
 
     @property
+    def features(self) -> Path:
+        """Features of texts and images that pretrained generators have computed, shared by all runs."""
+        return self.root / "features"
+
+    @property
+    def requests(self) -> Path:
+        """What a vision-language model's server was asked and has answered."""
+        return self.root / "requests.sqlite"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
+
+    @property
+    def preview(self) -> Path:
+        """Where the filter cuts: the page of `wmsd filter --preview`."""
+        return self.root / "filter_preview.html"
 
     def prepare(self) -> "Workspace":
         """Creates the folder and checks that it can be used.

@@ -49,6 +49,8 @@ class FadeGenerator:
         self.batches.append((list(texts), []))
         return Pictures(first, last)
 
+    def release_encoders(self) -> None: ...
+
     def noise(self, condition: Pictures, seeds: Sequence[int]) -> torch.Tensor:
         self.batches[-1][1].extend(seeds)
         shape = (FRAMES, *condition.first.shape[1:])

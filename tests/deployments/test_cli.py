@@ -10,7 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from deployments import recipes
+from tests.frames.pictures import registered
 from wmsd_core import store
+from wmsd_core.filters import MeasureConfig, measure_frames
 from wmsd_core.overrides import keys
 from wmsd_core.workspace import Workspace
 
@@ -36,6 +38,9 @@ def wmsd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["train", "--set", "train.group_size=1"], "set group_size to 2 or more"),
         (["pipeline", "--recipe", "huge"], "there is no recipe 'huge'; choose from: miniature"),
         (["pipeline", "--workspace", "a_file"], "the workspace a_file cannot be created"),
+        (["filter", "--calibrate", "most"], "'most' is not of the form KEEP=0.8"),
+        (["filter", "--calibrate", "KEEP=8"], "the share to keep is a number above 0 and at most 1, not 8"),
+        (["filter", "--preview"], "run an earlier stage first"),
         (["report", "--workspace", "broken"], "it is not a valid DuckDB database file"),
     ],
 )
@@ -67,6 +72,27 @@ def test_the_doctor_finds_a_broken_store(tmp_path: Path) -> None:
     Workspace(workspace).store.write_bytes(b"scrambled" * 1000)
     broken = wmsd("doctor", cwd=tmp_path)
     assert broken.returncode == 1 and "cannot be opened" in broken.stdout
+
+
+def test_calibrated_thresholds_can_be_pasted_and_previewed(tmp_path: Path) -> None:
+    place, ids = registered(tmp_path, 60)
+    place = place.rename(Workspace(tmp_path).store)
+    measure_frames(place, ids, MeasureConfig())
+    calibrated = wmsd(
+        "filter", "-w", str(tmp_path), "--set", "filter.min_side=1", "--calibrate", "KEEP=0.5", cwd=tmp_path
+    )
+    assert calibrated.returncode == 0, calibrated.stderr
+    options = calibrated.stdout.splitlines()[-1].split()
+    assert len(options) == 12 and options[1].startswith("filter.min_sharpness=")
+    with store.reading(place) as con:
+        assert store.query(con, "SELECT count(*) AS n FROM rejections")[0]["n"] == 0
+    again = wmsd("filter", "-w", str(tmp_path), "--set", "filter.min_side=1", *options, "--preview", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    kept = next(line for line in calibrated.stdout.splitlines() if line.startswith("kept by"))
+    shown = next(line for line in again.stdout.splitlines() if line.startswith("kept"))
+    assert kept.split()[-3] == shown.split()[-1]
+    assert 30 <= int(shown.split()[-1]) < 40
+    assert Workspace(tmp_path).preview.stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)

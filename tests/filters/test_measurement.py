@@ -26,6 +26,16 @@ def test_the_strongest_contrast_does_not_overflow() -> None:
     assert measure(board).sharpness == pytest.approx(1020**2, rel=1e-12)
 
 
+def test_sharpness_is_the_variance_in_float64() -> None:
+    """Large and of full contrast, so that a sum in 32 bits would overflow; bright, so that the mean must be taken off."""
+    picture = np.random.default_rng(0).integers(0, 2, (400, 640), dtype=np.uint8) * 255
+    picture[:200] = np.linspace(0, 255, 640).astype(np.uint8)
+    wide = np.pad(picture.astype(np.float64), 1, mode="reflect")
+    laplacian = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:] - 4 * wide[1:-1, 1:-1]
+    assert abs(laplacian.mean()) > 1e-3
+    assert measure(picture).sharpness == pytest.approx(laplacian.var(), rel=1e-12)
+
+
 def test_fractions_are_exact() -> None:
     picture = np.full((10, 10), 128, np.uint8)
     picture[0] = 15

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.frames.pictures import LENIENT, SMALL, count, left, registered, rejections
+from tests.frames.pictures import LENIENT, SMALL, count, encode, left, registered, rejections, scene
 from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
 from wmsd_core.frames import Frame, FramesConfig, register
 from wmsd_core.frames.decode import grey_at_width
@@ -20,6 +20,7 @@ CASES = [
     ("max_near_black", "near_black", "near_black", 0.5, 0.5001),
     ("max_near_white", "near_white", "near_white", 0.5, 0.5001),
     ("max_flatness", "flatness", "flat", 0.75, 0.7501),
+    ("max_bars", "bars", "bars", 0.125, 0.12501),
 ]
 
 
@@ -46,6 +47,18 @@ def test_the_shorter_side_counts_for_size(tmp_path: Path) -> None:
     measure_frames(store, ids, SMALL)
     assert judge(store, SMALL, FilterConfig(min_side=48)).kept == 1
     assert judge(store, SMALL, FilterConfig(min_side=49)).reasons == {"too_small": 1}
+
+
+def test_a_strip_is_told_by_its_shape_whichever_way_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name, height, width in (("lies", 40, 120), ("stands", 120, 40), ("less", 40, 112)):
+        (tmp_path / "images" / f"{name}.png").write_bytes(encode(scene(1, height, width)))
+    store = tmp_path / "store.duckdb"
+    register(store, tmp_path / "images", FramesConfig())
+    measure_frames(store, left(store, "frames"), SMALL)
+    judge(store, SMALL, FilterConfig(min_side=16, max_aspect=2.9))
+    assert rejections(store, "filter") == {"lies.png": {"aspect"}, "stands.png": {"aspect"}}
+    assert judge(store, SMALL, FilterConfig(min_side=16, max_aspect=3)).kept == 3
 
 
 def test_another_threshold_reads_no_image(tmp_path: Path) -> None:

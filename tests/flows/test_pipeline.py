@@ -61,7 +61,7 @@ def test_every_stage_leaves_its_rows(finished: tuple[Workspace, dict[str, Any], 
     assert len(rows["task_pairs"]) == len(rows["taxonomy"]) > 200
     assert len(rows["videos"]) == 3 * 12 and len(rows["judgments"]) == 3 * 3 * 12
     assert {row[0] for row in rows["stage_runs"]} == {
-        *("render", "filter", "rank", "screen", "generate", "train", "evaluate", "report"),
+        *("render", "filter", "dedup", "rank", "screen", "generate", "train", "evaluate", "report"),
     }
     assert summary["report"] == str(place.report) and place.report.stat().st_size > 50_000
     assert [row[6] for row in rows["training_runs"]] == ["finished"]
@@ -76,7 +76,7 @@ def test_a_second_run_changes_no_row_and_repeats_no_work(
     assert content(place) == rows
     states = task_states()[before:]
     cached = {name for name, state in states if state == "Cached"}
-    assert {"measure", "score", "screen", "generate pairs", "train"} <= cached
+    assert {"measure", "sign", "score", "screen", "generate pairs", "train"} <= cached
 
 
 def test_a_new_threshold_reads_no_image_and_acts(
@@ -84,11 +84,11 @@ def test_a_new_threshold_reads_no_image_and_acts(
 ) -> None:
     place, _, rows = finished
     harsh = SMALL.filter.model_copy(update={"min_sharpness": 1e6})
-    summary = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, harsh)
+    summary = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, harsh)
     assert summary["kept"] == 0 and summary["dropped"] > 40
     changed = content(place)
     assert changed["measurements"] == rows["measurements"]
-    again = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, SMALL.filter)
+    again = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, SMALL.filter)
     assert again["kept"] > 40
     assert content(place)["rejections"] == rows["rejections"]
 
@@ -98,9 +98,15 @@ def test_each_stage_leaves_an_artifact_to_read(
 ) -> None:
     with get_client(sync_client=True) as client:
         artifacts = {artifact.key: artifact for artifact in client.read_latest_artifacts()}
-    assert {"rendered-images", "filter-reasons", "filter-against-truth", "rank", "screen", "task-pairs"} <= set(
-        artifacts
-    )
+    assert {
+        "rendered-images",
+        "filter-reasons",
+        "filter-against-truth",
+        "dedup",
+        "rank",
+        "screen",
+        "task-pairs",
+    } <= set(artifacts)
     assert {"training-run", "benchmark-scores", "report"} <= set(artifacts)
     assert "planted" in str(artifacts["filter-against-truth"].data)
 
@@ -108,7 +114,7 @@ def test_each_stage_leaves_an_artifact_to_read(
 def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
     before = len(task_states())
     with pytest.raises(ValueError, match="there is no folder"):
-        filter_frames(tmp_path, tmp_path / "nowhere")
+        filter_frames(tmp_path, ["nowhere"])
     assert task_states()[before:] == [("register frames", "Failed")]
 
 
@@ -117,7 +123,7 @@ def test_refresh_does_the_work_again_and_comes_to_the_same(
 ) -> None:
     place, _, rows = finished
     before = len(task_states())
-    summary = filter_frames(place.root, place.frames, SMALL.scan, SMALL.measure, SMALL.filter, refresh=True)
+    summary = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, SMALL.filter, refresh=True)
     assert summary["measured"] == len(rows["measurements"]) > 40
     assert ("measure", "Completed") in task_states()[before:]
     assert content(place) == rows

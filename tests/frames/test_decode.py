@@ -39,6 +39,17 @@ def test_grey_has_the_working_width_and_the_same_content_in_every_format(
     assert np.abs(grey - expected).mean() < 2
 
 
+@pytest.mark.parametrize("width", [60, 100, 128, 150, 200, 250])  # by area averages, and bilinear up to half the size
+def test_no_pixel_is_passed_over_when_a_picture_shrinks(tmp_path: Path, width: int) -> None:
+    """Stripes of one pixel average to grey; sampling would leave them black and white."""
+    picture = np.zeros((96, 256, 3), np.uint8)
+    picture[:, ::2] = 255
+    frame = frame_of(tmp_path / "a.png", encode(picture), "PNG", 256, 96)
+    grey = grey_at_width(frame, width).astype(float)
+    assert grey.mean() == pytest.approx(127.5, abs=1)
+    assert width > 128 or np.ptp(grey) <= (1 if width == 128 else 100)
+
+
 def test_a_narrow_frame_is_enlarged_and_rgb_is_never(tmp_path: Path) -> None:
     frame = frame_of(tmp_path / "a.png", encode(scene(0)), "PNG", 64, 48)
     assert grey_at_width(frame, 128).shape == (96, 128)

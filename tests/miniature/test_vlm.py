@@ -6,6 +6,7 @@ from tests.miniature.boards import solved
 from wmsd_core.miniature import drawing, scene
 from wmsd_core.miniature.language import find_task, tokenize
 from wmsd_core.miniature.pictures import suitable
+from wmsd_core.miniature.scene import COLOURS, SIDE
 from wmsd_core.miniature.vlm import MiniatureVLM
 from wmsd_core.shapes import Image
 from wmsd_core.vlm.prompts import messages, question
@@ -24,7 +25,7 @@ class TaskPairs(BaseModel):
 
 
 def request(image: Image, count: int) -> list[Message]:
-    system, user = messages("generate", count=str(count))
+    system, user = messages("generate", count=str(count), wishes="")
     return [system, Message("user", user.text, (image,))]
 
 
@@ -99,6 +100,27 @@ def test_judging_again_gives_the_same_and_a_question_may_be_put_the_other_way_ro
     assert vlm.log_odds(questions, list(videos)) == first
     turned = [Question(q.name, q.version, q.text, "no") for q in questions]
     assert [answer.value for answer in vlm.log_odds(turned, list(videos))] == [-answer.value for answer in first]
+
+
+def test_it_sees_whether_an_agent_is_there_and_a_goal_still_open():
+    scenes = suitable(np.random.default_rng(0))
+    image, agent = drawing.picture(scenes), scenes.name(0, 0)
+    absent = next(
+        f"{colour} circle" for colour in COLOURS if f"{colour} circle" not in [scenes.name(0, i) for i in (0, 1)]
+    )
+    column, row = scenes.cells[0][0]
+    fulfilled = {"left": column == 0, "right": column == SIDE - 1, "top": row == 0, "bottom": row == SIDE - 1}
+    assert len(set(fulfilled.values())) == 2  # this board has both
+    asked = [
+        (question("verify_agent", agent=agent.capitalize()), True),
+        (question("verify_agent", agent=absent), False),
+        (question("verify_open", task=f"[{agent}]: go to the {scenes.name(0, 2)}."), True),
+        *((question("verify_open", task=f"[{agent}]: go to the {e} edge."), not done) for e, done in fulfilled.items()),
+    ]
+    answers = MiniatureVLM().log_odds([q for q, _ in asked], [image] * len(asked))
+    assert [answer.verdict for answer in answers] == [good for _, good in asked]
+    lost = MiniatureVLM().log_odds([question("verify_open", task=f"[{absent}]: go to the left edge.")], [image])[0]
+    assert not lost.valid and "no task for this board" in lost.reason
 
 
 def test_what_it_cannot_answer_is_unread_with_a_reason(image: Image):

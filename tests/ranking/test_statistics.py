@@ -34,6 +34,6 @@ def test_contrast_and_detail_of_black_and_white() -> None:
 def test_the_score_is_zero_for_uniform_grey_and_prefers_colour_and_contrast() -> None:
     dull, vivid = plain(128, 128, 128), plain(200, 30, 30)
     vivid[::2] = (30, 30, 220)
-    scores = ImageStatistics().score([dull, vivid])
+    scores = [ImageStatistics.score(picture) for picture in (dull, vivid)]
     assert scores[0] == 0
     assert scores[1] > 10

@@ -65,6 +65,8 @@ class ToyGenerator:
         first = torch.from_numpy(images[..., 0].astype(np.float32) / 127.5 - 1)
         return ToyCondition(first, nn.functional.one_hot(word, 2 * LEVELS).float())
 
+    def release_encoders(self) -> None: ...
+
     def noise(self, condition: Any, seeds: Sequence[int]) -> Tensor:
         shape = (FRAMES - 1, SIZE, SIZE)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from pydantic import BaseModel
+
 from wmsd_core.shapes import Image, Video
 from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
 from wmsd_core.worldtasks import TaskPairs
@@ -22,14 +24,16 @@ class ScriptedVLM:
     """Answers call after call from `script`; an exception in it is raised. Counts the questions it was asked."""
 
     name = "scripted/1"
+    concurrency = 1
 
-    def __init__(self, script: Callable[[int], LogOdds | TaskPairs | Exception]) -> None:
+    def __init__(self, script: Callable[[int], LogOdds | BaseModel | Exception]) -> None:
         self.script = script
         self.asked = 0
         self.seeds: list[int] = []
         self.messages: list[Sequence[Message]] = []
+        self.questions: list[Question] = []
 
-    def _next(self) -> LogOdds | TaskPairs:
+    def _next(self) -> LogOdds | BaseModel:
         said = self.script(self.asked)
         self.asked += 1
         if isinstance(said, Exception):
@@ -40,9 +44,10 @@ class ScriptedVLM:
         self.seeds.append(seed)
         self.messages.append(messages)
         said = self._next()
-        assert isinstance(said, TaskPairs)
+        assert isinstance(said, BaseModel)
         return schema.model_validate(said.model_dump())
 
     def log_odds(self, questions: Sequence[Question], media: Sequence[Image | Video]) -> list[LogOdds]:
+        self.questions += questions
         answers = [self._next() for _ in zip(questions, media, strict=True)]
         return [answer for answer in answers if isinstance(answer, LogOdds)]

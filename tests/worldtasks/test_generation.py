@@ -11,6 +11,7 @@ from tests.frames.pictures import count, left, registered, rejections, scene
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.store import query, reading
 from wmsd_core.worldtasks import GenerateConfig, TaskPairs, generate_pairs, label_tasks
+from wmsd_core.worldtasks.kinds import wishes
 
 CONFIG = GenerateConfig(count=2, attempts=2)
 
@@ -29,7 +30,7 @@ def test_pairs_are_stored_with_their_identity_and_makers(tmp_path: Path) -> None
     assert row["task"] == "[Man 1]: Walk to the door."
     assert (row["agent"], row["instruction"], row["position"]) == ("Man 1", "Walk to the door.", 1)
     assert row["pair_id"] == hashlib.sha256(f"{ids[0]}\n{row['task']}".encode()).hexdigest()
-    assert (row["model"], row["prompt_version"]) == ("scripted/1", "generate/1")
+    assert (row["model"], row["prompt_version"]) == ("scripted/1", "generate/2")
     system, user = vlm.messages[0]
     assert system.images == ()
     assert np.array_equal(user.images[0], scene(0))
@@ -43,9 +44,10 @@ def test_a_bad_pair_is_recorded_and_its_frame_stays(tmp_path: Path) -> None:
     found = generate_pairs(store, ids, ScriptedVLM(lambda call: answer), CONFIG)
     assert (found.frames, found.pairs, found.faults) == (1, 1, {"form": 1})
     assert left(store, "generate") == ids
-    row = rows_of(store, "SELECT item, detail FROM rejections WHERE stage = 'generate'")[0]
-    assert row["item"] != ids[0]
-    assert "no brackets" in str(row["detail"])
+    assert rejections(store, "generate") == {}
+    (row,) = rows_of(store, "SELECT * FROM rejected_pairs")
+    assert (row["frame_id"], row["position"], row["reason"], row["task"]) == (ids[0], 0, "form", "no brackets")
+    assert (row["solution"], row["model"]) == (answer.pairs[0].solution, "scripted/1")
 
 
 def test_refusals_and_answers_without_use_take_the_frame_out_and_are_not_asked_again(tmp_path: Path) -> None:
@@ -60,6 +62,7 @@ def test_refusals_and_answers_without_use_take_the_frame_out_and_are_not_asked_a
     sql = "SELECT reason, detail FROM rejections WHERE item IN (SELECT frame_id FROM frames) ORDER BY item"
     assert [row["reason"] for row in rows_of(store, sql)] == ["refused", "no_pairs", "no_pairs"]
     assert rows_of(store, sql)[0]["detail"] == "nobody there"
+    assert [row["reason"] for row in rows_of(store, "SELECT reason FROM rejected_pairs")] == ["empty_solution"] * 2
     again = ScriptedVLM(lambda call: good_answer())
     assert generate_pairs(store, ids, again, CONFIG).before == 3
     assert again.asked == 0
@@ -92,25 +95,82 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
 
 def test_another_generation_replaces_the_pairs_and_their_labels(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 1)
-    generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer(2)), CONFIG)
-    assert label_tasks(store) == 2
+    generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer(3)), CONFIG)
+    assert label_tasks(store) == 2 and count(store, "rejected_pairs") == 1  # the third is one too many
     assert label_tasks(store) == 0
     other = good_answer(1)
     other.pairs[0].solution = "He strolls over there and then stops in front of it at last."
     generate_pairs(store, ids, ScriptedVLM(lambda call: other), CONFIG.model_copy(update={"seed": 1}))
     assert [row["solution"] for row in rows_of(store, "SELECT solution FROM task_pairs")] == [other.pairs[0].solution]
+    assert count(store, "rejected_pairs") == 0
     assert count(store, "taxonomy") == 0
     assert label_tasks(store) == 1
 
 
-def test_a_server_that_dies_loses_the_batch_in_flight_only(tmp_path: Path) -> None:
+def test_a_server_that_dies_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 18)
-    dying = ScriptedVLM(lambda call: ConnectionError("gone") if call == 17 else good_answer())
+    dying = ScriptedVLM(lambda call: ConnectionError("gone") if call == 16 else good_answer())
     with pytest.raises(ConnectionError):
         generate_pairs(store, ids, dying, CONFIG)
+    answered = dying.asked - 1  # the last frame may have been begun before the error was seen
+    assert answered in (16, 17)
     alive = ScriptedVLM(lambda call: good_answer())
-    assert generate_pairs(store, ids, alive, CONFIG).before == 16
-    assert alive.asked == 2
+    assert generate_pairs(store, ids, alive, CONFIG).before == answered
+    assert alive.asked == 18 - answered
+
+
+def test_an_answer_that_cannot_be_read_leaves_the_pairs_of_an_earlier_generation(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer()), CONFIG)
+    later = CONFIG.model_copy(update={"seed": 1})
+    assert generate_pairs(store, ids, ScriptedVLM(lambda call: ValueError("no JSON")), later).unanswered == 1
+    assert count(store, "task_pairs") == 2
+    assert left(store, "generate") == []
+    assert generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer()), CONFIG).before == 1
+
+
+def test_a_frame_has_one_outcome_at_a_time(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    generate_pairs(store, ids, ScriptedVLM(lambda call: TaskPairs(refused=True)), CONFIG)
+    later = CONFIG.model_copy(update={"seed": 1})
+    generate_pairs(store, ids, ScriptedVLM(lambda call: ValueError("no JSON")), later)
+    assert rejections(store, "generate") == {"000.png": {"unanswered"}}
+    generate_pairs(store, ids, ScriptedVLM(lambda call: TaskPairs(pairs=[])), later)
+    assert rejections(store, "generate") == {"000.png": {"no_pairs"}}
+
+
+def test_what_the_writer_says_of_its_pairs_is_kept(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    answer = good_answer(2)
+    answer.pairs[0].agent_type, answer.pairs[0].task_type = "human", "navigation"
+    answer.pairs[0].end_state = " He stands\n at the door. "
+    generate_pairs(store, ids, ScriptedVLM(lambda call: answer), CONFIG)
+    rows = rows_of(store, "SELECT position, end_state FROM task_pairs ORDER BY position")
+    assert [row["end_state"] for row in rows] == ["He stands at the door.", ""]
+    sql = "SELECT position, labeller, agent_type, task_type FROM taxonomy JOIN task_pairs USING (pair_id)"
+    kinds = {"agent_type": "human", "task_type": "navigation"}
+    assert rows_of(store, sql) == [{"position": 0, "labeller": "generate/2 scripted/1", **kinds}]
+
+
+def test_wishes_are_asked_for_and_remembered_and_do_not_depend_on_the_order(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 6)
+    config = CONFIG.model_copy(update={"wishes": 2})
+    vlm = ScriptedVLM(lambda call: good_answer())
+    generate_pairs(store, ids, vlm, config)
+    asked = dict(zip(ids, (user.text for _, user in vlm.messages), strict=True))
+    for frame_id, text in asked.items():
+        cells = wishes(frame_id, config.mix, 2, seed=0)
+        assert all(f"- agent_type {cell.agent_type} with task_type {cell.task_type}:" in text for cell in cells)
+        assert text.count("\n- agent_type") == 2
+    assert len(set(asked.values())) > 1
+    rows = rows_of(store, "SELECT frame_id, agent_type, task_type FROM wishes")
+    assert {tuple(row.values()) for row in rows} == {(i, *c) for i in ids for c in wishes(i, config.mix, 2, seed=0)}
+    backwards = ScriptedVLM(lambda call: good_answer())
+    store, _ = registered(tmp_path / "again", 6)
+    generate_pairs(store, ids[3:], backwards, config)
+    generate_pairs(store, ids[:3], backwards, config)
+    texts = [user.text for _, user in backwards.messages]
+    assert texts[3:] + texts[:3] == list(asked.values())
 
 
 def test_requests_are_under_way_together(tmp_path: Path) -> None:

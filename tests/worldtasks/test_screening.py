@@ -1,14 +1,18 @@
 """Screening with a scripted model: verdicts, answers that could not be read, and a server that dies."""
 
 import math
+import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from tests.frames.pictures import count, left, registered, rejections
 from tests.worldtasks.scripted import ScriptedVLM
+from wmsd_core.shapes import Image, Video
 from wmsd_core.store import query, reading
-from wmsd_core.vlm import LogOdds
+from wmsd_core.vlm import LogOdds, Question
 from wmsd_core.worldtasks import ScreenConfig, keep_suitable, screen_frames
 
 
@@ -23,7 +27,7 @@ def test_only_a_readable_yes_passes(tmp_path: Path) -> None:
     assert left(store, "screen") == [ids[0], ids[3]]
     with reading(store) as con:
         rows = query(con, "SELECT log_odds, suitable, reason, prompt_version FROM screenings ORDER BY frame_id")
-    assert rows[2] == {"log_odds": None, "suitable": None, "reason": "no logprobs", "prompt_version": "screen/1"}
+    assert rows[2] == {"log_odds": None, "suitable": None, "reason": "no logprobs", "prompt_version": "screen/2"}
     assert [row["suitable"] for row in rows] == [True, False, None, True]
 
 
@@ -72,3 +76,19 @@ def test_a_frame_that_cannot_be_read_leaves_with_its_reason(tmp_path: Path) -> N
     assert screen_frames(store, ids, vlm).unusable == 1
     assert vlm.asked == 1
     assert rejections(store, "frames") == {"000.png": {"missing"}}
+
+
+def test_a_model_that_takes_many_questions_gets_small_batches_together(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 12)
+
+    class Server(ScriptedVLM):
+        sizes: ClassVar[list[int]] = []
+        meeting = threading.Barrier(6, timeout=20)  # breaks unless six batches are under way at once
+
+        def log_odds(self, questions: Sequence[Question], media: Sequence[Image | Video]) -> list[LogOdds]:
+            self.sizes.append(len(questions))
+            self.meeting.wait()
+            return super().log_odds(questions, media)
+
+    assert screen_frames(store, ids, Server(lambda call: LogOdds(1.0)), concurrency=8).answered == 12
+    assert Server.sizes == [2] * 6

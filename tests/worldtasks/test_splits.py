@@ -9,20 +9,20 @@ from PIL import Image
 
 from tests.frames.pictures import FramesConfig, encode, folder_of, left, register, registered, scene
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
+from wmsd_core.bench.worldtasks import EvaluateConfig, draw
 from wmsd_core.frames import find
+from wmsd_core.frames.likeness import clusters, near_pairs, signatures
 from wmsd_core.store import query, reading, writing
 from wmsd_core.worldtasks import (
-    Example,
     GenerateConfig,
     SplitConfig,
     assign_splits,
     examples,
     find_leaks,
     generate_pairs,
+    label_tasks,
 )
-from wmsd_core.worldtasks.leaks import leaks_between
-from wmsd_core.worldtasks.likeness import clusters, near_pairs, signatures
-from wmsd_core.worldtasks.splits import own_split
+from wmsd_core.worldtasks.splits import GIVEN, own_split
 
 HALF = SplitConfig(bench_fraction=0.5)
 GENERATE = GenerateConfig(count=2)
@@ -161,7 +161,7 @@ def test_examples_are_the_pairs_of_surviving_frames_by_split(tmp_path: Path) -> 
     assert {divided[e.frame_id] for e in train} == {"train"}
     assert {divided[e.frame_id] for e in bench} == {"bench"}
     assert train[0].path.is_file()
-    assert find_leaks(store, HALF) == []
+    assert find_leaks(store, HALF.near, HALF.leaks) == []
     with writing(store) as con:
         con.execute("INSERT INTO rejections VALUES ('filter', ?, 'dark', '', '', '')", [train[0].frame_id])
     with reading(store) as con:
@@ -178,19 +178,9 @@ def test_a_planted_look_alike_is_found(tmp_path: Path) -> None:
     new = next(frame_id for frame_id in left(store, "frames") if frame_id not in splits(store))
     generate_pairs(store, [new], ScriptedVLM(lambda call: good_answer()), GENERATE)
     with writing(store) as con:  # past `assign_splits`, which would not do this
-        con.execute("INSERT INTO splits VALUES (?, 'train', '')", [new])
-    leaks = find_leaks(store, HALF)
+        con.execute("INSERT INTO splits (frame_id, split, config_hash) VALUES (?, 'train', '')", [new])
+    leaks = find_leaks(store, HALF.near, HALF.leaks)
     assert [(leak.kind, leak.train, leak.bench) for leak in leaks] == [("picture", new, victim.frame_id)]
-
-
-def test_shared_frames_and_pairs_are_found(tmp_path: Path) -> None:
-    def example(pair: str, frame: str) -> Example:
-        return Example(pair, frame, Path(frame), "[Man]: Go.", "He goes over there.")
-
-    looks = {name: np.full(4, level, np.float32) for name, level in (("a", 0), ("b", 100), ("c", 200))}
-    train, bench = [example("1", "a"), example("2", "b")], [example("3", "b"), example("1", "c")]
-    leaks = leaks_between(train, bench, looks, near=4)
-    assert [(leak.kind, leak.train, leak.bench) for leak in leaks] == [("frame", "b", "b"), ("pair", "1", "1")]
 
 
 def test_a_leak_check_that_would_be_incomplete_is_an_error(tmp_path: Path) -> None:
@@ -199,7 +189,7 @@ def test_a_leak_check_that_would_be_incomplete_is_an_error(tmp_path: Path) -> No
         con.execute("DELETE FROM signatures")
     (tmp_path / "images" / "001.png").unlink()
     with pytest.raises(ValueError, match=r"cannot check for leaks: .*001\.png is missing"):
-        find_leaks(store, HALF)
+        find_leaks(store, HALF.near, HALF.leaks)
 
 
 def test_the_signature_of_a_frame_that_cannot_be_read_is_its_refusal(tmp_path: Path) -> None:
@@ -222,3 +212,100 @@ def test_a_picture_is_read_once_for_its_signature(tmp_path: Path) -> None:
     after = signatures(store, frames, 1)
     for one, other in zip(before, after, strict=True):
         assert isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(one, other)
+
+
+DRAWN = SplitConfig(bench_fraction=0.5, bench_pairs=6)
+
+
+def labelled(tmp_path: Path, count: int) -> tuple[Path, list[str]]:
+    """A store of `count` frames with four pairs each, labelled."""
+    store, ids = registered(tmp_path, count)
+    generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer(4)), GenerateConfig(count=4))
+    label_tasks(store)
+    return store, ids
+
+
+def bench(store: Path) -> dict[str, str]:
+    """Pair id -> frame id of the benchmark."""
+    with reading(store) as con:
+        return {example.pair_id: example.frame_id for example in examples(con, "bench")}
+
+
+def test_a_benchmark_of_a_wished_number_of_pairs_has_one_of_each_frame(tmp_path: Path) -> None:
+    store, ids = labelled(tmp_path, 20)
+    found = assign_splits(store, DRAWN)
+    assert (found.examined, found.bench, found.train, found.short) == (6, 6, 14, "")
+    assert len(set(bench(store).values())) == 6
+    with reading(store) as con:
+        assert len(examples(con, "train")) == 14 * 4
+        assert {item.pair_id for item in draw(con, EvaluateConfig(tasks=100))} == bench(store).keys()
+    first = bench(store)
+    assign_splits(store, DRAWN.model_copy(update={"seed": 1}))
+    assert bench(store) != first
+    assign_splits(store, DRAWN)
+    assert bench(store) == first
+    assert set(splits(store)) == set(ids)
+
+
+def test_later_images_go_to_training_and_the_benchmark_stays(tmp_path: Path) -> None:
+    store, ids = labelled(tmp_path, 12)
+    assign_splits(store, DRAWN)
+    before = bench(store)
+    victim = next(iter(before.values()))
+    folder_of(tmp_path / "images", 6, first=12)
+    with reading(store) as con:
+        (copied,) = find(con, [victim])
+    copy = tmp_path / "images" / "copy.png"
+    copy.write_bytes(encode(np.asarray(Image.open(copied.path)) + np.uint8(1)))
+    register(store, tmp_path / "images", FramesConfig())
+    new = sorted(set(left(store, "frames")) - set(ids))
+    assert assign_splits(store, DRAWN).train == 6  # without a pair a frame has no split
+    generate_pairs(store, new, ScriptedVLM(lambda call: good_answer(4)), GenerateConfig(count=4))
+    found = assign_splits(store, DRAWN)
+    assert (found.train, found.bench, found.examined) == (12, 7, 6)
+    assert bench(store) == before
+
+
+def test_a_benchmark_that_is_too_small_says_why(tmp_path: Path) -> None:
+    store, _ = labelled(tmp_path, 8)
+    found = assign_splits(store, DRAWN.model_copy(update={"bench_fraction": 0.25}))
+    assert (found.examined, found.bench) == (2, 2)
+    assert found.short.startswith("2 of 6 pairs: at most 2 frames may be held out")
+
+
+def test_a_frame_whose_pairs_were_written_anew_stays_in_the_benchmark(tmp_path: Path) -> None:
+    store, _ = labelled(tmp_path, 12)
+    assign_splits(store, DRAWN)
+    before = bench(store)
+    with writing(store) as con:
+        con.execute("UPDATE task_pairs SET pair_id = sha256(pair_id)")
+    assert bench(store) == {}
+    found = assign_splits(store, DRAWN)
+    assert found.examined == 6 and sorted(bench(store).values()) == sorted(before.values())
+
+
+def test_a_given_split_outlives_every_configuration(tmp_path: Path) -> None:
+    store, ids = labelled(tmp_path, 6)
+    with writing(store) as con:
+        con.execute("INSERT INTO splits VALUES (?, 'bench', ?, NULL)", [ids[0], GIVEN])
+    assert assign_splits(store, SplitConfig(bench_fraction=0)).bench == 1
+    assert assign_splits(store, SplitConfig(bench_fraction=0, seed=3)).train == 5
+
+
+def test_frames_with_like_embeddings_are_kept_apart_and_the_later_one_yields(tmp_path: Path) -> None:
+    store, ids = labelled(tmp_path, 6)
+    split = SplitConfig(bench_fraction=0.5)
+    twins = [next(i for i in ids if own_split(i, split) == side) for side in ("train", "bench")]
+    with writing(store) as con:
+        vectors = np.eye(6, dtype=np.float32)
+        vectors[ids.index(twins[1])] = vectors[ids.index(twins[0])]
+        for frame_id, vector in zip(ids, vectors, strict=True):
+            con.execute("INSERT INTO embeddings VALUES (?, 'clip', ?)", [frame_id, vector.tolist()])
+    assert assign_splits(store, split).withheld == 1
+    assert set(splits(store)) == set(ids) - {twins[0]}
+    assert find_leaks(store, split.near, split.leaks) == []
+    with writing(store) as con:  # the frame for training was there first
+        con.execute("DELETE FROM splits WHERE frame_id = ?", [twins[1]])
+        con.execute("INSERT INTO splits VALUES (?, 'train', ?, NULL)", [twins[0], split.digest()])
+    assert assign_splits(store, split).withheld == 1
+    assert set(splits(store)) == set(ids) - {twins[1]}

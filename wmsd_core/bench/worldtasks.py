@@ -83,7 +83,7 @@ class Item:
 
 
 def draw(con: duckdb.DuckDBPyConnection, config: EvaluateConfig) -> list[Item]:
-    """The first `tasks` pairs of the bench split in order of pair id; not of frames that a stage has rejected since.
+    """The first `tasks` pairs of the bench split in order of pair id; none that a stage has turned down since.
 
     Pair ids are SHA-256 values: their order is a random draw that needs no generator, and a larger draw contains a
     smaller one.
@@ -94,8 +94,9 @@ def draw(con: duckdb.DuckDBPyConnection, config: EvaluateConfig) -> list[Item]:
     rows = con.execute(
         """
         SELECT pair_id, task, solution, frame_id, path, format, width, height
-        FROM task_pairs JOIN splits USING (frame_id) JOIN frames USING (frame_id)
-        WHERE split = 'bench' AND frame_id NOT IN (SELECT item FROM rejections) ORDER BY pair_id LIMIT $tasks
+        FROM task_pairs JOIN usable_pairs USING (pair_id) JOIN splits USING (frame_id) JOIN frames USING (frame_id)
+        WHERE split = 'bench' AND (examined IS NULL OR list_contains(examined, pair_id))
+        ORDER BY pair_id LIMIT $tasks
         """,
         {"tasks": config.tasks},
     ).fetchall()

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as PillowImage
 
+from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.frame import Frame
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.shapes import Image
@@ -67,15 +68,17 @@ def _reduction(format_: str, extent: int, wanted: int) -> int:
 
 
 def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    shrinks = width <= image.shape[1] and height <= image.shape[0]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    """Area averages, or bilinear down to half the size: there its weights are nearly those of area averages (at exactly
+    half the same), every pixel counts, and it costs a tenth."""
+    far = image.shape[1] > 2 * width or image.shape[0] > 2 * height
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if far else cv2.INTER_LINEAR)
 
 
 def _decode(frame: Frame, flags: int) -> np.ndarray:
     try:
-        data = frame.path.read_bytes()
-    except OSError as error:
-        raise Refusal("missing", f"the file cannot be read any more: {error}") from error
+        data = read(frame.path, MOST_BYTES)
+    except Refusal as refusal:
+        raise Refusal("missing", f"the file cannot be read any more: {refusal.detail}") from refusal
     if hashlib.sha256(data).hexdigest() != frame.frame_id:
         # Also the guard of the header check: only bytes whose header was found acceptable are ever decoded.
         raise Refusal("changed", "the file has other content than when it was registered; register its folder again")

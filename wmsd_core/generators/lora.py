@@ -8,11 +8,13 @@ touches no `requires_grad`.
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 def add_adapter(
@@ -43,6 +45,12 @@ def add_adapter(
         warnings.filterwarnings("ignore", message="Already found a `peft_config`")
         torch.manual_seed(seed)
         inject_adapter_in_model(config, network, adapter_name=name)
+        for layer in _layers(network):
+            if layer.lora_A[name].weight.dtype != torch.float32:
+                # peft has drawn them in the format of the base, which has few numbers near 0 (float8: 17 in this range).
+                layer.lora_A[name].float()
+                layer.lora_B[name].float()
+                layer.reset_lora_parameters(name, init_lora_weights=True)
     for weight in parameters(network, name):
         weight.data = weight.data.float()
         weight.requires_grad_(trainable)
@@ -77,6 +85,37 @@ def use(network: nn.Module, name: str | None) -> None:
         layer._disable_adapters = name is None  # pyright: ignore[reportPrivateUsage]
         if name is not None:
             layer._active_adapter = [name]  # pyright: ignore[reportPrivateUsage]
+
+
+def used(network: nn.Module) -> str | None:
+    """The adapter that acts now."""
+    layer = next(iter(_layers(network)), None)
+    if layer is None or layer._disable_adapters:  # pyright: ignore[reportPrivateUsage]
+        return None
+    return layer.active_adapters[0]
+
+
+def checkpoint_activations(network: Any) -> None:
+    """Lets a network of diffusers compute its blocks a second time in the backward pass instead of keeping activations.
+
+    The second time happens after other adapters may have acted: each block is given back the adapter of its first time.
+    diffusers' own switch is not, and would return the gradient of another function.
+    """
+
+    def twice(block: nn.Module, *inputs: Any) -> Any:
+        name = used(block)
+
+        def once(*inputs: Any) -> Any:
+            now = used(block)
+            use(block, name)
+            try:
+                return block(*inputs)
+            finally:
+                use(block, now)
+
+        return checkpoint(once, *inputs, use_reentrant=False)
+
+    network.enable_gradient_checkpointing(twice)
 
 
 def adapter_state(network: nn.Module, name: str) -> dict[str, Tensor]:

@@ -83,6 +83,9 @@ class MiniatureGenerator:
         words = torch.from_numpy(np.stack([tokenize(text) for text in texts]))
         return MiniatureCondition(first.contiguous().to(self.device), words.to(self.device))
 
+    def release_encoders(self) -> None:
+        """There are none: words are numbers, and the network reads the picture itself."""
+
     def noise(self, condition: Condition, seeds: Sequence[int]) -> Latents:
         """Noise from one seed per sample; frame 0 is in place. The same seed gives the same noise in any batch."""
         condition = _own(condition)

@@ -29,13 +29,24 @@ class Condition(Protocol):
 class Generator(Protocol):
     """A frozen image-to-video model with resident LoRA adapters."""
 
-    name: str
-    checksum: str
-    """SHA-256 of the base weights: part of the identity of every video and training run."""
-    network: torch.nn.Module
-    """The module whose linears carry the adapters."""
-    lora_targets: tuple[str, ...]
-    """Names of the linears that LoRA adapts, in the form that peft's `target_modules` takes."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the base weights and of the settings that change what is drawn: part of the identity of every video
+        and training run."""
+        ...
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The module whose linears carry the adapters."""
+        ...
+
+    @property
+    def lora_targets(self) -> tuple[str, ...]:
+        """Names of the linears that LoRA adapts, in the form that peft's `target_modules` takes."""
+        ...
 
     def encode(self, images: Images, texts: Sequence[str]) -> Condition:
         """The condition for image b with text b.
@@ -43,6 +54,10 @@ class Generator(Protocol):
         Raises:
             ValueError: a text that the model cannot read; the message names the word or the length.
         """
+        ...
+
+    def release_encoders(self) -> None:
+        """Frees the memory of whatever only `encode` needs. A text or image that is new afterwards loads it again."""
         ...
 
     def noise(self, condition: Condition, seeds: Sequence[int]) -> Latents:

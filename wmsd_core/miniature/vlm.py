@@ -12,7 +12,7 @@ import numpy as np
 
 from wmsd_core.miniature import planner
 from wmsd_core.miniature.drawing import shrink
-from wmsd_core.miniature.language import find_task
+from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, find_task
 from wmsd_core.miniature.perception import perceive
 from wmsd_core.miniature.verifier import BOUND, Tracks, judge, track
 from wmsd_core.seeds import derive
@@ -25,13 +25,14 @@ _JUDGES = {"judge_task": "task", "judge_agent": "agent", "judge_consistency": "c
 
 
 class MiniatureVLM:
-    """Writes `TaskPairs`, answers "screen" and the three questions about videos."""
+    """Writes `TaskPairs`, answers "screen", the two questions about a task's picture and the three about videos."""
 
     def __init__(self, error_rate: float = planner.ERROR_RATE) -> None:
         """`error_rate` is the share of solutions that are wrong on purpose."""
         if not 0 <= error_rate <= 1:
             raise ValueError(f"error_rate is a share between 0 and 1, not {error_rate}")
         self.error_rate = error_rate
+        self.concurrency = 1
         self.name = f"miniature-vlm/1/errors={error_rate:g}"
         self._watched: tuple[str, Tracks | None] = ("", None)
 
@@ -62,7 +63,7 @@ class MiniatureVLM:
 
     def log_odds(self, questions: Sequence[Question], media: Sequence[Image | Video]) -> list[LogOdds]:
         """Answers by name of the question. Questions about the same videos share one look, also between calls."""
-        answers = [_screen(q, medium) for q, medium in zip(questions, media, strict=True)]
+        answers = [_look(q, medium) for q, medium in zip(questions, media, strict=True)]
         judged: dict[tuple[int, ...], list[int]] = {}
         for row, (question, medium) in enumerate(zip(questions, media, strict=True)):
             if question.name in _JUDGES and medium.ndim == 4 and len(medium) > 1:
@@ -101,15 +102,31 @@ def _varied(plans: list[planner.Plan], seed: int) -> list[planner.Plan]:
     return [order[i] for i in np.argsort(rank, kind="stable")]
 
 
-def _screen(question: Question, medium: Image | Video) -> LogOdds:
-    """The answer to "screen"; to others, that there is none so far."""
+def _look(question: Question, medium: Image | Video) -> LogOdds:
+    """The answer to a question about a picture; to others, that there is none so far."""
     if question.name in _JUDGES:
         return LogOdds.unread(f"{question.name} needs a video [T, H, W, 3] of at least two frames, not {medium.shape}")
-    if question.name != "screen":
+    if question.name not in ("screen", "verify_agent", "verify_open"):
         return LogOdds.unread(f"the miniature's VLM does not know the question {question.name!r}")
     if medium.ndim != 3:
-        return LogOdds.unread(f"screen needs a picture [H, W, 3], not {medium.shape}")
-    return _signed(question, -BOUND if perceive(shrink(medium)[None]).reasons[0] else BOUND)
+        return LogOdds.unread(f"{question.name} needs a picture [H, W, 3], not {medium.shape}")
+    seen = perceive(shrink(medium)[None])
+    if question.name == "screen":
+        return _signed(question, -BOUND if seen.reasons[0] else BOUND)
+    if seen.reasons[0]:
+        return LogOdds.unread(seen.reasons[0])
+    cells = {seen.scenes.name(0, thing): tuple(seen.scenes.cells[0][thing]) for thing in range(4)}
+    if question.name == "verify_agent":
+        there = any(name in question.text.casefold() for name in list(cells)[:2])
+        return _signed(question, BOUND if there else -BOUND)
+    task = find_task(question.text)
+    if task is None or task.agent not in cells or not (task.goal in cells or task.goal.endswith("edge")):
+        return LogOdds.unread("the question holds no task for this board")
+    here = cells[task.agent]
+    if task.goal in cells:
+        return _signed(question, BOUND if here == cells[task.goal] else -BOUND)
+    edge = EDGES.index(task.goal.removesuffix(" edge"))
+    return _signed(question, BOUND if here[EDGE_AXIS[edge]] == EDGE_CELL[edge] else -BOUND)
 
 
 def _signed(question: Question, yes: float) -> LogOdds:

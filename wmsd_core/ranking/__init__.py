@@ -1,6 +1,6 @@
 """Ranking: an aesthetic score per frame, a combined quality score, and the share of frames that is kept."""
 
-from wmsd_core.ranking.rank import Kept, RankConfig, Scored, keep_top, load_scorer, score_frames
-from wmsd_core.ranking.scorer import Scorer
+from wmsd_core.ranking.rank import Kept, RankConfig, keep_top
+from wmsd_core.ranking.scoring import Scored, score_frames
 
-__all__ = ["Kept", "RankConfig", "Scored", "Scorer", "keep_top", "load_scorer", "score_frames"]
+__all__ = ["Kept", "RankConfig", "Scored", "keep_top", "score_frames"]

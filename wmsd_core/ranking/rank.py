@@ -1,164 +1,166 @@
-"""Scores the frames that passed the filter, and keeps the best of each source by a combined quality score.
+"""Keeps the best frames by a combined quality score, from stored scores and measurements alone.
 
 The paper (A.6.1) keeps "the top of samples according to the combined quality score" without giving the fraction or the
-combination; both are settings here. Ranks within a source are combined, not raw values: scales of different scorers do
-not compare, and a dark game shall not lose all its frames to a bright one.
+combination; both are settings here. Ranks are combined, not raw values, since scales of different scorers do not compare:
+
+    quality = sum over terms of weight x percent_rank(term)        within the source, or within all frames
+
+with the terms aesthetic score, sharpness, exposure (nearness of the mean grey level to 127.5) and contrast (1 - flatness).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 
-from pydantic import Field
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
 
 from wmsd_core.config import Config, digest
 from wmsd_core.filters import MeasureConfig
-from wmsd_core.frames import Refusal, find
-from wmsd_core.frames.decode import rgb
-from wmsd_core.frames.refusal import attempt, record
-from wmsd_core.ranking.laion import LaionAesthetic, LaionScorer
-from wmsd_core.ranking.scorer import Scorer
+from wmsd_core.ranking.laion import LaionAesthetic
 from wmsd_core.ranking.statistics import ImageStatistics
-from wmsd_core.shapes import Image
-from wmsd_core.store import insert, reading, writing
-from wmsd_core.store.funnel import replace_rejections
+from wmsd_core.ranking.variety import Cover
+from wmsd_core.store import reading, writing
+from wmsd_core.store.funnel import count, replace_rejections, up_to
 
-BATCH = 32
-LONGEST = 512
-"""Longer side, in pixels, at which pictures are scored: above what CLIP sees, below what costs time."""
+BLOCK = 1024
 
 
 class RankConfig(Config):
-    """Which share of each source is kept, and by what."""
+    """Which share of the frames is kept, and by what."""
+
+    revision = 2
 
     aesthetic: LaionAesthetic | None = None
-    """A LAION aesthetic predictor; without one, plain image statistics stand in, which are no aesthetic model."""
+    """A LAION aesthetic predictor, such as {head: FILE.safetensors}. Without one, frames are ordered by plain image
+    statistics (colour, contrast, detail), which are no aesthetic model and are never shown as one."""
     keep_fraction: float = Field(default=0.9, gt=0, le=1)
-    """Share of each source that is kept, rounded up to whole frames."""
+    """Share that is kept, rounded up to whole frames."""
+    by_source: bool = True
+    """Rank and keep within each source, so that a dark game does not lose all its frames to a bright one; else among all."""
     aesthetic_weight: float = Field(default=0.75, ge=0)
-    """Weight of the rank by score within the source."""
+    """Weight of the rank by score."""
     sharpness_weight: float = Field(default=0.25, ge=0)
-    """Weight of the rank by sharpness within the source."""
+    """Weight of the rank by sharpness."""
+    exposure_weight: float = Field(default=0.0, ge=0)
+    """Weight of the rank by nearness of the mean luminance to mid-grey."""
+    contrast_weight: float = Field(default=0.0, ge=0)
+    """Weight of the rank by contrast: how little of the picture lies in one sixteenth of the grey scale."""
+    max_similarity: float | None = Field(default=None, ge=-1, lt=1)
+    """Greatest cosine of a frame's CLIP embedding with that of a better frame that is kept; more is "similar", and makes room
+    for the next frame. None: variety is not asked for. Needs `aesthetic`, whose encoder it uses."""
+
+    @model_validator(mode="after")
+    def _can_tell_similarity(self) -> "RankConfig":
+        if self.max_similarity is not None and self.aesthetic is None:
+            raise ValueError("max_similarity compares CLIP embeddings: set rank.aesthetic too, or leave it at null")
+        return self
 
     def scorer_name(self) -> str:
-        """The `scorer` column of the scores that count under this configuration."""
+        """The `scorer` column of the scores that count under this configuration.
+
+        Raises:
+            ValueError: the predictor's weights are missing; the message says where to get them.
+        """
         return self.aesthetic.scorer_name() if self.aesthetic else ImageStatistics.name
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Frames scored now, scored before by the same scorer, and found unusable when decoded."""
-
-    scored: int
-    before: int
-    unusable: int
-
-
-@dataclass(frozen=True)
 class Kept:
-    """Frames kept and dropped by rank; `unscored` ones are dropped until they have a score."""
+    """Frames kept, dropped by rank, and dropped as similar; `unscored` ones are dropped until they have a score."""
 
     kept: int
     dropped: int
+    similar: int
     unscored: int
 
 
-def load_scorer(cfg: RankConfig) -> Scorer:
-    """The configured scorer, weights loaded.
-
-    Raises:
-        ValueError: weights are missing or do not fit; the message says what to get from where.
-    """
-    return LaionScorer(cfg.aesthetic) if cfg.aesthetic else ImageStatistics()
-
-
-def score_frames(store: Path, frame_ids: Sequence[str], cfg: RankConfig) -> Scored:
-    """Scores those of `frame_ids` that this scorer has not scored yet, and stores each batch as it is done.
-
-    Raises:
-        ValueError: the scorer's weights are missing or do not fit.
-    """
-    name = cfg.scorer_name()
-    with reading(store) as con:
-        rows = con.execute(
-            "SELECT unnest($ids) EXCEPT SELECT frame_id FROM aesthetics WHERE scorer = $scorer",
-            {"ids": list(frame_ids), "scorer": name},
-        ).fetchall()
-        todo = find(con, [row[0] for row in rows])
-    if not todo:
-        return Scored(0, len(frame_ids), 0)
-    scorer = load_scorer(cfg)
-    unusable = 0
-    for start in range(0, len(todo), BATCH):
-        pictures: list[tuple[str, Image]] = []
-        refused: list[tuple[str, Path, Refusal]] = []
-        for frame in todo[start : start + BATCH]:
-            picture = attempt(lambda frame: rgb(frame, LONGEST), frame)
-            if isinstance(picture, Refusal):
-                refused.append((frame.frame_id, frame.path, picture))
-            else:
-                pictures.append((frame.frame_id, picture))
-        scores = scorer.score([picture for _, picture in pictures]) if pictures else []
-        scored = [
-            {"frame_id": frame_id, "scorer": name, "score": score}
-            for (frame_id, _), score in zip(pictures, scores, strict=True)
-        ]
-        with writing(store) as con:
-            insert(con, "aesthetics", scored)
-            record(con, refused, cfg.digest())
-        unusable += len(refused)
-    return Scored(len(todo) - unusable, len(frame_ids) - len(todo), unusable)
-
-
-_VERDICTS = """
-    WITH candidates AS (
-        SELECT f.frame_id AS item, f.path, f.source, a.score, m.sharpness
+_RATED = """
+    SELECT *,
+           $aesthetic_weight * percent_rank() OVER (PARTITION BY part ORDER BY score)
+           + $sharpness_weight * percent_rank() OVER (PARTITION BY part ORDER BY sharpness)
+           + $exposure_weight * percent_rank() OVER (PARTITION BY part ORDER BY -abs(luminance - 127.5))
+           + $contrast_weight * percent_rank() OVER (PARTITION BY part ORDER BY -flatness) AS quality
+    FROM (
+        SELECT f.frame_id AS item, f.path, CASE WHEN $by_source THEN f.source ELSE '' END AS part, a.score, m.*
         FROM frames f
         LEFT JOIN aesthetics a ON a.frame_id = f.frame_id AND a.scorer = $scorer
         LEFT JOIN measurements m ON m.frame_id = f.frame_id AND m.config_hash = $measure_hash
-        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter'))
-    ), rated AS (
-        SELECT item, path, source, count(*) OVER (PARTITION BY source) AS total,
-               $aesthetic_weight * percent_rank() OVER (PARTITION BY source ORDER BY score)
-               + $sharpness_weight * percent_rank() OVER (PARTITION BY source ORDER BY sharpness) AS quality
-        FROM candidates WHERE score IS NOT NULL AND sharpness IS NOT NULL
+        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE list_contains($stages, stage))
+    )
+    WHERE (score IS NULL OR sharpness IS NULL) = $unscored
+"""
+
+_VERDICTS = f"""
+    WITH rated AS ({_RATED.replace("$unscored", "FALSE")}),
+    totals AS (
+        -- rounded first: .28 * 25 is a little more than 7 in binary
+        SELECT part, count(*) AS total, ceil(round($keep_fraction * count(*), 9))::INTEGER AS places FROM rated GROUP BY part
     ), ranked AS (
-        SELECT *, row_number() OVER (PARTITION BY source ORDER BY quality DESC, item) AS place,
-               -- rounded first: .28 * 25 is a little more than 7 in binary
-               ceil(round($keep_fraction * total, 9))::INTEGER AS places
-        FROM rated
+        SELECT *, row_number() OVER (PARTITION BY part ORDER BY quality DESC, item) AS place
+        FROM rated JOIN totals USING (part) WHERE item NOT IN (SELECT item FROM alike)
     )
     SELECT item, 'rank' AS reason,
-           printf('combined quality %.3f is number %d of %d in its folder, %d are kept', quality, place, total, places)
-           AS detail, path
+           printf('combined quality %.3f is number %d of %d%s, %d are kept', quality, place, total,
+                  CASE WHEN $by_source THEN ' in its folder' ELSE '' END, places) AS detail, path
     FROM ranked WHERE place > places
     UNION ALL
+    SELECT item, 'similar', printf('cosine %.4f with %s, which is better', cosine, other), path
+    FROM alike JOIN rated USING (item)
+    UNION ALL
     SELECT item, 'unscored', 'not scored by this scorer yet; run the rank stage on it', path
-    FROM candidates WHERE score IS NULL OR sharpness IS NULL
+    FROM ({_RATED.replace("$unscored", "TRUE")})
 """
 
 
 def keep_top(store: Path, measuring: MeasureConfig, cfg: RankConfig) -> Kept:
-    """Sets the rejections of stage `rank` for every frame that passed the filter, from stored scores alone.
+    """Sets the rejections of stage `rank` for every frame that was left before it. Equal quality goes by id.
 
-    Frames of equal quality are kept in order of id.
+    Raises:
+        ValueError: the predictor's weights are missing; the message says where to get them.
     """
     parameters: dict[str, object] = {
         "scorer": cfg.scorer_name(),
         "measure_hash": measuring.digest(),
-        "keep_fraction": cfg.keep_fraction,
-        "aesthetic_weight": cfg.aesthetic_weight,
-        "sharpness_weight": cfg.sharpness_weight,
+        "stages": up_to("dedup"),
+        "by_source": cfg.by_source,
+        **{
+            f"{term}_weight": getattr(cfg, f"{term}_weight")
+            for term in ("aesthetic", "sharpness", "exposure", "contrast")
+        },
     }
+    alike = pa.table(_similar(store, parameters, cfg), pa.schema({"item": "str", "other": "str", "cosine": "float64"}))
     with writing(store) as con:
-        replace_rejections(con, "rank", _VERDICTS, parameters, digest([measuring.digest(), cfg.digest()]))
+        con.register("alike", alike)
+        verdict = {**parameters, "keep_fraction": cfg.keep_fraction}
+        replace_rejections(con, "rank", _VERDICTS, verdict, digest([measuring.digest(), cfg.digest()]))
         counts = dict(
             con.execute("SELECT reason, count(*) FROM rejections WHERE stage = 'rank' GROUP BY reason").fetchall()
         )
-        passed = con.execute(
-            """
-            SELECT count(*) FROM frames
-            WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'rank'))
-            """
-        ).fetchall()[0][0]
-    return Kept(passed, counts.get("rank", 0), counts.get("unscored", 0))
+        kept = count(con, "rank")
+    return Kept(kept, counts.get("rank", 0), counts.get("similar", 0), counts.get("unscored", 0))
+
+
+def _similar(store: Path, parameters: dict[str, object], cfg: RankConfig) -> dict[str, list[object]]:
+    """Columns item, other, cosine of the frames that a better one resembles too much."""
+    found: dict[str, list[object]] = {"item": [], "other": [], "cosine": []}
+    if cfg.max_similarity is None or cfg.aesthetic is None:
+        return found
+    sql = f"""
+        SELECT part, item, vector FROM ({_RATED.replace("$unscored", "FALSE")}) rated
+        JOIN embeddings e ON e.frame_id = rated.item AND e.encoder = $encoder
+        ORDER BY part, quality DESC, item
+    """
+    with reading(store) as con:
+        result = con.execute(sql, {**parameters, "encoder": cfg.aesthetic.clip.encoder()})
+        for _, rows in groupby(iter(result.fetchone, None), key=itemgetter(0)):
+            cover, items = Cover(cfg.max_similarity), list[str]()
+            while block := list(islice(rows, BLOCK)):
+                items += [row[1] for row in block]
+                for pair in cover.extend(np.array([row[2] for row in block], np.float32)):
+                    found["item"].append(items[pair.dropped])
+                    found["other"].append(items[pair.kept])
+                    found["cosine"].append(pair.cosine)
+    return found

@@ -5,7 +5,6 @@ knows nothing of composition or subject. Use `LaionAesthetic` where its weights 
 """
 
 import math
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -20,9 +19,10 @@ class ImageStatistics:
 
     name = "image-statistics/1"
 
-    def score(self, images: Sequence[Image]) -> list[float]:
-        """One score per picture; 0 for a uniform grey one."""
-        return [sum(math.log1p(term(image)) for term in (colourfulness, contrast, detail)) for image in images]
+    @staticmethod
+    def score(image: Image) -> float:
+        """0 for a uniform grey picture."""
+        return sum(math.log1p(term(image)) for term in (colourfulness, contrast, detail))
 
 
 def colourfulness(rgb: Image) -> float:

@@ -5,6 +5,6 @@ the file is closed between them, so that readers never wait for a running stage.
 """
 
 from wmsd_core.store.connection import StoreError, reading, writing
-from wmsd_core.store.rows import insert, query
+from wmsd_core.store.rows import insert, query, unseen
 
-__all__ = ["StoreError", "insert", "query", "reading", "writing"]
+__all__ = ["StoreError", "insert", "query", "reading", "unseen", "writing"]

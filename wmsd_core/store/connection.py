@@ -1,5 +1,6 @@
 """Opening the store: short connections, one writer, a clear error for each way in which it can fail."""
 
+import random
 import threading
 import time
 from collections.abc import Generator
@@ -10,8 +11,8 @@ import duckdb
 
 from wmsd_core.store import schema
 
-PATIENCE = 60.0
-"""Seconds to wait for another process to close the file before giving up."""
+PATIENCE = 180.0
+"""Seconds to wait for another process to close the file before giving up: several workers may stand in line."""
 
 _migrated: set[tuple[str, int]] = set()  # (path, inode) of the stores that this process has seen at the newest version
 _writer = threading.RLock()
@@ -87,7 +88,7 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
                 ) from error
             if time.monotonic() > deadline:
                 raise StoreError(f"another process keeps {path} open; close it and run again") from error
-            time.sleep(0.05)
+            time.sleep(random.uniform(0.005, 0.05))  # not in step with whoever else waits
         except duckdb.Error as error:
             raise StoreError(
                 f"{path} is not a usable store: {_first_line(error)}. Move it away and run again"

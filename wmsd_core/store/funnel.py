@@ -1,29 +1,76 @@
 """Which frames are left after which stage: registered frames less the rejections of every stage up to it."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import duckdb
 
-Stage = Literal["frames", "filter", "rank", "screen", "generate"]
-STAGES: tuple[Stage, ...] = ("frames", "filter", "rank", "screen", "generate")
+Stage = Literal["frames", "filter", "dedup", "rank", "screen", "generate"]
+STAGES: tuple[Stage, ...] = ("frames", "filter", "dedup", "rank", "screen", "generate")
+
+LAST = "\U0010ffff"
+"""After every id."""
+SURVIVORS = """
+    SELECT frame_id FROM frames
+    WHERE frame_id BETWEEN $first AND $last AND ($source IS NULL OR source = $source)
+      AND frame_id NOT IN (
+        SELECT item FROM rejections WHERE list_contains($stages, stage) AND item BETWEEN $first AND $last
+      )
+"""
 
 
-def survivors(con: duckdb.DuckDBPyConnection, after: Stage | None, source: str | None = None) -> list[str]:
+def survivors(
+    con: duckdb.DuckDBPyConnection,
+    after: Stage | None,
+    source: str | None = None,
+    *,
+    first: str = "",
+    last: str = LAST,
+) -> list[str]:
     """Frame ids that no stage up to and including `after` rejected, in order of id; of one source folder if given.
 
-    None: all registered frames, also those that turned out to be damaged when they were decoded.
+    None: all registered frames, also those that turned out to be damaged when they were decoded. `first` and `last` limit
+    the ids, both included.
     """
-    stages = list(STAGES[: STAGES.index(after) + 1]) if after else []
+    parameters = {"source": source, "stages": up_to(after), "first": first, "last": last}
+    return [row[0] for row in con.execute(f"{SURVIVORS} ORDER BY frame_id", parameters).fetchall()]
+
+
+def count(con: duckdb.DuckDBPyConnection, after: Stage | None) -> int:
+    """How many frames are left after a stage."""
+    parameters = {"source": None, "stages": up_to(after), "first": "", "last": LAST}
+    return con.execute(f"SELECT count(*) FROM ({SURVIVORS})", parameters).fetchall()[0][0]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The survivors whose ids begin alike: their first and last id, their number, and a digest of them all."""
+
+    first: str
+    last: str
+    frames: int
+    digest: int
+
+
+def buckets(con: duckdb.DuckDBPyConnection, after: Stage | None, digits: int = 3) -> list[Bucket]:
+    """The survivors of `after` by the first digits of their ids, in order: 16 ^ digits buckets at most, however many frames.
+
+    The digest is the exclusive or of the ids' MD5s: the same for the same set, in whatever order it is read, and no list
+    of ids is ever held.
+    """
     rows = con.execute(
-        """
-        SELECT frame_id FROM frames
-        WHERE ($source IS NULL OR source = $source)
-          AND frame_id NOT IN (SELECT item FROM rejections WHERE list_contains($stages, stage))
-        ORDER BY frame_id
+        f"""
+        SELECT min(frame_id), max(frame_id), count(*), bit_xor(md5_number(frame_id))
+        FROM ({SURVIVORS}) GROUP BY left(frame_id, $digits) ORDER BY 1
         """,
-        {"source": source, "stages": stages},
+        {"source": None, "stages": up_to(after), "first": "", "last": LAST, "digits": digits},
     ).fetchall()
-    return [row[0] for row in rows]
+    return [Bucket(*row) for row in rows]
+
+
+def up_to(stage: Stage | None) -> list[Stage]:
+    """The stages whose rejections keep a frame from whatever comes after `stage`."""
+    return list(STAGES[: STAGES.index(stage) + 1]) if stage else []
 
 
 def replace_rejections(
@@ -34,7 +81,8 @@ def replace_rejections(
     Verdicts are recomputed as a whole, from stored measurements, so a new threshold needs no image to be read.
     """
     con.execute("DELETE FROM rejections WHERE stage = $stage", {"stage": stage})
+    # In order of item: who reads a range of ids then skips most of the table.
     con.execute(
-        f"INSERT INTO rejections SELECT $stage, item, reason, detail, path, $config_hash FROM ({sql})",
+        f"INSERT INTO rejections SELECT $stage, item, reason, detail, path, $config_hash FROM ({sql}) ORDER BY item, reason",
         {"stage": stage, "config_hash": config_hash, **parameters},
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 
 def insert(
@@ -11,18 +12,36 @@ def insert(
 ) -> int:
     """Inserts rows of equal keys in one statement; a row whose identity exists is left alone, or replaced if asked.
 
-    Returns the number of rows given. Column names come from the code, values are bound.
+    Returns the number of rows given. Column names come from the code. The values go over as one Arrow table, without a
+    copy or a parser: several times as fast as bound parameters, which DuckDB plans one by one.
     """
     if not rows:
         return 0
-    columns = list(rows[0])
+    columns = ", ".join(rows[0])
     verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE"
-    one = "(" + ", ".join("?" * len(columns)) + ")"
-    for start in range(0, len(rows), 500):  # one prepared statement of many rows: executemany costs one round trip each
-        part = rows[start : start + 500]
-        values = [row[column] for row in part for column in columns]
-        con.execute(f"{verb} INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * len(part))}", values)
+    con.register("given", pa.Table.from_pylist(list(rows)))
+    con.execute(f"{verb} INTO {table} ({columns}) SELECT {columns} FROM given")
+    con.unregister("given")
     return len(rows)
+
+
+def unseen(con: duckdb.DuckDBPyConnection, items: Sequence[str], table: str, **made_by: str) -> list[str]:
+    """Those of `items` that have no row in `table` with these columns, in order: the work that is left.
+
+    Reads the rows between the least and the greatest item only, so a shard of a large store costs no full scan.
+    """
+    if not items:
+        return []
+    same = "".join(f" AND {column} = ${column}" for column in made_by)
+    rows = con.execute(
+        f"""
+        SELECT item FROM (SELECT unnest($items) AS item)
+        WHERE item NOT IN (SELECT frame_id FROM {table} WHERE frame_id BETWEEN $first AND $last{same})
+        ORDER BY item
+        """,
+        {"items": list(items), "first": min(items), "last": max(items), **made_by},
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def query(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

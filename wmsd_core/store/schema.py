@@ -86,8 +86,8 @@ MIGRATIONS = (
         summary JSON NOT NULL, started TIMESTAMP NOT NULL, seconds DOUBLE NOT NULL
     );
     CREATE TABLE rejections (
-        stage VARCHAR NOT NULL,              -- frames, filter, rank, screen, generate
-        item VARCHAR NOT NULL,               -- frame id, path or pair text
+        stage VARCHAR NOT NULL,              -- frames, filter, dedup, rank, screen, generate
+        item VARCHAR NOT NULL,               -- frame id, path or pair id
         reason VARCHAR NOT NULL,             -- a short code: blurred, dark, unreadable, ...
         detail VARCHAR NOT NULL, path VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
         PRIMARY KEY (stage, item, reason)
@@ -106,12 +106,29 @@ MIGRATIONS = (
         frame_id VARCHAR NOT NULL, encoder VARCHAR NOT NULL, vector FLOAT[] NOT NULL,   -- L2-normalised
         PRIMARY KEY (frame_id, encoder)
     );
-    CREATE TABLE rejected_pairs (
+    CREATE TABLE verdicts (
+        stage VARCHAR PRIMARY KEY, made_from VARCHAR NOT NULL   -- digest of frames and settings behind a stage's rejections
+    );
+    ALTER TABLE task_pairs ADD COLUMN end_state VARCHAR DEFAULT '';   -- what shows that the task is done, as the writer says
+    CREATE TABLE rejected_pairs (            -- whole, as they were written, with the first fault found
         frame_id VARCHAR NOT NULL, position INTEGER NOT NULL, task VARCHAR NOT NULL, solution VARCHAR NOT NULL,
         reason VARCHAR NOT NULL, detail VARCHAR NOT NULL,
         model VARCHAR NOT NULL, prompt_version VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
         PRIMARY KEY (frame_id, config_hash, position)
     );
+    CREATE TABLE verifications (             -- what a model that sees the picture says of a pair
+        pair_id VARCHAR NOT NULL, question_version VARCHAR NOT NULL, model VARCHAR NOT NULL,
+        log_odds DOUBLE, reason VARCHAR NOT NULL,   -- of the good answer; NULL: unread, with the reason
+        PRIMARY KEY (pair_id, question_version, model)
+    );
+    CREATE TABLE wishes (                    -- the kinds that a frame's request named
+        frame_id VARCHAR NOT NULL, agent_type VARCHAR NOT NULL, task_type VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
+        PRIMARY KEY (frame_id, agent_type, task_type)
+    );
+    CREATE VIEW usable_pairs AS              -- pairs that no stage turned down, neither themselves nor their frame
+        SELECT pair_id FROM task_pairs
+        WHERE frame_id NOT IN (SELECT item FROM rejections) AND pair_id NOT IN (SELECT item FROM rejections);
+    ALTER TABLE splits ADD COLUMN examined VARCHAR[];            -- a bench frame's benchmark pairs; NULL: all that it has
     """,
 )
 

@@ -4,6 +4,7 @@ in float32."""
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -16,6 +17,8 @@ from wmsd_core.training.checkpoint import Publication, sha256
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
 CHECKSUM = "adapter.sha256"
+_PREFIX = "transformer."
+"""What diffusers calls the network in files of adapters."""
 
 
 Weights = dict[str, torch.nn.Parameter]
@@ -46,18 +49,29 @@ def start_from(generator: Generator, folder: Path) -> None:
 
 
 def publish(generator: Generator, folder: Path, *, name: Adapter = "ema", rank: int, alpha: float) -> str:
-    """Writes an adapter in peft's format, complete or not at all; returns its SHA-256."""
+    """Writes an adapter, complete or not at all; returns its SHA-256.
+
+    The weights lie under the names of diffusers, which finds rank and alpha in the head of the same file:
+    `pipeline.load_lora_weights(folder)`, or where a pipeline has none,
+    `transformer.load_lora_adapter(folder, weight_name="adapter_model.safetensors")`. peft finds them in `adapter_config.json`.
+    """
+    settings = _settings(generator, rank, alpha)
+    head = json.dumps({_PREFIX + key: value for key, value in settings.items()}, sort_keys=True)
     with Publication(folder) as partial:
-        save_file(lora.adapter_state(generator.network, name), partial / WEIGHTS)
-        settings = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(generator.lora_targets))  # pyright: ignore[reportArgumentType]
-        settings.save_pretrained(str(partial))
-        # peft keeps the targets in a set, whose order differs from process to process: sorted, equal runs are equal files.
-        written = json.loads((partial / SETTINGS).read_text(encoding="utf-8"))
-        written["target_modules"].sort()
-        (partial / SETTINGS).write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        # One entry only: safetensors writes several in the order of a hash that differs from process to process.
+        state = {_PREFIX + key: weight for key, weight in lora.adapter_state(generator.network, name).items()}
+        save_file(state, partial / WEIGHTS, {"lora_adapter_metadata": head})
+        (partial / SETTINGS).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         checksum = sha256(partial / WEIGHTS)
         (partial / CHECKSUM).write_text(checksum + "\n", encoding="utf-8")
     return checksum
+
+
+def _settings(generator: Generator, rank: int, alpha: float) -> dict[str, Any]:
+    """The adapter's settings as JSON. peft keeps some in sets, whose order differs from process to process: sorted, equal
+    runs are equal files."""
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(generator.lora_targets))  # pyright: ignore[reportArgumentType]
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.to_dict().items()}
 
 
 def load_adapter(generator: Generator, folder: Path) -> None:
@@ -94,4 +108,4 @@ def _read(folder: Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"there is no adapter in {folder}: {WEIGHTS} is missing")
     if sha256(path) != (folder / CHECKSUM).read_text(encoding="utf-8").strip():
         raise ValueError(f"{path} is damaged: its SHA-256 is not the one in {CHECKSUM}")
-    return load_file(path)
+    return {key.removeprefix(_PREFIX): weight for key, weight in load_file(path).items()}

@@ -24,7 +24,7 @@ class LaunchConfig(Config):
     the last need their own package."""
 
 
-def command(folder: Path, launch: LaunchConfig) -> list[str]:
+def command(folder: Path, launch: LaunchConfig, features: Path | None = None) -> list[str]:
     """The command that trains in `folder`, and stops with a checkpoint when its standard input ends.
 
     Raises:
@@ -33,6 +33,7 @@ def command(folder: Path, launch: LaunchConfig) -> list[str]:
     if launch.shard and launch.processes == 1:
         raise ValueError("launch.shard splits the base over several processes: set launch.processes to 2 or more")
     options = ["--with-parent", f"--tracker={launch.tracker}", *(["--shard"] if launch.shard else [])]
+    options += [f"--features={features}"] if features else []
     module = ["-m", "wmsd_core.training", *options, str(folder)]
     if launch.processes == 1:
         return [sys.executable, *module]

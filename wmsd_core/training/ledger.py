@@ -43,7 +43,8 @@ class RunFolder:
 
 def run_folder(root: Path, run: Run, base: str, examples: Sequence[Example]) -> RunFolder:
     """The folder, below `root`, of the run with these settings, base weights (their checksum) and examples."""
-    run_id = digest([run.digest(), run.config.digest(), base, dataset(examples)])
+    # The base's checksum stands for the generator's settings.
+    run_id = digest([run.model_copy(update={"settings": None}).digest(), run.config.digest(), base, dataset(examples)])
     return RunFolder(run_id, root / run_id)
 
 

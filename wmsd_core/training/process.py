@@ -4,13 +4,14 @@
     RUN/examples.jsonl    one example per line, likewise
     RUN/checkpoints/      the last two
     RUN/metrics.jsonl     one line per step
-    RUN/adapter/          at the end: the averaged adapter, in peft's format, with its SHA-256
+    RUN/adapter/          at the end: the averaged adapter, for diffusers and peft, with its SHA-256
     RUN/demonstrator/     likewise the Demonstrator's, where it was trained
 
 A rerun continues from the newest intact checkpoint, and ends with the adapter that an undisturbed run ends with, to the
 last bit.
 """
 
+import argparse
 import fcntl
 import json
 import os
@@ -29,6 +30,7 @@ from pydantic import ValidationError
 
 from wmsd_core import models
 from wmsd_core.config import Config
+from wmsd_core.generators.settings import GeneratorConfig
 from wmsd_core.rewards.pickscore import MODEL as PICKSCORE
 from wmsd_core.rewards.pickscore import PROCESSOR as PICKSCORE_PROCESSOR
 from wmsd_core.rewards.pickscore import PickScore
@@ -37,9 +39,11 @@ from wmsd_core.training.adapters import publish, start_from
 from wmsd_core.training.checkpoint import load_newest, save, sha256
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE, World, join
+from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.tracking import Tracker, Tracking, track
+from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
 PATIENCE = 60.0
 """Seconds to wait for a predecessor in the same folder to finish its step."""
@@ -48,16 +52,24 @@ PATIENCE = 60.0
 class Run(Config):
     """The content of `run.json`."""
 
+    incidental = frozenset({"settings"})  # the base's checksum stands for them: where weights lie and run may change
+
     config: TrainConfig
     """Settings of the training."""
     generator: str
     """A known generator, or `package.module:factory`."""
+    settings: GeneratorConfig | None = None
+    """Settings of a generator with pretrained weights."""
     judge: str | None = None
     """A known judge, or `package.module:factory`. Arms without judged rewards need none."""
     pickscore: str = PICKSCORE
     """PickScore's model: a folder, or its name on a hub. Loaded where `rewards.pickscore` has a weight."""
     pickscore_processor: str = PICKSCORE_PROCESSOR
     """Its processor, likewise."""
+    server: ServerConfig = ServerConfig()
+    """The judge's server, where the judge is `vllm`."""
+    local: LocalConfig = LocalConfig()
+    """The judge, where it is `transformers`."""
     adapter: Path | None = None
     """Folder of a finished run's adapter to start from. None: start from the base."""
 
@@ -67,12 +79,15 @@ def train(
     *,
     stop: Callable[[], bool],
     report: Callable[[dict[str, Any]], None],
+    features: Path | None = None,
     world: World = ALONE,
     tracker: Tracker = "none",
 ) -> bool:
     """Trains until the last step, or until `stop` says so after a step; True when the run is finished.
 
-    With several processes, each calls this; any of them can be told to stop, and the first one reports and writes.
+    Generators with pretrained weights read all texts and images first, and keep the features in the folder `features`
+    (None: in the run's), so that the text encoders are gone when training starts. With several processes,
+    each calls this; any of them can be told to stop, and the first one reports and writes.
 
     Raises:
         ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
@@ -81,15 +96,20 @@ def train(
     examples_file = folder / "examples.jsonl"
     trainer = Trainer(
         run.config,
-        models.generator(run.generator),
+        models.generator(run.generator, run.settings, features or folder / "features"),
         load_examples(examples_file),
-        models.vlm(run.judge) if run.judge and run.config.judged else None,
+        models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
+        if run.judge and run.config.judged
+        else None,
         PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in run.config.video_rewards else None,
         world,
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)
-    identity = run.model_dump(mode="json") | {"base": trainer.generator.checksum, "examples": sha256(examples_file)}
+    identity = run.identity() | {
+        "base": trainer.generator.checksum,
+        "examples": sha256(examples_file),
+    }
     tell = report if world.leads else lambda _: None
 
     checkpoint, damage = load_newest(folder / "checkpoints", identity)
@@ -100,6 +120,9 @@ def train(
     if world.leads:
         metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
     tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps})
+    if run.settings:
+        ahead = upcoming(trainer.groups, run.config.steps - trainer.steps_done)
+        encode_ahead(trainer.generator, [trainer.examples[number] for number in ahead])
     tracking = track(
         tracker if world.leads else "none",
         folder,
@@ -199,27 +222,26 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-_USAGE = """usage: [torchrun --nproc-per-node N] -m wmsd_core.training [options] RUN_DIR
-  --with-parent       stop when standard input ends
-  --shard             split the frozen base over the processes of torchrun
-  --tracker=NAME      tensorboard, wandb, trackio or none
-"""
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m wmsd_core.training", description="Train, or go on training, in a folder."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder with run.json and examples.jsonl")
+    parser.add_argument("--with-parent", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--shard", action="store_true", help="split the frozen base over the processes of torchrun")
+    parser.add_argument("--tracker", choices=get_args(Tracker), default="none", help="where curves go besides RUN")
+    parser.add_argument("--features", type=Path, metavar="DIR", help="keep features of texts and images there")
+    return parser
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m wmsd_core.training RUN`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
+    """`python -m wmsd_core.training RUN [FEATURES]`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
 
     SIGTERM and SIGINT end the run after the current step, with a checkpoint, and with `--with-parent` so does the end of
     standard input. One line of JSON per event on stdout. Under torchrun, several processes make one run, and `--shard`
     splits the frozen base over them.
     """
-    options = {argument for argument in arguments if argument.startswith("--")}
-    trackers: dict[str, Tracker] = {f"--tracker={name}": name for name in get_args(Tracker)}
-    folders = [Path(argument) for argument in arguments if argument not in options]
-    if len(folders) != 1 or options - {"--with-parent", "--shard", *trackers}:
-        sys.stderr.write(_USAGE)
-        return 2
-    chosen: list[Tracker] = [name for option, name in trackers.items() if option in options]
+    options = _arguments().parse_args(arguments)
     received: list[int] = []
 
     def remember(number: int, _: FrameType | None) -> None:
@@ -231,19 +253,20 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    if "--with-parent" in options:
+    if options.with_parent:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         with (
-            join(shard="--shard" in options) as world,
-            alone(folders[0], PATIENCE) if world.leads else nullcontext(),
+            join(shard=options.shard) as world,
+            alone(options.run, PATIENCE) if world.leads else nullcontext(),
         ):
             finished = train(
-                folders[0],
+                options.run,
                 stop=lambda: bool(received),
                 report=_print,
                 world=world,
-                tracker=chosen[0] if chosen else "none",
+                features=options.features,
+                tracker=options.tracker,
             )
     except ValueError as error:
         _print({"event": "error", "reason": str(error)})

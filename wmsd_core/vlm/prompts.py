@@ -1,7 +1,8 @@
 """The prompts: one versioned YAML file each in `data/prompts/`, written in our own words from the paper's description.
 
-A file holds `version`, and either `question` and `good` (a yes/no question) or `system` and `user` (a request for a
-structured answer). A change of wording needs a new version: judgments and task pairs name the one that made them.
+A file holds `version`, and either `question` and `good` (a yes/no question; `end_state: true` if it is about how a video
+ends) or `system` and `user` (a request for a structured answer). A change of wording needs a new version: judgments and
+task pairs name the one that made them.
 """
 
 from functools import cache
@@ -37,7 +38,8 @@ def version(name: str) -> str:
 def question(name: str, **values: str) -> Question:
     """The yes/no question of prompt `name`, with `{placeholders}` filled in."""
     prompt = load(name)
-    return Question(name, str(prompt["version"]), prompt["question"].format(**values).strip(), prompt["good"])
+    text = prompt["question"].format(**values).strip()
+    return Question(name, str(prompt["version"]), text, prompt["good"], prompt.get("end_state", False))
 
 
 def messages(name: str, **values: str) -> tuple[Message, Message]:

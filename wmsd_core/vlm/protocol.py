@@ -29,6 +29,8 @@ class Question:
     version: str
     text: str
     good: Literal["yes", "no"] = "yes"
+    end_state: bool = False
+    """Whether it is about how a video ends. A model that blends neighbouring frames is shown the last one again, alone."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class VisionLanguageModel(Protocol):
     """A model that sees pictures and answers. `name` identifies model and version in every row that it caused."""
 
     name: str
+    concurrency: int
+    """How many calls of `complete` may be under way at once; 1 for a model that is not called from several threads."""
 
     def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
         """Answers in the form of `schema`.

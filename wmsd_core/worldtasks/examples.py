@@ -19,12 +19,12 @@ class Example:
 
 
 def examples(con: duckdb.DuckDBPyConnection, split: Literal["train", "bench"]) -> list[Example]:
-    """The pairs of a split whose frames no stage rejected, in order of frame id and position."""
+    """The pairs of a split that no stage turned down, nor their frames, in order of frame id and position."""
     rows = con.execute(
         """
         SELECT p.pair_id, p.frame_id, f.path, p.task, p.solution
-        FROM task_pairs p JOIN frames f USING (frame_id) JOIN splits s USING (frame_id)
-        WHERE s.split = ? AND p.frame_id NOT IN (SELECT item FROM rejections)
+        FROM task_pairs p JOIN usable_pairs USING (pair_id) JOIN frames f USING (frame_id) JOIN splits s USING (frame_id)
+        WHERE s.split = ? AND (s.examined IS NULL OR list_contains(s.examined, p.pair_id))
         ORDER BY p.frame_id, p.position
         """,
         [split],

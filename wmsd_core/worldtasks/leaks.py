@@ -1,63 +1,230 @@
-"""Does the benchmark hold anything that was trained on? Looked up in what was made, not in how it was meant to be."""
+"""Does the benchmark hold anything that was trained on? Looked up in what was made, not in how it was meant to be.
 
-from collections.abc import Mapping, Sequence
+Five kinds of leak, each with a figure:
+
+- `frame`: the same image bytes in both (SHA-256).
+- `pair`: the same image and task in both.
+- `picture`: two frames at most `near` levels apart (root mean square over 16x16 RGB).
+- `embedding`: two frames whose stored CLIP embeddings have a cosine of at least `cosine`.
+- `text`: solutions of `words` or more words with a ROUGE-L of at least `solution`, whatever the pictures; or tasks with
+  a ROUGE-L of at least `task` where the frames look somewhat alike, at most three times `near` apart.
+
+Short texts of unlike pictures may be equal: "[First-person view]: Move forward." is a different task in every room.
+
+Scale: the benchmark is held in memory a block at a time and the training set streams past. Pictures and embeddings are
+compared by matrix products, texts through an inverted index (`wording`). Memory does not depend on the training set.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+import duckdb
 import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32
+from pydantic import Field
 
+from wmsd_core.config import Config
 from wmsd_core.frames import Refusal, find
+from wmsd_core.frames.likeness import signatures
 from wmsd_core.store import reading
-from wmsd_core.worldtasks.examples import Example, examples
-from wmsd_core.worldtasks.likeness import Signature, near_pairs, signatures
-from wmsd_core.worldtasks.splits import SplitConfig
+from wmsd_core.worldtasks.members import members
+from wmsd_core.worldtasks.pairs import words
+from wmsd_core.worldtasks.wording import Index, rouge_l
+
+Kind = Literal["frame", "pair", "picture", "embedding", "text"]
+LOOSE = 3.0
+"""Frames up to this many times `near` apart may show the same place; equal tasks of theirs are a leak."""
+_BLOCK = 4096
+_BATCH = 8192
+
+Levels = Float32[np.ndarray, "N D"]
+
+
+class LeakConfig(Config):
+    """How alike two things in train and bench may be."""
+
+    cosine: float = Field(default=0.95, gt=-1, le=1)
+    """Frames whose embeddings have at least this cosine count as the same, where the ranking stage stored embeddings."""
+    solution: float = Field(default=0.9, gt=0, le=1)
+    """Solutions with at least this ROUGE-L (F1 of the longest common subsequence of words) count as the same."""
+    words: int = Field(default=20, ge=1)
+    """Solutions of fewer words are not compared: short ones recur by chance."""
+    task: float = Field(default=0.7, gt=0, le=1)
+    """Tasks with at least this ROUGE-L count as the same if their frames look somewhat alike."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something of the training set in the benchmark: the same frame, a picture of the same, or the same pair."""
+    """Something of the training set in the benchmark. `train` and `bench` are frame ids, of kinds `pair` and `text` pair ids.
 
-    kind: Literal["frame", "picture", "pair"]
+    `figure`: levels apart (`picture`), cosine (`embedding`), ROUGE-L (`text`), 1 for the same thing.
+    """
+
+    kind: Kind
     train: str
     bench: str
+    figure: float
     detail: str
 
 
-def find_leaks(store: Path, cfg: SplitConfig, *, threads: int = 1) -> list[Leak]:
-    """Every leak between the training and the benchmark examples of the store. Pictures are compared by their pixels.
+def find_leaks(store: Path, near: float, cfg: LeakConfig, *, threads: int = 1) -> list[Leak]:
+    """Every leak between the training and the benchmark pairs of the store.
 
     Raises:
         ValueError: a picture cannot be read, so that the check would be incomplete.
     """
     with reading(store) as con:
-        train, bench = examples(con, "train"), examples(con, "bench")
-        frames = find(con, sorted({example.frame_id for example in (*train, *bench)}))
-    looks: dict[str, Signature] = {}
-    for frame, look in zip(frames, signatures(store, frames, threads), strict=True):
+        members(con)
+        sql = "SELECT DISTINCT frame_id FROM members WHERE frame_id NOT IN (SELECT frame_id FROM signatures)"
+        missing = find(con, [frame_id for (frame_id,) in con.execute(sql).fetchall()])
+    for frame, look in zip(missing, signatures(store, missing, threads), strict=True):
         if isinstance(look, Refusal):
             raise ValueError(
                 f"cannot check for leaks: {frame.path} is {look}. Run the filter stage again, which drops it"
             )
-        looks[frame.frame_id] = look
-    return leaks_between(train, bench, looks, near=cfg.near)
+    with reading(store) as con:
+        members(con)
+        return leaks_among(con, near, cfg)
 
 
-def leaks_between(
-    train: Sequence[Example], bench: Sequence[Example], looks: Mapping[str, Signature], *, near: float
-) -> list[Leak]:
-    """Leaks between two sets of examples. `looks` has the signature of every frame; `near` is in levels."""
-    train_frames = {example.frame_id for example in train}
-    bench_frames = {example.frame_id for example in bench}
-    both = sorted(train_frames & bench_frames)
-    leaks = [Leak("frame", frame_id, frame_id, "the same frame is in both") for frame_id in both]
-    tasks = {example.pair_id: example.task for example in bench}
-    shared = sorted(tasks.keys() & {example.pair_id for example in train})
-    leaks += [Leak("pair", pair_id, pair_id, tasks[pair_id]) for pair_id in shared]
-    ids = sorted(looks)
-    for one, other in near_pairs(np.stack([looks[frame_id] for frame_id in ids]), near) if ids else []:
-        distance = float(np.sqrt(np.square(looks[ids[one]] - looks[ids[other]]).mean()))
-        for first, second in ((ids[one], ids[other]), (ids[other], ids[one])):
-            if first in train_frames and second in bench_frames:
-                leaks.append(Leak("picture", first, second, f"{distance:.2f} levels apart, the limit is {near:g}"))
-    return leaks
+def complaint(leaks: Sequence[Leak]) -> str:
+    """What is said of a division that leaks: how many of which kind, the first, and the cure."""
+    kinds = ", ".join(f"{number} of kind {kind}" for kind, number in Counter(leak.kind for leak in leaks).items())
+    first = leaks[0]
+    return (
+        f"train and bench are not apart: {kinds}; the first is {first.kind} {first.train[:16]} in train and "
+        f"{first.bench[:16]} in bench ({first.detail}). Draw afresh with another --set split.seed=N, or change the limit "
+        "in split.leaks if this is no leak"
+    )
+
+
+def leaks_among(con: duckdb.DuckDBPyConnection, near: float, cfg: LeakConfig) -> list[Leak]:
+    """Every leak among `members`, in order of kind and ids, with the pictures of `signatures` and of `embeddings`."""
+    looks = list(_look_alikes(con, LOOSE * near))
+    found = [
+        *_in_both(con, "frame"),
+        *_in_both(con, "pair"),
+        *(
+            Leak("picture", one, other, distance, f"{distance:.2f} levels apart, the limit is {near:g}")
+            for one, other, distance in looks
+            if distance <= near
+        ),
+        *_embeddings(con, cfg.cosine),
+        *_solutions(con, cfg),
+        *_tasks(con, [(one, other) for one, other, distance in looks if distance > near], cfg.task),
+    ]
+    return sorted(found, key=lambda leak: (leak.kind, leak.train, leak.bench))
+
+
+def _in_both(con: duckdb.DuckDBPyConnection, kind: Literal["frame", "pair"]) -> Iterator[Leak]:
+    sql = f"SELECT {kind}_id, min(task) FROM members GROUP BY ALL HAVING count(DISTINCT split) = 2"
+    for name, task in con.execute(sql).fetchall():
+        yield Leak(kind, name, name, 1.0, task if kind == "pair" else "the same image is in both")
+
+
+def _look_alikes(con: duckdb.DuckDBPyConnection, radius: float) -> Iterator[tuple[str, str, float]]:
+    """(train frame, bench frame, distance in levels) of all that are at most `radius` apart."""
+    sql = """
+        SELECT frame_id, levels FROM signatures
+        WHERE frame_id IN (SELECT frame_id FROM members WHERE split = $split)
+    """
+    for bench_ids, bench in _pages(con, sql, {}, _levels):
+        square = np.square(bench).sum(1, dtype=np.float64)
+        for train_ids, train in _stream(con, sql, {}, _levels):
+            # Levels about 0 are whole numbers up to 128, so a product sums to less than 2^24: exact in float32.
+            product: np.ndarray = train @ bench.T
+            apart = np.square(train).sum(1, dtype=np.float64)[:, None] + square - 2 * product.astype(np.float64)
+            for row, column in np.argwhere(apart <= radius**2 * bench.shape[1]).tolist():
+                yield train_ids[row], bench_ids[column], float(np.sqrt(apart[row, column] / bench.shape[1]))
+
+
+def _embeddings(con: duckdb.DuckDBPyConnection, least: float) -> Iterator[Leak]:
+    sql = """
+        SELECT frame_id, vector FROM embeddings
+        WHERE encoder = $encoder AND frame_id IN (SELECT frame_id FROM members WHERE split = $split)
+    """
+    for (encoder,) in con.execute("SELECT DISTINCT encoder FROM embeddings ORDER BY encoder").fetchall():
+        for bench_ids, bench in _pages(con, sql, {"encoder": encoder}, _vectors):
+            for train_ids, train in _stream(con, sql, {"encoder": encoder}, _vectors):
+                cosine: np.ndarray = train @ bench.T
+                for row, column in np.argwhere(cosine >= least).tolist():
+                    figure = float(cosine[row, column])
+                    detail = f"cosine {figure:.3f} by {encoder}, the limit is {least:g}"
+                    yield Leak("embedding", train_ids[row], bench_ids[column], figure, detail)
+
+
+def _solutions(con: duckdb.DuckDBPyConnection, cfg: LeakConfig) -> Iterator[Leak]:
+    sql = "SELECT pair_id, solution FROM members WHERE split = $split"
+    for bench_ids, bench in _pages(con, sql, {}, _words):
+        long = [index for index, text in enumerate(bench) if len(text) >= cfg.words]
+        texts = Index([bench[index] for index in long], cfg.solution)
+        for train_ids, train in _stream(con, sql, {}, _words):
+            for name, text in zip(train_ids, train, strict=True):
+                for index, score in texts.alike(text) if len(text) >= cfg.words else ():
+                    detail = f"solutions with a ROUGE-L of {score:.3f}, the limit is {cfg.solution:g}"
+                    yield Leak("text", name, bench_ids[long[index]], score, detail)
+
+
+def _tasks(con: duckdb.DuckDBPyConnection, looks: Sequence[tuple[str, str]], least: float) -> list[Leak]:
+    """Equal tasks of frames that look somewhat alike."""
+    pairs = pa.table({"train": [one for one, _ in looks], "bench": [other for _, other in looks]})
+    con.register("looks", pairs.cast(pa.schema([("train", pa.string()), ("bench", pa.string())])))
+    rows = con.execute(
+        """
+        SELECT t.pair_id, t.task, b.pair_id, b.task FROM looks l
+        JOIN members t ON t.frame_id = l.train AND t.split = 'train'
+        JOIN members b ON b.frame_id = l.bench AND b.split = 'bench'
+        """
+    ).fetchall()
+    found: list[Leak] = []
+    for train, one, bench, other in rows:
+        score = rouge_l(words(one), words(other))
+        if score >= least:
+            detail = f"tasks with a ROUGE-L of {score:.3f}, the limit is {least:g}, of frames that look somewhat alike"
+            found.append(Leak("text", train, bench, score, detail))
+    return found
+
+
+Column = TypeVar("Column")
+
+
+def _pages(
+    con: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, str], read: Callable[[Any], Column]
+) -> Iterator[tuple[list[str], Column]]:
+    """The benchmark's rows (id, value) of a query, a block at a time; other queries may run between two blocks."""
+    last = ""
+    while True:
+        page = f"SELECT * FROM ({sql}) AS rows(id, value) WHERE id > $last ORDER BY id LIMIT {_BLOCK}"
+        block: Any = con.sql(page, params={**parameters, "split": "bench", "last": last}).to_arrow_table()
+        if not block.num_rows:
+            return
+        ids: list[str] = block.column(0).to_pylist()
+        yield ids, read(block.column(1).combine_chunks())
+        last = ids[-1]
+
+
+def _stream(
+    con: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, str], read: Callable[[Any], Column]
+) -> Iterator[tuple[list[str], Column]]:
+    """The training set's rows (id, value) of a query in batches of one pass; no other query may run meanwhile."""
+    reader: Any = con.sql(sql, params={**parameters, "split": "train"}).to_arrow_reader(_BATCH)
+    for batch in reader:
+        yield batch.column(0).to_pylist(), read(batch.column(1))
+
+
+def _levels(column: Any) -> Levels:
+    """Arrow binary [N] as float32 [N, 768], 128 subtracted."""
+    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(len(column), -1).astype(np.float32) - 128
+
+
+def _vectors(column: Any) -> Levels:
+    """Arrow list of floats [N, D] as float32 [N, D]."""
+    return column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
+
+
+def _words(column: Any) -> list[list[str]]:
+    return [words(text) for text in column.to_pylist()]

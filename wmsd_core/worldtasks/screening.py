@@ -7,18 +7,21 @@ neither suitable nor unsuitable: it is not passed on, and asked about again by t
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from wmsd_core.config import Config, digest
-from wmsd_core.frames import Refusal, find
+from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.refusal import attempt, record
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import replace_rejections
-from wmsd_core.vlm import VisionLanguageModel, prompts
+from wmsd_core.vlm import LogOdds, VisionLanguageModel, prompts
+from wmsd_core.worldtasks.stream import as_they_come, gathered
 from wmsd_core.worldtasks.view import view
 
 PROMPT = "screen"
 BATCH = 32
+"""Questions per call of a model that answers one call at a time."""
 
 
 class ScreenConfig(Config):
@@ -47,46 +50,58 @@ class Suitable:
     unread: int
 
 
-def screen_frames(store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel) -> Screened:
-    """Asks about those of `frame_ids` that this model has not answered for under this prompt, batch by batch.
+def screen_frames(store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, *, concurrency: int = 1) -> Screened:
+    """Asks about those of `frame_ids` that this model has not answered for under this prompt, and stores answers as they come.
 
-    What the model raises (a server that is down) is passed on; the batches before it are stored.
+    A model that takes `concurrency` > 1 questions at a time must be callable from several threads: it is offered half as
+    many again in small batches, so that the end of one batch leaves no place empty, while no more pictures than that are
+    in memory. What the model raises (a server that is down) is passed on, after the batches under way have been stored.
     """
-    question = prompts.question(PROMPT)
     made_by = {"model": vlm.name, "prompt_version": prompts.version(PROMPT)}
     with reading(store) as con:
-        rows = con.execute(
+        new = con.execute(
             """
             SELECT unnest($ids) EXCEPT SELECT frame_id FROM screenings
             WHERE log_odds IS NOT NULL AND model = $model AND prompt_version = $prompt_version
             """,
             {"ids": list(frame_ids), **made_by},
         ).fetchall()
-        todo = find(con, [row[0] for row in rows])
+        todo = find(con, [row[0] for row in new])
+    size, under_way = loads(concurrency)
+    parts = [todo[start : start + size] for start in range(0, len(todo), size)]
     unread = unusable = 0
-    for start in range(0, len(todo), BATCH):
-        part = todo[start : start + BATCH]
-        views = [(frame, attempt(view, frame)) for frame in part]
-        refused = [(frame.frame_id, frame.path, seen) for frame, seen in views if isinstance(seen, Refusal)]
-        shown = [(frame, seen) for frame, seen in views if not isinstance(seen, Refusal)]
-        answers = vlm.log_odds([question] * len(shown), [seen for _, seen in shown]) if shown else []
-        rows = [
-            {
-                "frame_id": frame.frame_id,
-                **made_by,
+    for answered in gathered(as_they_come(partial(_ask, vlm=vlm), parts, under_way)):
+        rows: list[dict[str, object]] = []
+        refused: list[tuple[str, Path, Refusal]] = []
+        for frame, answer in (pair for _, answers in answered for pair in answers):
+            if isinstance(answer, Refusal):
+                refused.append((frame.frame_id, frame.path, answer))
+            else:
                 # an infinite value (one answer without any probability) is a verdict, and sorts as one
-                "log_odds": None if math.isnan(answer.value) else answer.value,
-                "suitable": answer.verdict,
-                "reason": answer.reason,
-            }
-            for (frame, _), answer in zip(shown, answers, strict=True)
-        ]
+                log_odds = None if math.isnan(answer.value) else answer.value
+                said = {"log_odds": log_odds, "suitable": answer.verdict, "reason": answer.reason}
+                rows.append({"frame_id": frame.frame_id, **made_by, **said})
+                unread += not answer.valid
         with writing(store) as con:
             insert(con, "screenings", rows, replace=True)
             record(con, refused, digest(made_by))
-        unread += sum(not answer.valid for answer in answers)
         unusable += len(refused)
     return Screened(len(todo) - unread - unusable, len(frame_ids) - len(todo), unread, unusable)
+
+
+def loads(concurrency: int) -> tuple[int, int]:
+    """Questions per batch, and batches under way, that keep a model of this concurrency busy."""
+    return (BATCH, 1) if concurrency == 1 else (max(1, concurrency // 4), 6)
+
+
+def _ask(part: Sequence[Frame], vlm: VisionLanguageModel) -> list[tuple[Frame, LogOdds | Refusal]]:
+    """What the model says of each frame, or why it could not be shown."""
+    views = [(frame, attempt(view, frame)) for frame in part]
+    shown = [(frame, seen) for frame, seen in views if not isinstance(seen, Refusal)]
+    question = prompts.question(PROMPT)
+    answers = vlm.log_odds([question] * len(shown), [seen for _, seen in shown]) if shown else []
+    refused = [(frame, seen) for frame, seen in views if isinstance(seen, Refusal)]
+    return [*zip((frame for frame, _ in shown), answers, strict=True), *refused]
 
 
 _VERDICTS = """
@@ -94,7 +109,7 @@ _VERDICTS = """
         SELECT f.frame_id AS item, f.path, s.log_odds, coalesce(s.reason, 'not asked yet') AS why
         FROM frames f LEFT JOIN screenings s
           ON s.frame_id = f.frame_id AND s.model = $model AND s.prompt_version = $prompt_version
-        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'rank'))
+        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'dedup', 'rank'))
     )
     SELECT item, 'unsuitable' AS reason,
            printf('log-odds %.2f of a yes, more than %.2f are needed', log_odds, $min_log_odds) AS detail, path
@@ -116,7 +131,7 @@ def keep_suitable(store: Path, model: str, cfg: ScreenConfig) -> Suitable:
         kept = con.execute(
             """
             SELECT count(*) FROM frames
-            WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'rank', 'screen'))
+            WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'dedup', 'rank', 'screen'))
             """
         ).fetchall()[0][0]
     return Suitable(kept, counts.get("unsuitable", 0), counts.get("unread", 0))

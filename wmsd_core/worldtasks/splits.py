@@ -1,35 +1,58 @@
-"""Training or benchmark: decided by image, by nothing but the image's identity, and once.
+"""Training or benchmark: decided by look-alike cluster, never by row, and once.
 
-A frame's own SHA-256 decides, so that no rerun with other thresholds moves a frame across. Frames that show nearly the
-same (`likeness`) go together, by the smallest id among them. Every registered frame takes part, whatever later stages
-think of it, and a frame that has a split keeps it as long as the configuration is the same.
+Frames that show nearly the same (`likeness`) go together. A frame that has a split keeps it as long as the configuration
+is the same: images that are added later go to training, or beside the frame that they resemble, and the benchmark does
+not drift. There are two ways to hold frames out:
+
+- by share (`bench_fraction`): the SHA-256 of the smallest frame id of a cluster decides, so that no rerun with other
+  thresholds moves a frame across. Every registered frame takes part and every pair of a held-out frame is examined.
+- by number (`bench_pairs`): one draw, as soon as there are pairs, that keeps the proportions of the whole set
+  (`benchmark`). Only frames with pairs take part.
+
+What the clusters cannot see and the leak check would find, a likeness of embeddings or texts, is mended here: the frame
+that came later, or else the one for training, is withheld from both.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
 from wmsd_core.config import Config
 from wmsd_core.frames import Refusal, find
+from wmsd_core.frames.likeness import clusters, near_pairs, signatures
 from wmsd_core.frames.refusal import record
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import survivors
-from wmsd_core.worldtasks.likeness import clusters, near_pairs, signatures
+from wmsd_core.worldtasks.benchmark import Candidate, Drawn, draw
+from wmsd_core.worldtasks.leaks import LeakConfig, leaks_among
+from wmsd_core.worldtasks.members import labels, members
+
+GIVEN = "given"
+"""`config_hash` of a split that came with a dataset: no configuration divides it afresh."""
 
 
 class SplitConfig(Config):
     """How frames are divided."""
 
     bench_fraction: float = Field(default=0.1, ge=0, le=1)
-    """Share of frames, in expectation, that is held out for the benchmark."""
+    """Share of frames that is held out for the benchmark: in expectation, or at most where `bench_pairs` is given."""
+    bench_pairs: int | None = Field(default=None, ge=1)
+    """Benchmark of this many pairs (the paper has 200), drawn to keep the proportions of agent types, task types and
+    sources; none: every pair of `bench_fraction` of the frames."""
+    per_frame: int = Field(default=1, ge=1)
+    """Benchmark pairs of one frame, where `bench_pairs` is given."""
     seed: int = 0
     """Run seed of the draw."""
     near: float = Field(default=4.0, ge=0)
     """Pictures at most this many levels apart, as root mean square over 16x16 RGB, count as the same."""
+    leaks: LeakConfig = LeakConfig()
+    """What else counts as the same in train and bench."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,14 @@ class Split:
     """Frames that resemble one of each split, because they came later; they belong to neither."""
     grouped: int
     """Frames that share their split with a frame that shows nearly the same."""
+    withheld: int = 0
+    """Frames that belong to neither split because an embedding or a text of theirs is in the other one."""
+    examined: int = 0
+    """Benchmark pairs."""
+    short: str = ""
+    """Why the benchmark has fewer pairs than wished; empty if it has them."""
+    drift: dict[str, float] = field(default_factory=dict[str, float])
+    """Total variation distance of benchmark and training pairs in agent types, task types and sources, 0 to 1."""
 
 
 def own_split(frame_id: str, cfg: SplitConfig) -> str:
@@ -52,33 +83,65 @@ def own_split(frame_id: str, cfg: SplitConfig) -> str:
 def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
     """Gives every readable frame of the store its split. Reads those it has not seen, at about 2 ms for a JPEG.
 
-    Another configuration divides everything afresh.
+    Another configuration divides everything afresh, but for splits that came with a dataset.
     """
     config_hash = cfg.digest()
     with reading(store) as con:
         frames = find(con, survivors(con, after="frames"))
-        rows = con.execute("SELECT frame_id, split FROM splits WHERE config_hash = ?", [config_hash]).fetchall()
+        rows = con.execute(
+            "SELECT frame_id, split FROM splits WHERE config_hash IN (?, ?)", [config_hash, GIVEN]
+        ).fetchall()
+    before: dict[str, str] = dict(rows)
     seen = list(zip(frames, signatures(store, frames, threads), strict=True))
     refused = [(frame.frame_id, frame.path, found) for frame, found in seen if isinstance(found, Refusal)]
     readable = [(frame.frame_id, found) for frame, found in seen if not isinstance(found, Refusal)]
     ids = [frame_id for frame_id, _ in readable]
     pairs = near_pairs(np.stack([found for _, found in readable]), cfg.near) if readable else []
     groups = [[ids[item] for item in group] for group in clusters(len(ids), pairs)]
-    decided, apart = _decide(groups, dict(rows), cfg)
+    drawn = Drawn({})
+    if cfg.bench_pairs is None:
+        fresh = {min(group): own_split(min(group), cfg) for group in groups}
+    else:
+        with reading(store) as con:
+            fresh, drawn = _draw(con, groups, before, cfg)
+    decided, apart = _decide(groups, before, fresh)
     with writing(store) as con:
-        con.execute("DELETE FROM splits WHERE config_hash <> ?", [config_hash])
+        con.execute("DELETE FROM splits WHERE config_hash NOT IN (?, ?)", [config_hash, GIVEN])
         made = [
-            {"frame_id": frame_id, "split": split, "config_hash": config_hash} for frame_id, split in decided.items()
+            {
+                "frame_id": frame_id,
+                "split": split,
+                "config_hash": config_hash,
+                "examined": drawn.pairs.get(frame_id, []) if cfg.bench_pairs and split == "bench" else None,
+            }
+            for frame_id, split in decided.items()
         ]
         insert(con, "splits", made)
         record(con, refused, config_hash)
+        _renew_examined(con, cfg)
+    withheld = _withhold(store, decided.keys(), cfg)
+    with reading(store) as con:
         counts = dict(con.execute("SELECT split, count(*) FROM splits GROUP BY split").fetchall())
-    grouped = sum(len(group) for group in groups if len(group) > 1)
-    return Split(counts.get("train", 0), counts.get("bench", 0), apart, grouped)
+        examined, drift = _drift(con)
+    return Split(
+        train=counts.get("train", 0),
+        bench=counts.get("bench", 0),
+        apart=apart,
+        grouped=sum(len(group) for group in groups if len(group) > 1),
+        withheld=withheld,
+        examined=examined,
+        short=_shortage(examined, cfg, drawn),
+        drift=drift,
+    )
 
 
-def _decide(groups: Sequence[Sequence[str]], before: Mapping[str, str], cfg: SplitConfig) -> tuple[dict[str, str], int]:
-    """The splits of frames that have none yet, and how many resemble both sides and so get none."""
+def _decide(
+    groups: Sequence[Sequence[str]], before: Mapping[str, str], fresh: Mapping[str, str]
+) -> tuple[dict[str, str], int]:
+    """The splits of frames that have none yet, and how many resemble both sides and so get none.
+
+    `fresh` has the split of a cluster of new frames by its smallest frame; a cluster without one stays undecided.
+    """
     decided: dict[str, str] = {}
     apart = 0
     for group in groups:
@@ -86,7 +149,132 @@ def _decide(groups: Sequence[Sequence[str]], before: Mapping[str, str], cfg: Spl
         new = [frame_id for frame_id in group if frame_id not in before]
         if len(taken) > 1:
             apart += len(new)
-        else:
-            split = taken.pop() if taken else own_split(min(group), cfg)
+        elif split := taken.pop() if taken else fresh.get(min(group)):
             decided.update(dict.fromkeys(new, split))
     return decided, apart
+
+
+def _draw(
+    con: duckdb.DuckDBPyConnection, groups: Sequence[list[str]], before: Mapping[str, str], cfg: SplitConfig
+) -> tuple[dict[str, str], Drawn]:
+    """The split of every cluster that has pairs, by its smallest frame, and the benchmark, which is drawn once."""
+    assert cfg.bench_pairs is not None
+    flat = [(frame_id, index) for index, group in enumerate(groups) for frame_id in group]
+    look_alikes = pa.table({"frame_id": [name for name, _ in flat], "cluster": [index for _, index in flat]})
+    con.register("look_alikes", look_alikes)
+    labels(con)
+    con.execute(_POPULATION, {"seed": str(cfg.seed)})
+    with_pairs = [index for (index,) in con.execute("SELECT DISTINCT cluster FROM population").fetchall()]
+    fresh: dict[str, str] = {min(groups[index]): "train" for index in with_pairs}
+    if "bench" in before.values():
+        return fresh, Drawn({})
+    cells = con.execute("SELECT agent_type, task_type, source, count(*) FROM population GROUP BY ALL").fetchall()
+    free = {index for index in with_pairs if not any(frame_id in before for frame_id in groups[index])}
+    candidates = [
+        Candidate(pair_id, frame_id, cluster, (agent_type, task_type, source))
+        for pair_id, frame_id, cluster, agent_type, task_type, source in con.execute(
+            _CANDIDATES, {"wished": cfg.bench_pairs}
+        ).fetchall()
+        if cluster in free
+    ]
+    drawn = draw(
+        candidates,
+        {(agent_type, task_type, source): number for agent_type, task_type, source, number in cells},
+        {index: len(groups[index]) for index in free},
+        wished=cfg.bench_pairs,
+        per_frame=cfg.per_frame,
+        most_frames=int(cfg.bench_fraction * sum(len(groups[index]) for index in with_pairs)),
+    )
+    cluster_of = {candidate.frame_id: candidate.cluster for candidate in candidates}
+    return fresh | {min(groups[cluster_of[frame_id]]): "bench" for frame_id in drawn.pairs}, drawn
+
+
+_POPULATION = """
+    CREATE OR REPLACE TEMP TABLE population AS
+    SELECT pair_id, frame_id, cluster, coalesce(agent_type, 'other') AS agent_type,
+           coalesce(task_type, 'other') AS task_type, source, sha256($seed || ' bench ' || pair_id) AS draw
+    FROM task_pairs JOIN look_alikes USING (frame_id) JOIN frames USING (frame_id) LEFT JOIN labels USING (pair_id)
+    WHERE frame_id NOT IN (SELECT item FROM rejections)
+"""
+_CANDIDATES = """
+    -- A cell is asked for little more than its share, so a few more clusters than that are enough of each; a chosen frame
+    -- may give its other pairs too.
+    WITH cells AS (
+        SELECT agent_type, task_type, source,
+               20 + 2 * ceil($wished * count(*) / (SELECT count(*) FROM population)) AS enough
+        FROM population GROUP BY ALL
+    ), firsts AS (
+        SELECT * FROM population QUALIFY row_number() OVER (
+            PARTITION BY agent_type, task_type, source, cluster ORDER BY draw) = 1
+    ), chosen AS (
+        SELECT frame_id, enough, row_number() OVER (PARTITION BY agent_type, task_type, source ORDER BY draw) AS number
+        FROM firsts JOIN cells USING (agent_type, task_type, source)
+    )
+    SELECT pair_id, frame_id, cluster, agent_type, task_type, source FROM population
+    WHERE frame_id IN (SELECT frame_id FROM chosen WHERE number <= enough) ORDER BY draw
+"""
+
+
+def _renew_examined(con: duckdb.DuckDBPyConnection, cfg: SplitConfig) -> None:
+    """Where a frame's pairs were written anew, its benchmark pairs are gone: as many of the new ones take their place."""
+    con.execute(
+        """
+        UPDATE splits SET examined = (
+            SELECT list(pair_id ORDER BY sha256($seed || ' bench ' || pair_id))[:len(splits.examined)]
+            FROM task_pairs p WHERE p.frame_id = splits.frame_id)
+        WHERE len(examined) > 0
+          AND frame_id IN (SELECT frame_id FROM task_pairs)
+          AND NOT EXISTS (SELECT 1 FROM task_pairs p WHERE p.frame_id = splits.frame_id
+                          AND list_contains(splits.examined, p.pair_id))
+        """,
+        {"seed": str(cfg.seed)},
+    )
+
+
+def _withhold(store: Path, new: Collection[str], cfg: SplitConfig) -> int:
+    """Takes frames that leak although they do not look alike out of the division; returns how many.
+
+    Of two frames the new one yields, or the one for training if both are new. If neither is, the leak stays, and the
+    check that follows says so: what was trained or measured with before cannot be undone here.
+    """
+    with writing(store) as con:
+        members(con)
+        leaks = leaks_among(con, cfg.near, cfg.leaks)
+        ids = {"ids": [name for leak in leaks for name in (leak.train, leak.bench)]}
+        frame_of = dict(
+            con.execute("SELECT pair_id, frame_id FROM members WHERE pair_id IN (SELECT unnest($ids))", ids).fetchall()
+        )
+        out: set[str] = set()
+        for leak in leaks:
+            train, bench = frame_of.get(leak.train, leak.train), frame_of.get(leak.bench, leak.bench)
+            if train in new:
+                out.add(train)
+            elif bench in new:
+                out.add(bench)
+        con.execute("DELETE FROM splits WHERE frame_id IN (SELECT unnest($out))", {"out": sorted(out)})
+    return len(out)
+
+
+def _drift(con: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, float]]:
+    """Benchmark pairs, and the total variation distance of their proportions from the training pairs'."""
+    labels(con)
+    members(con)
+    far: dict[str, float] = {}
+    for name in ("agent_type", "task_type", "source"):
+        rows = con.execute(
+            f"""
+            SELECT count(*) FILTER (split = 'train'), count(*) FILTER (split = 'bench')
+            FROM members JOIN frames USING (frame_id) LEFT JOIN labels USING (pair_id) GROUP BY {name}
+            """
+        ).fetchall()
+        train, bench = np.array(rows, float).reshape(-1, 2).T
+        if train.sum() and bench.sum():
+            far[name] = round(float(np.abs(train / train.sum() - bench / bench.sum()).sum() / 2), 4)
+    return con.execute("SELECT count(*) FROM members WHERE split = 'bench'").fetchall()[0][0], far
+
+
+def _shortage(examined: int, cfg: SplitConfig, drawn: Drawn) -> str:
+    if cfg.bench_pairs is None or examined >= cfg.bench_pairs:
+        return ""
+    why = drawn.short or "the benchmark was drawn before and stays as it is; another split.seed draws afresh"
+    return f"{examined} of {cfg.bench_pairs} pairs: {why}"

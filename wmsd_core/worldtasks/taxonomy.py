@@ -1,31 +1,18 @@
 """What kind of agent acts, and what kind of task it has: the categories of the paper's figure 3, told by rules.
 
-The paper asks a language model. These are word lists and an order of precedence: deterministic, free, good for a
-breakdown of a benchmark or a check on a data set's balance, and wrong where a text uses a word in another sense.
+The paper asks a language model, as `labelling` does. These are word lists and an order of precedence: deterministic, free,
+good for a breakdown of a benchmark or a check on a data set's balance, and wrong where a text uses a word in another sense.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from wmsd_core.store import insert, query, writing
-from wmsd_core.worldtasks.pairs import words
+from wmsd_core.worldtasks.kinds import AgentType, TaskType
+from wmsd_core.worldtasks.text import words
 
 LABELLER = "rules/1"
-
-AgentType = Literal["first_person", "human", "vehicle", "animal", "creature", "crowd", "object", "other"]
-TaskType = Literal[
-    "navigation",
-    "positioning",
-    "object_interaction",
-    "perception",
-    "combat",
-    "vehicle_control",
-    "ui",
-    "compound",
-    "other",
-]
 
 _FIRST_PERSON = re.compile(r"first[- ]person|\bpov\b|\bcamera\b|\bviewer\b")
 _NOUN_ENDS = re.compile(
@@ -64,8 +51,9 @@ _VERBS = {
         pour cut touch knock collect catch unlock lower raise flip switch activate interact swing break insert
         remove""",
 }
-_MOVES = frozenset(_VERBS["move"].split())
-_HANDLES = frozenset(_VERBS["handle"].split())
+MOVES = frozenset(_VERBS["move"].split())
+HANDLES = frozenset(_VERBS["handle"].split())
+"""Verbs that a clause of an instruction may begin with: those that change the place, and those that act on a thing."""
 _COMBAT = re.compile(
     r"\b(?:attack|shoot|fire (?:at|the|your|a)|aim|aiming|slash|stab|strike|kill|reload|defend|parry|weapon|trigger"
     r"|fight)\b"
@@ -92,15 +80,21 @@ class Label:
 
 def label(agent: str, instruction: str) -> Label:
     """Labels a task by its text alone."""
-    noun = agent_noun(agent)
-    agent_type = _agent_type(agent, noun)
-    return Label(noun, agent_type, _task_type(instruction, agent_type))
+    agent_type = noun_type(agent)
+    return Label(agent_noun(agent), agent_type, _task_type(instruction, agent_type))
 
 
 def agent_noun(agent: str) -> str:
     """The noun that the description is about: "Man in blue shirt" -> "man", "Red circle" -> "circle"; "" if none."""
     head = words(_NOUN_ENDS.split(agent.casefold(), maxsplit=1)[0])
     return head[-1] if head else ""
+
+
+def noun_type(agent: str) -> AgentType:
+    """The agent type of a description, by its noun: "Man in blue shirt" -> human."""
+    if _FIRST_PERSON.search(agent.casefold()):
+        return "first_person"
+    return _AGENT_TYPES.get(agent_noun(agent), "other")
 
 
 def label_tasks(store: Path) -> int:
@@ -122,16 +116,10 @@ def label_tasks(store: Path) -> int:
         return insert(con, "taxonomy", rows)
 
 
-def _agent_type(agent: str, noun: str) -> AgentType:
-    if _FIRST_PERSON.search(agent.casefold()):
-        return "first_person"
-    return _AGENT_TYPES.get(noun, "other")
-
-
 def _task_type(instruction: str, agent_type: AgentType) -> TaskType:
     text = instruction.casefold()
     verbs = [found[0] for clause in re.split(r"\bthen\b|\band\b|[;,]", text) if (found := words(clause))]
-    actions = [verb for verb in verbs if verb in _MOVES | _HANDLES]
+    actions = [verb for verb in verbs if verb in MOVES | HANDLES]
     if len(actions) > 1:
         return "compound"
     if _COMBAT.search(text):
@@ -142,8 +130,8 @@ def _task_type(instruction: str, agent_type: AgentType) -> TaskType:
         return "vehicle_control"
     if _LOOKING.search(text):
         return "perception"
-    if verbs and verbs[0] in _HANDLES:
+    if verbs and verbs[0] in HANDLES:
         return "object_interaction"
     if _PLACING.search(text):
         return "positioning"
-    return "navigation" if verbs and verbs[0] in _MOVES else "other"
+    return "navigation" if verbs and verbs[0] in MOVES else "other"

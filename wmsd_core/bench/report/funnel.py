@@ -16,6 +16,7 @@ EXAMPLES = 8
 STAGE_TEXT = {
     "frames": "files that are readable images, each content once",
     "filter": "sharp enough, neither too dark, too bright nor empty",
+    "dedup": "of pictures that show the same, the best one",
     "rank": "best by aesthetic and quality score",
     "screen": "an agent could do something here, says the VLM",
     "generate": "with at least one task and its solution",
@@ -23,6 +24,7 @@ STAGE_TEXT = {
 _RAN = {
     "frames": "SELECT count(*) FROM frames",
     "filter": "SELECT count(*) FROM measurements",
+    "dedup": "SELECT count(*) FROM signatures",
     "rank": "SELECT count(*) FROM aesthetics",
     "screen": "SELECT count(*) FROM screenings",
     "generate": "SELECT count(*) FROM task_pairs",

@@ -5,8 +5,9 @@ Copies by another JPEG quality or size lie about 1 apart. Unlike the sign bits o
 single shape moved on a plain board changes it by 15 or more, so boards that differ in one object stay distinct.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +15,16 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from wmsd_core.frames import Frame, Refusal
 from wmsd_core.frames.decode import rgb
-from wmsd_core.frames.refusal import attempt
-from wmsd_core.store import insert, reading, writing
+from wmsd_core.frames.frame import Frame, find
+from wmsd_core.frames.refusal import Refusal, attempt, record
+from wmsd_core.store import insert, reading, unseen, writing
 
 SIDE = 16
+DIMENSIONS = SIDE * SIDE * 3
+BATCH = 1024
+SIGNED_BY = "signature/1"
+"""What found a file to be damaged, where it was this."""
 _DECODED = 4 * SIDE
 _BLOCK = 512
 
@@ -37,27 +42,61 @@ def signature(frame: Frame) -> Signature:
     return np.rint(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA).reshape(-1))
 
 
+@dataclass(frozen=True)
+class Signed:
+    """Frames whose signature was made now, was there before, and found unusable when decoded."""
+
+    signed: int
+    before: int
+    unusable: int
+
+
+def sign_frames(store: Path, frame_ids: Sequence[str], *, threads: int = 1) -> Signed:
+    """Makes the signatures that are missing and stores each batch as it is done: each picture is read once.
+
+    A file that turns out to be truncated, missing or changed becomes a rejection of stage `frames`.
+    """
+    with reading(store) as con:
+        todo = find(con, unseen(con, frame_ids, "signatures"))
+    unusable = 0
+    for found in _signed(store, todo, threads):
+        refused = [(frame.frame_id, frame.path, look) for frame, look in found if isinstance(look, Refusal)]
+        with writing(store) as con:
+            record(con, refused, SIGNED_BY)
+        unusable += len(refused)
+    return Signed(len(todo) - unusable, len(frame_ids) - len(todo), unusable)
+
+
 def signatures(store: Path, frames: Sequence[Frame], threads: int) -> list[Signature | Refusal]:
     """The signature of each frame, or why it has none. They are kept in the store: each picture is read once."""
+    ids = [frame.frame_id for frame in frames]
     with reading(store) as con:
-        rows = con.execute("SELECT frame_id, levels FROM signatures").fetchall()
+        rows = con.execute(
+            "SELECT frame_id, levels FROM signatures WHERE frame_id IN (SELECT unnest(?))", [ids]
+        ).fetchall()
     known: dict[str, Signature | Refusal] = {
         frame_id: np.frombuffer(levels, np.uint8).astype(np.float32) for frame_id, levels in rows
     }
     todo = [frame for frame in frames if frame.frame_id not in known]
+    for found in _signed(store, todo, threads):
+        known |= {frame.frame_id: look for frame, look in found}
+    return [known[frame_id] for frame_id in ids]
+
+
+def _signed(store: Path, frames: Sequence[Frame], threads: int) -> Iterator[list[tuple[Frame, Signature | Refusal]]]:
+    """Signatures made and stored, batch by batch."""
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(todo), _BLOCK):
-            part = todo[start : start + _BLOCK]
-            found = dict(zip((f.frame_id for f in part), pool.map(partial(attempt, signature), part), strict=True))
+        for start in range(0, len(frames), BATCH):
+            part = frames[start : start + BATCH]
+            found = list(zip(part, pool.map(partial(attempt, signature), part), strict=True))
             made = [
-                {"frame_id": frame_id, "levels": look.astype(np.uint8).tobytes()}
-                for frame_id, look in found.items()
+                {"frame_id": frame.frame_id, "levels": look.astype(np.uint8).tobytes()}
+                for frame, look in found
                 if not isinstance(look, Refusal)
             ]
             with writing(store) as con:
                 insert(con, "signatures", made)
-            known |= found
-    return [known[frame.frame_id] for frame in frames]
+            yield found
 
 
 def near_pairs(all_: Signatures, radius: float) -> list[tuple[int, int]]:

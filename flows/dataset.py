@@ -1,0 +1,39 @@
+"""WorldTasks construction: images and videos become task-solution pairs (paper section 4.1.1)."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.dedup import dedup
+from flows.filter import filter_frames
+from flows.generate import generate
+from flows.rank import rank
+from flows.screen import screen
+from tasks.bookkeeping import Summary
+from wmsd_core.recipe import Recipe
+
+
+@flow(name="dataset")
+def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), refresh: bool = False) -> Summary:
+    """Runs the data stages. Each does only what is missing; verdicts are always made afresh.
+
+    Args:
+        workspace: Folder that receives the store.
+        frames: Images and videos, as for the filter stage.
+        recipe: Settings of every stage.
+        refresh: Forget earlier results and do everything again.
+    """
+    filtered = filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh)
+    unique = dedup(workspace, recipe.measure, recipe.dedup, refresh)
+    ranked = rank(workspace, recipe.measure, recipe.rank, refresh)
+    screened = screen(workspace, recipe.screen, recipe.models, refresh)
+    written = generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
+    return {
+        "files": filtered["files"]["files"],
+        "frames kept by the filter": filtered["kept"],
+        "without near-duplicates": unique["kept"],
+        "kept by rank": ranked["kept"],
+        "suitable": screened["kept"],
+        "pairs kept": written["kept"],
+        "frames of train and bench": {name: written["splits"][name] for name in ("train", "bench")},
+    }

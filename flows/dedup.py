@@ -1,0 +1,45 @@
+"""Stage: of frames that show the same, one is kept."""
+
+from pathlib import Path
+
+from prefect import flow, unmapped
+
+from tasks.artifacts import publish_table
+from tasks.bookkeeping import Summary, stage_run
+from tasks.dedup import forget_signatures, sign, verdicts
+from tasks.runner import shard_runner
+from tasks.shards import shards
+from wmsd_core.filters import MeasureConfig
+from wmsd_core.frames.dedup import DedupConfig
+from wmsd_core.workspace import Workspace
+
+SHARD = 2000
+"""Images per task run."""
+
+
+@flow(name="dedup", task_runner=shard_runner())
+def dedup(
+    workspace: Path,
+    measuring: MeasureConfig = MeasureConfig(),
+    config: DedupConfig = DedupConfig(),
+    refresh: bool = False,
+) -> Summary:
+    """Finds frames that show the same (other sizes, qualities, neighbouring moments of a video) and keeps the best of them.
+
+    Args:
+        workspace: Folder with the store.
+        measuring: Which measurements say what frame is sharper.
+        config: How near is too near.
+        refresh: Forget earlier signatures and read the images again.
+    """
+    with stage_run(workspace, "dedup", {"measure": measuring, "dedup": config}) as summary:
+        if refresh:
+            forget_signatures(workspace)
+        parts = shards(Workspace(workspace), after="filter", size=SHARD)
+        signed = sign.with_options(refresh_cache=refresh).map(unmapped(workspace), parts)
+        summary["signed"] = sum(part["signed"] for part in signed.result())
+        summary |= verdicts(workspace, measuring, config)
+        publish_table(
+            "dedup", [summary], f"dedup: {summary['kept']} kept, {summary['near_duplicates']} near-duplicates"
+        )
+    return summary

@@ -1,0 +1,54 @@
+"""Shards: parts of the surviving frames that cover them once, are named by their members, and hold no list of them."""
+
+import hashlib
+from pathlib import Path
+
+from tasks.shards import members, shards
+from tests.store.test_store import frame
+from wmsd_core import store
+from wmsd_core.store.funnel import buckets, count, survivors
+from wmsd_core.workspace import Workspace
+
+IDS = sorted(hashlib.sha256(str(n).encode()).hexdigest() for n in range(3000))
+
+
+def filled(tmp_path: Path, order: list[str]) -> Workspace:
+    place = Workspace(tmp_path).prepare()
+    with store.writing(place.store) as con:
+        store.insert(con, "frames", [frame(name) for name in order])
+        con.execute(
+            "INSERT INTO rejections SELECT 'filter', frame_id, 'dark', '', path, '' FROM frames WHERE frame_id < '2'"
+        )
+    return place
+
+
+def test_shards_cover_the_survivors_once_and_are_near_the_size(tmp_path: Path) -> None:
+    place = filled(tmp_path, IDS)
+    left = [name for name in IDS if name >= "2"]
+    parts = shards(place, after="filter", size=500)
+    assert [name for part in parts for name in members(place, part)] == left
+    assert [part.frames for part in parts] == [len(members(place, part)) for part in parts]
+    assert all(480 < part.frames <= 500 for part in parts[:-1])
+    with store.reading(place.store) as con:
+        assert count(con, "filter") == len(left) == sum(bucket.frames for bucket in buckets(con, "filter"))
+        assert survivors(con, None, first=IDS[7], last=IDS[9]) == IDS[7:10]
+
+
+def test_a_shard_is_named_by_its_members_in_whatever_order_they_came(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", IDS), filled(tmp_path / "other", IDS[::-1])
+    assert shards(one, "filter", 500) == shards(other, "filter", 500)
+    with store.writing(other.store) as con:  # one frame goes, another comes: same numbers, same ends, other members
+        con.execute("DELETE FROM frames WHERE frame_id = ?", [IDS[-500]])
+        store.insert(con, "frames", [frame(IDS[-500][:-1] + ("0" if IDS[-500][-1] != "0" else "1"))])
+    before, after = shards(one, "filter", 500), shards(other, "filter", 500)
+    changed = [a.members != b.members for a, b in zip(before, after, strict=True)]
+    assert sum(changed) == 1
+    assert [a.frames for a in before] == [b.frames for b in after]
+
+
+def test_a_crowded_beginning_stands_alone(tmp_path: Path) -> None:
+    place = Workspace(tmp_path).prepare()
+    with store.writing(place.store) as con:
+        store.insert(con, "frames", [frame(f"aaa{n:03}") for n in range(30)] + [frame(f"b{n:03}") for n in range(5)])
+    assert [part.frames for part in shards(place, None, 10)] == [30, 5]
+    assert shards(Workspace(tmp_path), "filter", 100)[0].frames == 35

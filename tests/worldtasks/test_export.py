@@ -1,0 +1,322 @@
+"""What is exported loads elsewhere, is complete or absent, and comes back the same to the byte."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.frames.pictures import FramesConfig, encode, registered, scene
+from tests.worldtasks.scripted import ScriptedVLM, good_answer
+from wmsd_core.store import query, reading, writing
+from wmsd_core.worldtasks import GenerateConfig, SplitConfig, assign_splits, generate_pairs, label_tasks
+from wmsd_core.worldtasks.card import markdown
+from wmsd_core.worldtasks.export import ExportConfig, Exported, export
+from wmsd_core.worldtasks.importing import import_folder
+from wmsd_core.worldtasks.layout import ImportConfig
+from wmsd_core.worldtasks.publication import publishing, verify
+
+HALF = SplitConfig(bench_fraction=0.5)
+ALL = ExportConfig(formats=("parquet", "jsonl", "duckdb", "worldtasks"), rows_per_file=7)
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve frames of two pairs each, divided."""
+    folder = tmp_path_factory.mktemp("made")
+    store, ids = registered(folder, 12)
+    generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer(2)), GenerateConfig(count=2))
+    label_tasks(store)
+    assign_splits(store, HALF)
+    return folder
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Path:
+    """A copy of it in `tmp_path`, to be changed at will."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    with writing(tmp_path / "store.duckdb") as con:
+        con.execute("UPDATE frames SET path = replace(path, ?, ?)", [str(made), str(tmp_path)])
+    return tmp_path / "store.duckdb"
+
+
+def written(store: Path, out: Path, cfg: ExportConfig = ALL) -> Exported:
+    return export(store, out, cfg, HALF)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def records(file: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_each_format_holds_the_pairs_of_the_store(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = written(store, out)
+    with reading(store) as con:
+        sql = "SELECT pair_id, frame_id, task, solution, split FROM task_pairs JOIN splits USING (frame_id) ORDER BY 1"
+        expected = [tuple(row.values()) for row in query(con, sql)]
+    assert found.train + found.bench == len(expected) == 24 and found.train and found.bench
+    lines = records(out / "data" / "train.jsonl") + records(out / "data" / "bench.jsonl")
+    assert {line["schema"] for line in lines} == {"worldtask/1"}
+    assert sorted((r["id"], r["image"]["sha256"], r["prompt"], r["solution"], r["split"]) for r in lines) == expected  # type: ignore
+    for record in lines:
+        assert f"[{record['agent']}]: {record['task']}" == record["prompt"]
+        picture = out / record["image"]["path"]  # type: ignore
+        assert hashlib.sha256(picture.read_bytes()).hexdigest() == record["image"]["sha256"]  # type: ignore
+    flat = records(out / "train" / "train.jsonl") + records(out / "bench" / "bench.jsonl")
+    assert sorted((r["id"], r["sha256"], r["task"], r["solution"], r["split"]) for r in flat) == expected
+    assert all((out / str(r["split"]) / str(r["image"])).is_file() for r in flat)
+    with duckdb.connect(str(out / "worldtasks.duckdb"), read_only=True) as con:
+        assert con.execute("SELECT id, sha256, prompt, solution, split FROM pairs ORDER BY 1").fetchall() == expected
+    parts = sorted((out / "data").glob("train-*.parquet"))
+    assert len(parts) == -(-found.train // 7) and parts[-1].name.endswith(f"-of-{len(parts):05d}.parquet")
+    assert verify(out) == []
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "worldtasks"])
+def test_the_datasets_library_finds_splits_and_pictures(store: Path, tmp_path: Path, form: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    out = tmp_path / "out"
+    found = written(store, out, ExportConfig.model_validate({"formats": (form,)}))
+    loaded = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(rows) for name, rows in loaded.items()} == {"train": found.train, "bench": found.bench}
+    # The lines of the card's section "Loading".
+    code = (out / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    names: dict[str, object] = {}
+    exec(code.replace("path/to/this/folder", str(out)), names)
+    picture = names["pairs"][0]["picture"]  # type: ignore
+    assert picture.size == (64, 48)
+    assert np.array_equal(np.asarray(picture), np.asarray(Image.open(picture.filename)))
+
+
+def test_what_was_exported_comes_back_the_same(store: Path, tmp_path: Path) -> None:
+    with writing(store) as con:
+        con.execute(
+            "UPDATE frames SET licence = 'CC-BY-4.0', source = '/home/someone/games', video = '/v/a.mp4', moment = 1.5"
+        )
+    out, again, other = tmp_path / "out", tmp_path / "again", tmp_path / "other.duckdb"
+    written(store, out)
+    assert "/home/someone" not in (out / "data" / "train.jsonl").read_text() + (out / "README.md").read_text()
+    found = import_folder(other, out, ImportConfig(), FramesConfig())
+    assert (found.frames, found.pairs, found.known, found.skipped) == (12, 24, 0, {})
+    written(other, again)
+    first, second = tree(out), tree(again)
+    differing = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
+    assert differing <= {"manifest.json", "README.md", "card.html", "worldtasks.duckdb"}
+    repeated = import_folder(other, again, ImportConfig(), FramesConfig())
+    assert (repeated.frames, repeated.pairs, repeated.known) == (0, 0, 24)
+
+
+def test_an_imported_benchmark_is_not_divided_again(store: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other.duckdb"
+    found = written(store, out)
+    import_folder(other, out, ImportConfig(), FramesConfig())
+    assert assign_splits(other, SplitConfig(bench_fraction=0)).examined == found.bench
+
+
+def test_incomplete_entries_are_skipped_and_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / "train" / "images" / "shard_000").mkdir(parents=True)
+    (folder / "bench" / "images").mkdir(parents=True)
+    (folder / "train" / "images" / "shard_000" / "a.png").write_bytes(encode(scene(1)))
+    (folder / "bench" / "images" / "b.png").write_bytes(encode(scene(2)))
+    (folder / "bench" / "images" / "copy.png").write_bytes(encode(scene(1)))
+    (folder / "train" / "images" / "torn.png").write_bytes(b"no picture")
+    (tmp_path / "secret.png").write_bytes(encode(scene(3)))
+    good = {"image": "a.png", "task": "[Man]: Go to the door.", "solution": "He turns and walks to the door."}
+    train = [
+        json.dumps(good),
+        json.dumps(good),
+        json.dumps({**good, "task": "", "instruction": None}),
+        json.dumps({**good, "task": "Go to the door."}),
+        json.dumps({**good, "solution": " "}),
+        json.dumps({**good, "image": "missing.png"}),
+        json.dumps({**good, "image": "torn.png"}),
+        json.dumps({**good, "image": "../../secret.png"}),
+        json.dumps({"task": good["task"]}),
+        '{"image": "a.png", ',
+        "[1, 2]",
+        "",
+        json.dumps(
+            {"image": "a.png", "tasks": ["[Dog]: Sit.", "[Cat]: Jump."], "solutions": ["The dog sits.", "It jumps."]}
+        ),
+        json.dumps(
+            {
+                "image": "a.png",
+                "pairs": [{"task": "[Car]: Stop.", "solution": "The car brakes."}, {"task": "[Car]: Go."}],
+            }
+        ),
+    ]
+    (folder / "train" / "train.jsonl").write_text("\n".join(train))
+    bench = [json.dumps({**good, "image": "b.png"}), json.dumps({**good, "image": "copy.png"})]
+    (folder / "bench" / "bench.jsonl").write_text("\n".join(bench))
+    store = tmp_path / "store.duckdb"
+    found = import_folder(store, folder, ImportConfig(), FramesConfig())
+    assert (found.frames, found.train, found.bench, found.known) == (2, 4, 1, 1)
+    assert found.skipped == {
+        "no_task": 1,
+        "form": 1,
+        "no_solution": 2,
+        "no_image": 2,
+        "unusable_image": 1,
+        "outside": 1,
+        "not_json": 2,
+        "other_split": 1,
+    }
+    with reading(store) as con:
+        rows = query(con, "SELECT item, reason FROM rejections WHERE stage = 'generate' AND reason = 'form'")
+        assert [row["item"] for row in rows] == [f"{folder / 'train' / 'train.jsonl'}:4"]
+        assert query(con, "SELECT task FROM task_pairs WHERE task LIKE '[Cat]%'") == [{"task": "[Cat]: Jump."}]
+    assert import_folder(store, folder, ImportConfig(), FramesConfig()).skipped == found.skipped
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the paper's samples are not here")
+def test_the_papers_samples_are_imported(tmp_path: Path) -> None:
+    samples = json.loads((REFERENCE / "worldtasks_samples.json").read_text())["dataset_samples"]
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    (tmp_path / "set" / "frames").symlink_to(REFERENCE / "frames")
+    outside = import_lines(tmp_path, samples)
+    assert outside == {"outside": len(samples)}  # a link out of the folder is not followed
+    (tmp_path / "set" / "frames").unlink()
+    (tmp_path / "set" / "frames").mkdir()
+    for sample in samples:
+        (tmp_path / "set" / sample["frame"]).write_bytes((REFERENCE / sample["frame"]).read_bytes())
+    assert import_lines(tmp_path, samples) == {}
+    assert written(tmp_path / "store.duckdb", tmp_path / "out").train == 8
+
+
+def import_lines(tmp_path: Path, lines: list[dict[str, object]]) -> dict[str, int]:
+    (tmp_path / "set" / "train" / "train.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    return import_folder(tmp_path / "store.duckdb", tmp_path / "set", ImportConfig(), FramesConfig()).skipped
+
+
+def test_a_leaking_set_is_not_written(store: Path, tmp_path: Path) -> None:
+    with writing(store) as con:
+        sql = "SELECT frame_id, levels FROM signatures JOIN splits USING (frame_id) WHERE split = 'bench' ORDER BY 1 LIMIT 1"
+        (levels,) = (row["levels"] for row in query(con, sql))
+        sql = (
+            "UPDATE signatures SET levels = ? WHERE frame_id = (SELECT min(frame_id) FROM splits WHERE split = 'train')"
+        )
+        con.execute(sql, [levels])
+    with pytest.raises(ValueError, match="nothing was exported: train and bench are not apart: 1 of kind picture"):
+        written(store, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_that_are_gone_or_changed_are_left_out_with_their_pairs(store: Path, tmp_path: Path) -> None:
+    images = sorted((tmp_path / "images").iterdir())
+    images[0].unlink()
+    images[1].write_bytes(encode(scene(99)))
+    found = written(store, tmp_path / "out")
+    assert found.left_out == {"unreadable": 1, "changed": 1}
+    assert (found.frames, found.train + found.bench) == (10, 20)
+    assert len(list((tmp_path / "out").glob("*/images/*/*.png"))) == 10
+    assert (
+        "2 images" in (tmp_path / "out" / "README.md").read_text()
+        or "1 changed" in (tmp_path / "out" / "README.md").read_text()
+    )
+
+
+def test_pictures_are_copied_linked_or_referred_to(store: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    written(store, linked, ExportConfig(formats=("jsonl",), images="link"))
+    picture = next(linked.glob("*/images/*/*.png"))
+    assert picture.stat().st_nlink == 2
+    referred = tmp_path / "referred"
+    written(store, referred, ExportConfig(formats=("jsonl", "worldtasks"), images="reference"))
+    assert not list(referred.glob("*/images"))
+    assert Path(records(referred / "data" / "train.jsonl")[0]["image"]["path"]).is_file()  # type: ignore
+    assert Path(str(records(referred / "train" / "train.jsonl")[0]["image"])).is_file()
+
+
+def test_another_export_is_replaced_and_nothing_else_is(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    written(store, out)
+    written(store, out, ExportConfig(formats=("jsonl",)))
+    assert not list(out.rglob("*.parquet")) and verify(out) == []
+    (out / "notes.txt").write_text("mine")
+    before = tree(out)
+    with pytest.raises(ValueError, match=r"holds files that no export wrote, such as notes\.txt"):
+        written(store, out)
+    assert tree(out) == before
+    assert verify(out) == ["notes.txt is not listed in manifest.json"]
+    (out / "notes.txt").unlink()
+    (out / "README.md").write_text("other")
+    assert verify(out) == ["README.md has other content than its checksum says"]
+    with pytest.raises(ValueError, match="is a file; give the name of a folder"):
+        written(store, store)
+
+
+def test_a_failure_leaves_the_earlier_export_and_a_kill_too(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    written(store, out)
+    before = tree(out)
+    with pytest.raises(OSError, match="full"), publishing(out) as folder:
+        (folder / "half").write_text("half")
+        raise OSError("full")
+    assert tree(out) == before
+    code = """
+        import sys, time
+        from pathlib import Path
+        from wmsd_core.worldtasks.publication import publishing
+        with publishing(Path(sys.argv[1])) as folder:
+            (folder / "half").write_text("half")
+            print("ready", flush=True)
+            time.sleep(60)
+    """
+    lines = "\n".join(line[8:] for line in code.splitlines())
+    process = subprocess.Popen(
+        [sys.executable, "-c", lines, str(out)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    assert process.stdout and process.stdout.readline() == b"ready\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert tree(out) == before and len(list(tmp_path.glob(".out.*"))) == 1
+    out.rename(tmp_path / ".out.previous")  # a kill between the two renames
+    written(store, out)
+    assert list(tmp_path.glob(".out.*")) == []
+
+
+def test_a_disk_that_is_too_full_is_noticed_before(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 95, 5))  # pyright: ignore
+    with pytest.raises(ValueError, match=r"needs about .* MiB and the disk of .* has 0"):
+        written(store, tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_without_pairs_it_says_what_to_run(tmp_path: Path) -> None:
+    store, _ = registered(tmp_path, 2)
+    with pytest.raises(ValueError, match="run `wmsd generate` first"):
+        written(store, tmp_path / "out")
+
+
+def test_a_models_words_cannot_change_the_card(store: Path, tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script> [x](http://evil) | a\n# b"
+    with writing(store) as con:
+        con.execute("UPDATE task_pairs SET task = '[Man]: ' || ?, model = ?", [evil, evil])
+    written(store, tmp_path / "out")
+    page = (tmp_path / "out" / "card.html").read_text()
+    assert "<script" not in page and 'href="http' not in page and "<h1>b" not in page
+    assert "alert(1)" in page
+    assert markdown("a_b *c*\n# d") == "a\\_b \\*c\\* \\# d"
+
+
+def test_a_folder_of_another_layout_says_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "train_filtered.jsonl").write_text("")
+    with pytest.raises(ValueError, match=r"it has train/train_filtered\.jsonl: name the file of each split"):
+        import_folder(tmp_path / "s.duckdb", tmp_path, ImportConfig(), FramesConfig())

@@ -1,0 +1,185 @@
+"""A page to choose thresholds by: the distribution of every measurement, and pictures on either side of each threshold.
+
+Reads stored measurements, whatever verdicts are stored, and decodes only the pictures that it shows. It loads nothing
+from anywhere.
+"""
+
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from wmsd_core.bench.report import charts
+from wmsd_core.bench.report.charts import Chart
+from wmsd_core.bench.report.images import thumbnail
+from wmsd_core.bench.report.page import ASSETS, count, percent
+from wmsd_core.filters.measuring import MeasureConfig
+from wmsd_core.filters.thresholds import THRESHOLDS, USABLE, Threshold, measured_by
+from wmsd_core.filters.verdict import FilterConfig
+from wmsd_core.store import query, reading
+
+BESIDE, TILES = 6, 20
+"""Pictures on each side of a threshold, and of each group in the mosaic."""
+DRAWN = 100_000
+"""Values that a histogram is drawn from: a random sample where there are more."""
+_OWN = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What was written, and what it shows."""
+
+    path: Path
+    frames: int
+    kept: int
+    lost: int
+    """Files that never became measurements."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One frame beside a threshold."""
+
+    uri: str | None
+    value: float
+    path: str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One threshold: how the frames lie about it."""
+
+    threshold: Threshold
+    value: float
+    chart: Chart
+    kept: int
+    dropped: int
+    inside: list[Picture]
+    """Kept, nearest first."""
+    beyond: list[Picture]
+    """Dropped, nearest first."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames of one fate: a random sample, in order of their ids, which are hashes."""
+
+    name: str
+    frames: int
+    detail: str
+    pictures: list[str]
+
+
+def write_preview(store: Path, out: Path, measuring: MeasureConfig, cfg: FilterConfig) -> Preview:
+    """Writes the page for these thresholds to `out`, which appears complete or not at all. The store is only read.
+
+    Raises:
+        ValueError: nothing was measured with `measuring`.
+        StoreError: there is no store.
+    """
+    with reading(store) as con:
+        con.execute(f"CREATE TEMP TABLE usable AS {USABLE}", measured_by(measuring))
+        con.execute("CREATE TEMP TABLE seen AS SELECT * FROM usable WHERE sharpness IS NOT NULL")
+        frames = con.execute("SELECT count(*) FROM seen").fetchall()[0][0]
+        if not frames:
+            raise ValueError("nothing is measured with these settings yet; run the filter stage first")
+        cuts = [_cut(con, threshold, float(getattr(cfg, threshold.setting))) for threshold in THRESHOLDS]
+        kept = _kept(con, cfg)
+        page: dict[str, Any] = {
+            "frames": frames,
+            "kept": kept,
+            "cuts": cuts,
+            "dropped": [_dropped(con, cut) for cut in sorted(cuts, key=lambda cut: -cut.dropped) if cut.dropped],
+            "lost": _lost(con),
+            "unmeasured": con.execute("SELECT count(*) FROM usable WHERE sharpness IS NULL").fetchall()[0][0],
+            "width": measuring.working_width,
+        }
+    _write(out, _environment().get_template("preview.html.j2").render(page))
+    return Preview(out, frames, kept.frames, sum(group.frames for group in page["lost"]))
+
+
+def _cut(con: duckdb.DuckDBPyConnection, t: Threshold, limit: float) -> Cut:
+    drawn = con.execute(f"SELECT {t.column} FROM seen USING SAMPLE reservoir({DRAWN} ROWS) REPEATABLE (0)").fetchall()
+    mark = charts.Threshold(limit, f"{'at least' if t.least else 'at most'} {limit:g}", t.least)
+    chart = charts.histogram(t.name, [float(row[0]) for row in drawn], [mark], x_label=t.unit, log=t.log)
+    parameters: dict[str, object] = {t.setting: limit}
+    dropped = con.execute(f"SELECT count(*) FROM seen WHERE {t.dropped}", parameters).fetchall()[0][0]
+    total = con.execute("SELECT count(*) FROM seen").fetchall()[0][0]
+
+    def nearest(side: str, order: str) -> list[Picture]:
+        rows = con.execute(
+            f"SELECT {t.column}::DOUBLE, path FROM seen WHERE {side} ORDER BY {t.column} {order}, frame_id LIMIT {BESIDE}",
+            parameters,
+        ).fetchall()
+        return [Picture(thumbnail(Path(path)), value, path) for value, path in rows]
+
+    up, down = ("ASC", "DESC") if t.least else ("DESC", "ASC")
+    return Cut(
+        threshold=t,
+        value=limit,
+        chart=chart,
+        kept=total - dropped,
+        dropped=dropped,
+        inside=nearest(f"NOT ({t.dropped})", up),
+        beyond=nearest(t.dropped, down),
+    )
+
+
+def _kept(con: duckdb.DuckDBPyConnection, cfg: FilterConfig) -> Group:
+    passes = " AND ".join(f"NOT ({t.dropped})" for t in THRESHOLDS)
+    parameters = {t.setting: getattr(cfg, t.setting) for t in THRESHOLDS}
+    frames = con.execute(f"SELECT count(*) FROM seen WHERE {passes}", parameters).fetchall()[0][0]
+    rows = con.execute(
+        f"SELECT path FROM seen WHERE {passes} ORDER BY frame_id LIMIT {2 * TILES}", parameters
+    ).fetchall()
+    return Group("kept", frames, "", _thumbnails([row[0] for row in rows]))
+
+
+def _dropped(con: duckdb.DuckDBPyConnection, cut: Cut) -> Group:
+    t = cut.threshold
+    rows = con.execute(
+        f"SELECT path FROM seen WHERE {t.dropped} ORDER BY frame_id LIMIT {2 * TILES}", {t.setting: cut.value}
+    ).fetchall()
+    detail = f"{t.name} {'below' if t.least else 'above'} {cut.value:g}"
+    return Group(t.reason.replace("_", " "), cut.dropped, detail, _thumbnails([row[0] for row in rows]))
+
+
+def _lost(con: duckdb.DuckDBPyConnection) -> list[Group]:
+    """Files that were refused before anything could be measured, by reason; some can still be shown, as duplicates."""
+    rows = query(
+        con,
+        """
+        SELECT reason, count(*) AS count, min(detail) AS detail, list(path ORDER BY item)[:?] AS paths
+        FROM rejections WHERE stage = 'frames' GROUP BY reason ORDER BY count DESC, reason
+        """,
+        [TILES],
+    )
+    return [
+        Group(row["reason"].replace("_", " "), row["count"], row["detail"], _thumbnails(row["paths"])) for row in rows
+    ]
+
+
+def _thumbnails(paths: list[str]) -> list[str]:
+    return list(islice((uri for path in paths if (uri := thumbnail(Path(path)))), TILES))
+
+
+def _environment() -> Environment:
+    environment: Any = Environment(
+        loader=FileSystemLoader(_OWN), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(count=count, percent=percent)
+    style = (ASSETS / "style.css").read_text(encoding="utf-8") + (_OWN / "preview.css").read_text(encoding="utf-8")
+    environment.globals["style"] = Markup(style)
+    return environment
+
+
+def _write(out: Path, text: str) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(out)

@@ -1,0 +1,57 @@
+"""Every threshold of the filter stage once: which setting, of what, and what a frame beyond it is called."""
+
+from dataclasses import dataclass
+
+from wmsd_core.filters.measuring import MeasureConfig
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A setting of `FilterConfig` and the column of `USABLE` that it limits."""
+
+    setting: str
+    column: str
+    reason: str
+    name: str
+    """What is measured, in words."""
+    unit: str
+    log: bool = False
+    """Its values spread over orders of magnitude."""
+    of_the_picture: bool = True
+    """About what is seen, so that its distribution says where to cut; size, shape and bars are rules of their own."""
+
+    @property
+    def least(self) -> bool:
+        """Whether frames below it are dropped; else those above."""
+        return self.setting.startswith("min_")
+
+    @property
+    def dropped(self) -> str:
+        """SQL condition of a frame beyond the threshold; the setting's name is the parameter."""
+        return f"{self.column} {'<' if self.least else '>'} ${self.setting}"
+
+
+THRESHOLDS = (
+    Threshold("min_sharpness", "sharpness", "blurred", "sharpness", "variance of the Laplacian", log=True),
+    Threshold("min_luminance", "luminance", "dark", "luminance", "mean grey level, 0 to 255"),
+    Threshold("max_luminance", "luminance", "bright", "luminance", "mean grey level, 0 to 255"),
+    Threshold("max_near_black", "near_black", "near_black", "fraction of near-black pixels", "fraction of pixels"),
+    Threshold("max_near_white", "near_white", "near_white", "fraction of near-white pixels", "fraction of pixels"),
+    Threshold("max_flatness", "flatness", "flat", "flatness", "share of the most frequent sixteenth of grey levels"),
+    Threshold("max_bars", "bars", "bars", "fraction of bars", "fraction of the picture", of_the_picture=False),
+    Threshold("min_side", "side", "too_small", "shorter side", "pixels", log=True, of_the_picture=False),
+    Threshold("max_aspect", "aspect", "aspect", "longer by shorter side", "ratio", of_the_picture=False),
+)
+
+USABLE = """
+    SELECT f.frame_id, f.path, m.* EXCLUDE (frame_id), least(f.width, f.height) AS side,
+           greatest(f.width, f.height) / least(f.width, f.height) AS aspect
+    FROM frames f LEFT JOIN measurements m ON m.frame_id = f.frame_id AND m.config_hash = $measuring
+    WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames')
+"""
+"""SQL: frames that are readable, each with its measurements under one configuration, NULL where it has none."""
+
+
+def measured_by(measuring: MeasureConfig) -> dict[str, object]:
+    """The parameters of `USABLE`."""
+    return {"measuring": measuring.digest()}
