@@ -33,6 +33,10 @@ CASES: dict[str, dict[str, Any]] = {
     "rl": {"arm": "rl", "rewards": {"aggregation": "sum"}},
     "anchor": {"arm": "anchor"},
     "off_policy": {"arm": "off_policy"},
+    "grpo": {"policy": "grpo", "sampler_steps": 3, "grpo": {"window": "scattered", "kl_base": 0.1}},
+    "nft": {"arm": "anchor_reward", "policy": "nft", "rewards": {"distillation": 1, "distillation_floor": 1e-9}},
+    "off_policy_rl": {"arm": "off_policy_rl", "awm": {"times": 2, "time_policy": "uniform"}},
+    "dmd": {"arm": "dmd"},
 }
 
 
@@ -45,7 +49,12 @@ def gradients(folder: Path, world: World) -> None:
         row = run.step()
         if world.leads:
             kind = "sharded" if world.sharded else "whole"
-            found = {key: weight.grad for key, weight in run.adapters.policy.items() if weight.grad is not None}
+            found = {
+                f"{adapter}.{key}": weight.grad
+                for adapter, weights in run.adapters.items()
+                for key, weight in weights.items()
+                if weight.grad is not None
+            }
             save_file(found, folder / f"{name}-{kind}-{world.size}.safetensors")
             report = row | {"seconds": None, "speed": None, "held": held(generator.network)}
             (folder / f"{name}-{kind}-{world.size}.json").write_text(json.dumps(report))

@@ -10,6 +10,7 @@ from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE
 from wmsd_core.training.loop import Metrics, Trainer
+from wmsd_core.training.policies import policy_objective
 from wmsd_core.training.policy import reinforce
 from wmsd_core.training.rollout import roll_out
 from wmsd_core.training.stopwatch import Stopwatch
@@ -43,7 +44,7 @@ def without_times(metrics: Metrics) -> Metrics:
 
 def first_gradients(trainer: Trainer) -> dict[str, Tensor]:
     trainer.step()
-    return {name: weight.grad.clone() for name, weight in trainer.adapters.policy.items() if weight.grad is not None}
+    return {name: weight.grad.clone() for name, weight in trainer.adapters["policy"].items() if weight.grad is not None}
 
 
 @pytest.mark.parametrize("arm", ["full", "rl", "anchor", "off_policy"])
@@ -97,7 +98,7 @@ def test_the_anchor_reuses_the_velocities_of_the_distillation_reward(tmp_path: P
 def test_rollouts_hold_the_demonstrators_velocities_on_the_executors_states(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
-    rollouts = roll_out(batch, run.grid, run.config.lesson, compare=True, micro_batch=5)
+    rollouts = roll_out(batch, run.grid, run.config.lesson_at(0), compare=True, micro_batch=5)
     x, sigma = rollouts.path.states[1], run.grid[1].float().expand(12)
     with torch.no_grad():
         expected = batch.velocity(DEMONSTRATOR, x, sigma, batch.rows)
@@ -125,7 +126,7 @@ def test_only_the_adapter_learns_and_the_average_follows_it(tmp_path: Path) -> N
     assert all(torch.equal(v, start[k]) for k, v in weights(run).items() if k.startswith("ema."))
     run.step()
     end = weights(run)
-    for name in run.adapters.policy:
+    for name in run.adapters["policy"]:
         torch.testing.assert_close(end[f"ema.{name}"], 0.75 * start[f"ema.{name}"] + 0.25 * end[f"policy.{name}"])
     moved = run.generator.network.state_dict()
     assert all(torch.equal(moved[k], v) for k, v in base.items())
@@ -139,9 +140,10 @@ def test_per_step_credit_gives_each_noise_level_its_own_advantage(tmp_path: Path
     for level in (0, 1):
         run = trainer(tmp_path, awm={"times": 2, "levels": [level]})
         batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
-        rollouts = roll_out(batch, run.grid, run.config.lesson, compare=False, micro_batch=5)
-        reinforce(Turn(run.config, run.grid, batch, rollouts, Stopwatch(), ALONE), advantages, None)
-        sizes.append(sum(float(w.grad.abs().sum()) for w in run.adapters.policy.values() if w.grad is not None))
+        rollouts = roll_out(batch, run.grid, run.config.lesson_at(0), compare=False, micro_batch=5)
+        turn = Turn(run.config, run.config.lesson_at(0), run.grid, batch, rollouts, Stopwatch(), ALONE)
+        reinforce(turn, policy_objective(turn, advantages), advantages, first=True)
+        sizes.append(sum(float(w.grad.abs().sum()) for w in run.adapters["policy"].values() if w.grad is not None))
     assert sizes[0] == 0 < sizes[1]
 
 

@@ -95,8 +95,9 @@ def test_settings_that_cannot_learn_are_refused_with_what_to_change(settings: di
 def test_arms_ask_for_what_they_need() -> None:
     full, rl, anchor = (TrainConfig.model_validate({"arm": arm}) for arm in ("full", "rl", "anchor"))
     assert full.judged == rl.judged == {"task": 0.5, "consistency": 0.45} and not anchor.judged
-    assert (full.distillation_weight, rl.distillation_weight, anchor.distillation_weight) == (0.05, 0, 0)
-    assert TrainConfig(arm="off_policy", group_size=1).lesson.regression and not rl.lesson.regression
+    agreement = [config.agreement_weight(config.lesson_at(0)) for config in (full, rl, anchor)]
+    assert agreement == [0.05, 0, 0]
+    assert TrainConfig(arm="off_policy", group_size=1).lesson_at(0).teaching and not rl.lesson_at(0).teaching
 
 
 def test_a_bad_line_of_examples_is_named(tmp_path: Path) -> None:

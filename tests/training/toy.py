@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from wmsd_core.bench import clips
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter
 from wmsd_core.training.config import TrainConfig
@@ -80,6 +81,10 @@ class ToyGenerator:
     def active_mask(self, condition: Any) -> Tensor:
         return (torch.arange(FRAMES) > 0).view(1, FRAMES, 1, 1).repeat(len(condition), 1, 1, 1)
 
+    def encode_video(self, videos: np.ndarray, condition: Any) -> Tensor:
+        x_0 = torch.from_numpy(videos[..., 0].astype(np.float32)) / 127.5 - 1
+        return torch.cat([condition.first[:, None], x_0[:, 1:]], 1)
+
     def decode(self, x_0: Tensor) -> np.ndarray:
         grey = ((x_0 + 1) * 127.5).clamp(0, 255).to(torch.uint8).numpy()
         return np.repeat(grey[..., None], 3, -1)
@@ -117,9 +122,10 @@ def write_run(folder: Path, config: TrainConfig, *, examples: int = 7) -> list[E
         name = f"{hashlib.sha256(grey.tobytes()).hexdigest()[:8]}.png"
         Image.fromarray(grey).save(folder / name)
         level = i % LEVELS
-        lines.append(
-            json.dumps({"pair_id": f"p{i}", "image": name, "task": f"goal {level}", "solution": f"level {level}"})
-        )
+        fade = np.linspace(40 * (i % 5), 32 + 32 * level, FRAMES).astype(np.uint8)[:, None, None, None]
+        video, _ = clips.write(np.broadcast_to(fade, (FRAMES, SIZE, SIZE, 3)), folder / "clips")
+        pair = {"pair_id": f"p{i}", "image": name, "task": f"goal {level}", "solution": f"level {level}"}
+        lines.append(json.dumps(pair | {"video": str(video.relative_to(folder))}))
     (folder / "examples.jsonl").write_text("\n".join(lines) + "\n")
     run = {
         "config": config.model_dump(mode="json"),

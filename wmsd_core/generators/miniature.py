@@ -112,6 +112,18 @@ class MiniatureGenerator:
         mask[:, 0] = False
         return mask
 
+    def encode_video(self, videos: Videos, condition: Condition) -> Latents:
+        """Frames of any size, shrunk by area; frame 0 is the given picture.
+
+        Raises:
+            ValueError: the videos do not have 7 frames.
+        """
+        if videos.shape[1] != FRAMES:
+            raise ValueError(f"the miniature's videos have {FRAMES} frames, not {videos.shape[1]}")
+        small = np.stack([[shrink(frame) for frame in video] for video in videos])
+        x_0 = torch.from_numpy(small).permute(0, 1, 4, 2, 3).to(self.device) * 2 - 1
+        return torch.cat([_own(condition).first.unsqueeze(1), x_0[:, 1:]], dim=1)
+
     def decode(self, x_0: Latents) -> Videos:
         """uint8 [B, 7, 20, 20, 3]."""
         pixels = ((x_0.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

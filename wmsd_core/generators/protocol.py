@@ -11,7 +11,9 @@ import torch
 
 from wmsd_core.shapes import Grid, Images, LatentMask, Latents, PerSample, Videos
 
-Adapter = Literal["policy", "ema", "old"]
+Adapter = Literal["policy", "ema", "old", "demonstrator", "critic"]
+"""policy: the Executor's, trained. ema: its average. old: a slow copy of whoever learns from rewards. demonstrator: a
+Demonstrator's that is trained. critic: for the score of the Executor's samples."""
 
 
 class Condition(Protocol):
@@ -68,6 +70,14 @@ class Generator(Protocol):
 
     def active_mask(self, condition: Condition) -> LatentMask:
         """True where latents are generated. Given latents are never noised, never stepped, never in a loss."""
+        ...
+
+    def encode_video(self, videos: Videos, condition: Condition) -> Latents:
+        """x_0 of recorded videos, uint8 frames as `decode` gives them; given latents are those of the condition.
+
+        Raises:
+            ValueError: the videos do not have the number of frames that the generator draws.
+        """
         ...
 
     def decode(self, x_0: Latents) -> Videos:

@@ -30,6 +30,8 @@ SMOOTHING = 1e-10
 
 class AwmLoss(NamedTuple):
     loss: PerSample
+    terms: Float[Tensor, "B _"]
+    """The loss of each ratio, whose mean it is."""
     ratio: Float[Tensor, "B _"]
     """pi / pi_old: per noise level with `exp_first`, per sample with `sum_first`."""
 
@@ -67,4 +69,4 @@ def awm_loss(ell: PerTime, ell_old: PerTime | None, advantage: PerTime, *, clip:
     if ratio == "sum_first":
         change, advantage = change.mean(1, keepdim=True), advantage.mean(1, keepdim=True)
     loss, r = clipped_surrogate(change, advantage, clip=clip)
-    return AwmLoss(loss.mean(1), r)
+    return AwmLoss(loss.mean(1), loss.detach(), r)

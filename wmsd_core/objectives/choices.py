@@ -14,3 +14,5 @@ Sde = Literal["flow", "dance", "cps"]
 """How a sampler's step is made random: see `sampling.sde.transition`."""
 Likelihood = Literal["gaussian", "unscaled"]
 """The log-probability of a random step, whole or without its scale: see `sampling.sde.log_prob`."""
+Window = Literal["contiguous", "scattered", "sliding"]
+"""Which steps of a sampler are random: see the functions of these names in `sampling.window`."""

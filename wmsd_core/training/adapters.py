@@ -1,7 +1,8 @@
-"""The adapters of a run: `policy` is trained, `ema` follows it. Both stay resident in the network, in float32."""
+"""The adapters of a run: `policy` is trained, `ema` follows it, and some arms have more. All stay resident in the network,
+in float32."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,24 @@ _PREFIX = "transformer."
 """What diffusers calls the network in files of adapters."""
 
 
-@dataclass(frozen=True)
-class Adapters:
-    """The live weights of both adapters under the same names: writing to them changes the network."""
+Weights = dict[str, torch.nn.Parameter]
+"""The live weights of an adapter, by names that all adapters share: writing to them changes the network."""
 
-    policy: dict[str, torch.nn.Parameter]
-    ema: dict[str, torch.nn.Parameter]
+_TRAINED: tuple[Adapter, ...] = ("policy", "demonstrator", "critic")
 
 
-def attach(generator: Generator, *, rank: int, alpha: float, seed: int) -> Adapters:
-    """Adds both adapters to the generator. They start equal, and as LoRA does, as no change to the base."""
+def attach(
+    generator: Generator, names: Sequence[Adapter], *, rank: int, alpha: float, seed: int
+) -> dict[Adapter, Weights]:
+    """Adds these adapters to the generator. They start equal, and as LoRA does, as no change to the base."""
     network, targets = generator.network, generator.lora_targets
-    lora.add_adapter(network, "policy", targets, rank=rank, alpha=alpha, seed=seed)
-    lora.add_adapter(network, "ema", targets, rank=rank, alpha=alpha, seed=seed, trainable=False)
-    return Adapters(_weights(network, "policy"), _weights(network, "ema"))
+    for name in names:
+        lora.add_adapter(network, name, targets, rank=rank, alpha=alpha, seed=seed, trainable=name in _TRAINED)
+    return {name: _weights(network, name) for name in names}
 
 
 def start_from(generator: Generator, folder: Path) -> None:
-    """Gives both adapters the weights of a finished run.
+    """Gives the Executor, live and averaged, the weights of a finished run.
 
     Raises:
         ValueError: the weights are not there, are damaged, or do not fit.
@@ -47,8 +48,8 @@ def start_from(generator: Generator, folder: Path) -> None:
         lora.load_adapter_state(generator.network, name, state)
 
 
-def publish(generator: Generator, folder: Path, *, rank: int, alpha: float) -> str:
-    """Writes the averaged adapter, complete or not at all; returns its SHA-256.
+def publish(generator: Generator, folder: Path, *, name: Adapter = "ema", rank: int, alpha: float) -> str:
+    """Writes an adapter, complete or not at all; returns its SHA-256.
 
     The weights lie under the names of diffusers, which finds rank and alpha in the head of the same file:
     `pipeline.load_lora_weights(folder)`, or where a pipeline has none,
@@ -58,7 +59,7 @@ def publish(generator: Generator, folder: Path, *, rank: int, alpha: float) -> s
     head = json.dumps({_PREFIX + key: value for key, value in settings.items()}, sort_keys=True)
     with Publication(folder) as partial:
         # One entry only: safetensors writes several in the order of a hash that differs from process to process.
-        state = {_PREFIX + key: weight for key, weight in lora.adapter_state(generator.network, "ema").items()}
+        state = {_PREFIX + key: weight for key, weight in lora.adapter_state(generator.network, name).items()}
         save_file(state, partial / WEIGHTS, {"lora_adapter_metadata": head})
         (partial / SETTINGS).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         checksum = sha256(partial / WEIGHTS)
@@ -95,7 +96,7 @@ def load_adapter(generator: Generator, folder: Path) -> None:
     lora.load_adapter_state(generator.network, "ema", state)
 
 
-def _weights(network: torch.nn.Module, name: Adapter) -> dict[str, torch.nn.Parameter]:
+def _weights(network: torch.nn.Module, name: Adapter) -> Weights:
     """The parameters of one adapter, by their names without the adapter's."""
     part = f".{name}."
     return {key.replace(part, "."): weight for key, weight in network.named_parameters() if part in key}

@@ -1,6 +1,6 @@
 """The tasks of one step, and the network on them in any of its roles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -9,10 +9,9 @@ from torch import Tensor
 
 from wmsd_core import seeds
 from wmsd_core.generators.protocol import Condition, Generator
-from wmsd_core.sampling import stratified
 from wmsd_core.shapes import Images, LatentMask, Latents, PerSample
 from wmsd_core.training.arms import Role
-from wmsd_core.training.examples import Example, load_images
+from wmsd_core.training.examples import Example, load_images, load_videos
 from wmsd_core.training.groups import Slot
 from wmsd_core.training.throughput import Passes
 
@@ -56,18 +55,20 @@ class Batch:
     def active(self, rows: Rows) -> LatentMask:
         return self.generator.active_mask(self.short.select(rows // self.group_size))
 
+    def recorded(self, rows: Rows) -> Latents:
+        """x_0 of the tasks' own videos."""
+        videos = load_videos([self.examples[row // self.group_size] for row in rows.tolist()])
+        return self.generator.encode_video(videos, self.short.select(rows // self.group_size))
+
     def noise(self, rows: Rows, purpose: str, *, count: int = 1) -> Latents:
         """`count` independent noises for each of the samples, those of one sample in a row. Given latents are clean."""
         keys = [self._seed(purpose, row, count, n) for row in rows.tolist() for n in range(count)]
         return self.generator.noise(self.short.select(rows.repeat_interleave(count) // self.group_size), keys)
 
-    def levels(self, purpose: str, *, choices: int, count: int) -> Int[Tensor, "B N"]:
-        """Indices of noise levels, drawn evenly for every sample of the step."""
-        draws = [
-            stratified(choices, batch=self.group_size, count=count, generator=self._random(purpose, slot, example))
-            for slot, example in zip(self.slots, self.examples, strict=True)
-        ]
-        return torch.cat(draws)
+    def draw(self, purpose: str, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+        """What `draw` gives for the samples of each task, task after task, from a generator of the task's own."""
+        pairs = zip(self.slots, self.examples, strict=True)
+        return torch.cat([draw(self._random(purpose, slot, example)) for slot, example in pairs])
 
     def _seed(self, purpose: str, row: int, count: int, n: int) -> int:
         task, rollout = divmod(row, self.group_size)

@@ -6,8 +6,11 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from wmsd_core.config import Config
-from wmsd_core.objectives.choices import Ratio, Weighting
-from wmsd_core.training.arms import Arm, Lesson, lesson
+from wmsd_core.generators.protocol import Adapter
+from wmsd_core.objectives.choices import Likelihood, Ratio, Sde, Times, Weighting, Window
+from wmsd_core.training.arms import EXECUTOR, LESSONS, Arm, Lesson
+
+Policy = Literal["awm", "grpo", "nft"]
 
 
 class RewardConfig(Config):
@@ -43,13 +46,34 @@ class RewardConfig(Config):
     """Micro-batches of videos that are scored at a time, while further ones are sampled. Changes speed, not results."""
 
 
-class AwmConfig(Config):
+class LevelsConfig(Config):
+    """At which noise levels samples are noised again and trained."""
+
+    time_policy: Times = "grid"
+    """How they are drawn: grid (evenly from `levels`), discrete, discrete_wo_init and discrete_with_init (as published,
+    from the grid points up to the last of `levels`), uniform or logit_normal (anywhere, shifted towards noise)."""
+    levels: tuple[int, ...] = ()
+    """Grid points that may be trained, 0 being pure noise; a point named twice is drawn twice as often. Empty: all."""
+    shift: float = Field(default=3.0, gt=0)
+    """Shift of uniform and logit_normal: above 1 towards noise."""
+
+
+class PolicyConfig(Config):
+    """What the policy objectives have in common."""
+
+    updates: int = Field(default=1, gt=0)
+    """Optimizer steps per batch of rollouts. The first needs no old likelihoods; it provides those of the later ones."""
+    kl_base: float = Field(default=0.0, ge=0)
+    """Weight of the penalty for leaving the frozen base, given the same text."""
+    kl_ema: float = Field(default=0.0, ge=0)
+    """Weight of the penalty for leaving the averaged weights. Only where the Executor learns from rewards."""
+
+
+class AwmConfig(PolicyConfig, LevelsConfig):
     """Advantage-weighted matching."""
 
     times: int = Field(default=4, gt=0)
-    """Noise levels trained per rollout, spread evenly over the grid of the sampler."""
-    levels: tuple[int, ...] = ()
-    """Grid points that may be trained, 0 being pure noise; a point named twice is drawn twice as often. Empty: all."""
+    """Noise levels trained per rollout."""
     weighting: Weighting = "ghuber"
     """How the matching error at a noise level becomes a log-likelihood."""
     power: float = Field(default=0.25, gt=0, le=1)
@@ -58,8 +82,80 @@ class AwmConfig(Config):
     """One likelihood ratio per noise level, or one per rollout."""
     clip: float = Field(default=1.0, gt=0)
     """The ratio is clipped to 1 +- this. It acts only with more than one update per rollout."""
-    updates: int = Field(default=1, gt=0)
-    """Optimizer steps per batch of rollouts; the likelihoods of the first are the old ones of the later ones."""
+
+
+class GrpoConfig(PolicyConfig):
+    """Flow-GRPO: random steps of the sampler are actions. Defaults are the published ones."""
+
+    sde: Sde = "flow"
+    """How a step is made random. cps is the one for distilled grids: it never holds more noise than the next level."""
+    strength: float = Field(default=0.7, gt=0)
+    """Its strength a; published: flow .7, cps .8."""
+    window: Window = "contiguous"
+    """Which steps are random, the same for all rollouts of a training step: neighbours anywhere (contiguous), any
+    (scattered), or a window that moves from noise to data (sliding)."""
+    size: int | None = Field(default=None, gt=0)
+    """How many steps are random, and trained. None: all that may be."""
+    within: tuple[int, int] | None = None
+    """First step that may be random, and the first that may not. None: all but the last step of the sampler."""
+    interval: int = Field(default=25, gt=0)
+    """Training steps after which a sliding window moves by one."""
+    clip: float = Field(default=1e-4, gt=0)
+    """The ratio is clipped to 1 +- this; 1e-5 is published for `unscaled` likelihoods."""
+    guard: bool = False
+    """Centre log-ratios and give all steps gradients of one size (GRPO-Guard). Needs `gaussian` likelihoods."""
+    likelihood: Likelihood = "gaussian"
+    """The log-probability of a random step, whole or without its scale."""
+
+    def random_steps(self, sampler_steps: int) -> range:
+        """The steps that may be random."""
+        return range(*self.within) if self.within else range(sampler_steps - 1)
+
+
+class NftConfig(PolicyConfig, LevelsConfig):
+    """DiffusionNFT: rollouts by an old policy, which follows slowly. Defaults are the published ones."""
+
+    times: int = Field(default=4, gt=0)
+    """Noise levels trained per rollout."""
+    beta: float = Field(default=1.0, gt=0)
+    """Distance of the two implicit policies from the old one; published: 1, or .1 with several rewards."""
+    old_flat: int = Field(default=0, ge=0)
+    """Training steps during which the old policy is the last one."""
+    old_rate: float = Field(default=0.001, ge=0)
+    """By how much its memory then grows every training step."""
+    old_limit: float = Field(default=0.5, ge=0, lt=1)
+    """Weight of its past that is never exceeded."""
+    kl_base: float = Field(default=1e-4, ge=0)
+    """Weight of the penalty for leaving the frozen base, given the same text."""
+
+
+class AlternatingConfig(Config):
+    """Lengths of the phases of the arm `alternating`."""
+
+    demonstrator_steps: int = Field(default=10, gt=0)
+    """Training steps of the Demonstrator, which come first."""
+    executor_steps: int = Field(default=10, gt=0)
+    """Training steps of the Executor towards it."""
+
+
+class DmdConfig(LevelsConfig):
+    """Distribution matching. Levels are those at which scores are compared and the critic is trained."""
+
+    time_policy: Times = "uniform"
+    """How they are drawn, as for the policy objectives."""
+    shift: float = Field(default=1.0, gt=0)
+    """Shift of uniform and logit_normal: above 1 towards noise."""
+    critic_learning_rate: float = Field(default=1e-4, gt=0)
+    """Peak learning rate of the critic's adapter."""
+
+
+class SftConfig(LevelsConfig):
+    """Supervised fine-tuning on recorded videos."""
+
+    times: int = Field(default=1, gt=0)
+    """Noise levels trained per video and step."""
+    time_policy: Times = "logit_normal"
+    """How they are drawn, as for the policy objectives."""
 
 
 class AdapterConfig(Config):
@@ -105,8 +201,13 @@ class TrainConfig(Config):
     """One training run."""
 
     arm: Arm = "full"
-    """full: reward and anchor (eq. 12). rl: judged rewards only. anchor: regression to the Demonstrator on the
-    Executor's states (eq. 5). off_policy: the same on the Demonstrator's states (eq. 3)."""
+    """full: rewards and anchor (eq. 12). rl: judged rewards only. anchor: regression to the Demonstrator on the
+    Executor's states (eq. 5); anchor_reward: and the distillation reward (eq. 9). off_policy: regression on the
+    Demonstrator's states (eq. 3); off_policy_rl: and RL on the Demonstrator; alternating: RL on the Demonstrator, then full,
+    in turn (Alg. 2). ema_demonstrator: full, taught by the averaged weights (A.3). dmd, dmd_rl: distribution matching (A.2.1),
+    and with judged rewards. sft: flow matching on labelled videos."""
+    policy: Policy = "awm"
+    """What learns from rewards: advantage-weighted matching, Flow-GRPO or DiffusionNFT, each with settings of its name."""
     steps: int = Field(default=100, gt=0)
     """Batches of rollouts, and with one update per batch, optimizer steps."""
     tasks_per_step: int = Field(default=32, gt=0)
@@ -118,13 +219,23 @@ class TrainConfig(Config):
     anchor_states: int = Field(default=1, gt=0)
     """States of each trajectory at which the Executor is regressed to the Demonstrator."""
     rl_weight: float = Field(default=1.0, gt=0)
-    """Weight of the policy loss. Arms with a single loss give it weight 1."""
+    """Weight of the policy loss where the Executor has two losses; a single one has weight 1."""
     anchor_weight: float = Field(default=0.008, gt=0)
-    """beta, the weight of the anchor in the full objective (eq. 12)."""
+    """beta, the weight of the anchor in the full objective (eq. 12), or of what takes its place beside rewards."""
     rewards: RewardConfig = RewardConfig()
     """Rewards and advantages."""
     awm: AwmConfig = AwmConfig()
-    """The policy loss."""
+    """Advantage-weighted matching."""
+    grpo: GrpoConfig = GrpoConfig()
+    """Flow-GRPO."""
+    nft: NftConfig = NftConfig()
+    """DiffusionNFT."""
+    alternating: AlternatingConfig = AlternatingConfig()
+    """Phases of the arm `alternating`."""
+    dmd: DmdConfig = DmdConfig()
+    """Distribution matching."""
+    sft: SftConfig = SftConfig()
+    """Supervised fine-tuning."""
     adapter: AdapterConfig = AdapterConfig()
     """LoRA."""
     ema: EmaConfig = EmaConfig()
@@ -140,48 +251,106 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _can_learn(self) -> Self:
-        if self.has_policy_loss and self.group_size < 2:
-            raise ValueError(f"arm '{self.arm}' compares rollouts of one task: set group_size to 2 or more")
-        if self.has_policy_loss and not self.video_rewards and not self.distillation_weight:
-            raise ValueError(f"arm '{self.arm}' has no reward: give one of the weights in `rewards` a value above 0")
+        for lesson in self.lessons:
+            if lesson.reinforced and self.group_size < 2:
+                raise ValueError(f"arm '{self.arm}' compares rollouts of one task: set group_size to 2 or more")
+            if lesson.reinforced and not (lesson.judged and self.video_rewards) and not self.agreement_weight(lesson):
+                raise ValueError(
+                    f"arm '{self.arm}' has no reward: give one of the weights in `rewards` a value above 0"
+                )
+            if lesson.reinforced and lesson.actor != EXECUTOR and self.policy_settings.kl_ema:
+                raise ValueError(
+                    f"arm '{self.arm}' trains a Demonstrator, which is not averaged: set {self.policy}.kl_ema to 0"
+                )
         if self.rewards.gate_consistency and not self.rewards.task:
             raise ValueError("rewards.gate_consistency needs the task reward: give rewards.task a value above 0")
-        if bad := [level for level in self.awm.levels if not 0 <= level < self.sampler_steps]:
-            raise ValueError(f"awm.levels {bad} are not grid points: choose from 0 to {self.sampler_steps - 1}")
+        for name in ("awm", "nft", "dmd", "sft"):
+            levels: tuple[int, ...] = getattr(self, name).levels
+            if bad := [level for level in levels if not 0 <= level < self.sampler_steps]:
+                raise ValueError(f"{name}.levels {bad} are not grid points: choose from 0 to {self.sampler_steps - 1}")
+        if self.policy == "grpo":
+            self._can_be_random()
         return self
 
-    @property
-    def lesson(self) -> Lesson:
-        """What a step of this arm teaches."""
-        return lesson(self.arm)
+    def _can_be_random(self) -> None:
+        settings, last = self.grpo, self.sampler_steps - (self.grpo.sde == "cps")
+        allowed = settings.random_steps(self.sampler_steps)
+        if not allowed or allowed.start < 0 or allowed.stop > last:
+            raise ValueError(
+                f"grpo.within names steps {list(allowed)}: with {settings.sde} and {self.sampler_steps} sampler_steps, "
+                f"choose from 0 to {last - 1}"
+            )
+        if (settings.size or 1) > len(allowed):
+            raise ValueError(f"grpo.size is {settings.size}, but only {len(allowed)} steps may be random")
+        if settings.guard and settings.likelihood != "gaussian":
+            raise ValueError("grpo.guard needs grpo.likelihood=gaussian")
 
     @property
-    def has_policy_loss(self) -> bool:
-        return self.lesson.reinforced
+    def lessons(self) -> tuple[Lesson, ...]:
+        """What the steps of this arm teach: one lesson, or one for each of its phases."""
+        return LESSONS[self.arm]
+
+    def lesson_at(self, step: int) -> Lesson:
+        """What step 0, 1, ... teaches."""
+        if len(self.lessons) == 1:
+            return self.lessons[0]
+        lengths = self.alternating
+        place = step % (lengths.demonstrator_steps + lengths.executor_steps)
+        return self.lessons[place >= lengths.demonstrator_steps]
+
+    def begins_at(self, step: int) -> bool:
+        """Whether step 0, 1, ... is the first of a phase, the run's first included."""
+        return step == 0 or self.lesson_at(step) != self.lesson_at(step - 1)
 
     @property
-    def policy_weight(self) -> float:
-        """Weight of the policy loss in this arm."""
-        return self.rl_weight if self.has_policy_loss and self.lesson.regression else 1.0
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The adapters that a run of this arm needs."""
+        worn = {"policy", "ema"}.union(*(lesson.worn for lesson in self.lessons))
+        if self.policy == "nft" and any(lesson.reinforced for lesson in self.lessons):
+            worn.add("old")
+        known: tuple[Adapter, ...] = ("policy", "ema", "old", "demonstrator", "critic")
+        return tuple(name for name in known if name in worn)
 
     @property
-    def regression_weight(self) -> float:
-        """Weight of the regression to the Demonstrator in this arm."""
-        return self.anchor_weight if self.has_policy_loss and self.lesson.regression else 1.0
+    def policy_settings(self) -> PolicyConfig:
+        """The settings of what learns from rewards."""
+        return {"awm": self.awm, "grpo": self.grpo, "nft": self.nft}[self.policy]
 
     @property
-    def distillation_weight(self) -> float:
-        """Weight of the distillation reward in this arm."""
-        return self.rewards.distillation if self.has_policy_loss and self.lesson.regression else 0.0
+    def largest_advantage(self) -> float:
+        """What the clip leaves."""
+        return self.rewards.advantage_rescale or self.rewards.advantage_clip
+
+    def policy_weight(self, lesson: Lesson) -> float:
+        """Weight of the policy loss. A loss that an adapter has for itself has weight 1: Adam is blind to its scale."""
+        return self.rl_weight if _shared(lesson) else 1.0
+
+    def teaching_weight(self, lesson: Lesson) -> float:
+        """Weight of what else the Executor learns."""
+        return self.anchor_weight if _shared(lesson) else 1.0
+
+    def agreement_weight(self, lesson: Lesson) -> float:
+        """Weight of the distillation reward."""
+        return self.rewards.distillation if lesson.agreement else 0.0
 
     @property
     def judged(self) -> dict[str, float]:
         """The rewards that a judge gives in this arm, with their weights; prompt `judge_NAME` asks for NAME."""
         weights = {"task": self.rewards.task, "consistency": self.rewards.consistency}
-        return {name: weight for name, weight in weights.items() if weight and self.has_policy_loss}
+        return {name: weight for name, weight in weights.items() if weight and self._looks}
 
     @property
     def video_rewards(self) -> dict[str, float]:
         """All rewards that come from looking at a video in this arm, with their weights."""
-        pickscore = {"pickscore": self.rewards.pickscore} if self.rewards.pickscore and self.has_policy_loss else {}
+        pickscore = {"pickscore": self.rewards.pickscore} if self.rewards.pickscore and self._looks else {}
         return self.judged | pickscore
+
+    @property
+    def _looks(self) -> bool:
+        # Where an arm has phases, all of them are judged.
+        return self.lessons[0].judged
+
+
+def _shared(lesson: Lesson) -> bool:
+    """Whether the Executor has two losses."""
+    return lesson.reinforced and lesson.actor == EXECUTOR and lesson.teaching is not None

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from wmsd_core.objectives.advantages import Advantages, clipped, gdpo_advantages, grpo_advantages
+from wmsd_core.objectives.advantages import Advantages, clipped, flat_groups, gdpo_advantages, grpo_advantages
 from wmsd_core.rewards.distillation import step_rewards
 from wmsd_core.rewards.total import total_reward
 from wmsd_core.shapes import Groups
@@ -48,12 +48,14 @@ def assign(rewards: Rewards, config: TrainConfig, world: World) -> Credit:
     limit, rescale = config.rewards.advantage_clip, config.rewards.advantage_rescale
     advantages = torch.stack([clipped(part.values, limit=limit, rescale=rescale) for part in parts])
     named = videos | ({} if agreement is None else {"distillation": agreement.mean(0)})
+    floors = [_floor(name, config.rewards) for name in named]
     metrics: dict[str, Any] = {
         "reward": {name: float(value.nanmean()) for name, value in named.items()},
         "reward_spread": {name: float(value.std(1, correction=0).nanmean()) for name, value in named.items()},
         "unread": world.count(rewards.videos.unread),
         "unscored": parts[0].unscored,
         "flat_groups": parts[0].flat,
+        "flat": dict(zip(named, flat_groups(torch.stack([*named.values()]), floors=floors), strict=True)),
         "advantage_size": float(advantages.abs().mean()),
     }
     if rewards.videos.first_frame is not None:
@@ -66,12 +68,23 @@ def aggregate(videos: dict[str, Groups], agreement: Groups | None, config: Train
     """Advantages from the rewards of videos and the distillation reward of one step or of the whole trajectory."""
     settings: RewardConfig = config.rewards
     values, weights = list(videos.values()), [config.video_rewards[name] for name in videos]
-    floors = [settings.pickscore_floor if name == "pickscore" else settings.judged_floor for name in videos]
+    floors = [_floor(name, settings) for name in videos]
     if agreement is not None:
-        values, weights = [*values, agreement.double()], [*weights, config.distillation_weight]
-        floors = [*floors, settings.distillation_floor]
+        values, weights = [*values, agreement.double()], [*weights, config.rewards.distillation]
+        floors = [*floors, _floor("distillation", settings)]
     stacked = torch.stack(values)
     if settings.aggregation == "sum":
         # The total is dominated by judged rewards wherever there are any; its unit is theirs.
         return grpo_advantages(total_reward(stacked, weights=weights), floor=floors[0])
     return gdpo_advantages(stacked, weights=weights, floors=floors, batch_floor=settings.batch_floor)
+
+
+def _floor(name: str, settings: RewardConfig) -> float:
+    """The least deviation within a group that counts as a difference in this reward."""
+    match name:
+        case "pickscore":
+            return settings.pickscore_floor
+        case "distillation":
+            return settings.distillation_floor
+        case _:
+            return settings.judged_floor

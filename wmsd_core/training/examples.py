@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
+from wmsd_core.bench import clips
 from wmsd_core.config import Config
-from wmsd_core.shapes import Images
+from wmsd_core.shapes import Images, Videos
 
 
 class Example(Config):
@@ -23,13 +24,15 @@ class Example(Config):
     """Short task: all that the Executor sees."""
     solution: str
     """Detailed solution: what the Demonstrator sees."""
+    video: Path | None = None
+    """A recording in which the task is done, where there is one: an animated PNG as `bench.clips` writes it."""
 
 
 def load_examples(path: Path) -> list[Example]:
     """Reads `examples.jsonl`.
 
     Raises:
-        ValueError: a line is not an example, or its image does not exist; the message names the line.
+        ValueError: a line is not an example, or its image or video does not exist; the message names the line.
     """
     examples: list[Example] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -40,7 +43,10 @@ def load_examples(path: Path) -> list[Example]:
         image = path.parent / example.image
         if not image.is_file():
             raise ValueError(f"{path}, line {number}: there is no image {image}")
-        examples.append(example.model_copy(update={"image": image}))
+        video = path.parent / example.video if example.video else None
+        if video and not video.is_file():
+            raise ValueError(f"{path}, line {number}: there is no video {video}")
+        examples.append(example.model_copy(update={"image": image, "video": video}))
     return examples
 
 
@@ -55,6 +61,24 @@ def load_images(examples: Sequence[Example]) -> Images:
         sizes = {str(example.image): image.shape[1::-1] for example, image in zip(examples, images, strict=True)}
         raise ValueError(f"images of one run must have one size (width, height): {sizes}")
     return np.stack(images)
+
+
+def load_videos(examples: Sequence[Example]) -> Videos:
+    """The recordings of a batch.
+
+    Raises:
+        ValueError: an example has none, or they differ in size or length, so that they cannot be one batch.
+    """
+    missing = [example.pair_id for example in examples if example.video is None]
+    if missing:
+        raise ValueError(
+            f"supervised fine-tuning needs a video for every example; without one: {', '.join(missing[:3])}"
+        )
+    videos = [clips.read(example.video) for example in examples if example.video]
+    if len({video.shape for video in videos}) > 1:
+        sizes = {str(example.video): video.shape[:3] for example, video in zip(examples, videos, strict=True)}
+        raise ValueError(f"videos of one run must have one shape (frames, height, width): {sizes}")
+    return np.stack(videos)
 
 
 @lru_cache(maxsize=4096)

@@ -1,8 +1,8 @@
 """One training run of the Executor (paper Alg. 3): rollouts, rewards, advantages, losses, one step, the average.
 
-    L = L_RL + beta L_anchor    (eq. 12), or one of the two alone
+    L = L_RL + beta L_anchor    (eq. 12), or what else the arm teaches
 
-Departure: the arms `anchor` and `off_policy` give their only loss weight 1, as eq. 3 and 5 do.
+Departure: a loss that is the only one of its adapter has weight 1, as in eq. 3 and 5.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from wmsd_core.generators.protocol import Generator
+from wmsd_core.generators.protocol import Adapter, Generator
+from wmsd_core.objectives.nft import old_decay
 from wmsd_core.shapes import Latents, Video
 from wmsd_core.training import credit
 from wmsd_core.training.adapters import attach
+from wmsd_core.training.arms import Lesson
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.checkpoint import Checkpoint
 from wmsd_core.training.config import TrainConfig
@@ -23,12 +25,14 @@ from wmsd_core.training.distributed import ALONE, World, shard
 from wmsd_core.training.ema import ema_decay, update_ema
 from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import GroupSampler
+from wmsd_core.training.policies import policy_objective
 from wmsd_core.training.policy import reinforce
-from wmsd_core.training.regression import regress
-from wmsd_core.training.rollout import Rollouts, roll_out
+from wmsd_core.training.randomness import random_steps
+from wmsd_core.training.rollout import Randomness, Rollouts, recorded, roll_out
 from wmsd_core.training.schedule import learning_rate
 from wmsd_core.training.scoring import PictureScorer, Scoring
 from wmsd_core.training.stopwatch import Stopwatch
+from wmsd_core.training.teaching import teach
 from wmsd_core.training.throughput import counted, matmul_rate
 from wmsd_core.training.turn import Turn
 from wmsd_core.vlm.protocol import VisionLanguageModel
@@ -37,7 +41,7 @@ Metrics = dict[str, Any]
 
 
 class Trainer:
-    """Holds what changes during a run: two adapters, the optimizer's moments, the cursor, the number of steps."""
+    """Holds what changes during a run: adapters, the optimizer's moments, the cursor, the number of steps."""
 
     def __init__(
         self,
@@ -59,11 +63,20 @@ class Trainer:
         self._forward_flops: int | None = None
         self.groups = GroupSampler(len(examples), config.tasks_per_step, config.seed, world.rank, world.size)
         self.grid = generator.grid(config.sampler_steps)
-        self.adapters = attach(generator, rank=config.adapter.rank, alpha=config.adapter.alpha, seed=config.seed)
+        self.adapters = attach(
+            generator, config.adapters, rank=config.adapter.rank, alpha=config.adapter.alpha, seed=config.seed
+        )
         if world.sharded:
-            shard(generator.network, world, whole=[*self.adapters.policy.values(), *self.adapters.ema.values()])
+            whole = [weight for adapter in self.adapters.values() for weight in adapter.values()]
+            shard(generator.network, world, whole=whole)
+        trained = {name for lesson in config.lessons for name in lesson.learners}
+        self._peaks: dict[Adapter, float] = {
+            name: config.dmd.critic_learning_rate if name == "critic" else config.optimizer.learning_rate
+            for name in self.adapters
+            if name in trained
+        }
         self.optimizer = torch.optim.AdamW(
-            list(self.adapters.policy.values()),
+            [{"params": list(self.adapters[name].values()), "lr": peak} for name, peak in self._peaks.items()],
             lr=config.optimizer.learning_rate,
             betas=config.optimizer.betas,
             eps=config.optimizer.eps,
@@ -72,33 +85,26 @@ class Trainer:
 
     def step(self) -> Metrics:
         """One batch of rollouts, learned from. Returns what there is to know about it."""
-        config, watch = self.config, Stopwatch()
+        config, watch, lesson = self.config, Stopwatch(), self.config.lesson_at(self.steps_done)
         with watch("encode"):
             batch = Batch(
                 self.generator, self.examples, self.groups.next(), group_size=config.group_size, seed=config.seed
             )
         with Scoring(batch, self.judge, self.pickscore, config, watch) as scoring:
             with watch("rollout"):
-                rollouts = roll_out(
-                    batch,
-                    self.grid,
-                    config.lesson,
-                    compare=config.distillation_weight > 0,
-                    micro_batch=config.micro_batch,
-                    done=scoring.submit,
-                )
+                rollouts = self._roll_out(batch, lesson, scoring)
             with watch("reward"):
                 videos = scoring.result()
         metrics: Metrics = {"step": self.steps_done + 1}
         advantages = None
-        if config.has_policy_loss:
+        if lesson.reinforced:
             with watch("advantage"):
-                rewards = credit.Rewards(videos, credit.agreement(batch, rollouts))
-                advantages, report = credit.assign(rewards, config, self.world)
+                agreement = credit.agreement(batch, rollouts) if config.agreement_weight(lesson) else None
+                advantages, report = credit.assign(credit.Rewards(videos, agreement), config, self.world)
             metrics |= report
-        metrics |= self._learn(Turn(config, self.grid, batch, rollouts, watch, self.world), advantages)
+        metrics |= self._learn(Turn(config, lesson, self.grid, batch, rollouts, watch, self.world), advantages)
         with watch("average"):
-            self._average()
+            self._average(lesson)
         self.steps_done += 1
         self._last = rollouts.path.final[:1]
         return metrics | {
@@ -106,6 +112,28 @@ class Trainer:
             "seconds": dict(watch.seconds),
             "speed": self._speed(batch, rollouts, sum(watch.seconds.values())),
         }
+
+    def _roll_out(self, batch: Batch, lesson: Lesson, scoring: Scoring) -> Rollouts:
+        config = self.config
+        if lesson.actor is None:
+            return recorded(batch, self.grid, micro_batch=config.micro_batch)
+        randomness = None
+        if lesson.reinforced and config.policy == "grpo":
+            steps = random_steps(config, self.steps_done)
+            randomness = Randomness(tuple(steps), config.grpo.sde, config.grpo.strength)
+        old = lesson.reinforced and config.policy == "nft"
+        if old and config.begins_at(self.steps_done):
+            self._follow("old", lesson, decay=0.0)
+        return roll_out(
+            batch,
+            self.grid,
+            lesson,
+            compare=config.agreement_weight(lesson) > 0,
+            micro_batch=config.micro_batch,
+            old=old,
+            randomness=randomness,
+            done=scoring.submit,
+        )
 
     def sample(self) -> Video | None:
         """The first rollout of the last step, decoded; None before the first step."""
@@ -129,66 +157,72 @@ class Trainer:
     def _learn(self, turn: Turn, advantages: Float[Tensor, "C B"] | None) -> Metrics:
         """`updates` optimizer steps on one batch; the noise is drawn once, so that ratios compare like with like."""
         metrics: Metrics = {}
-        ell_old = None
-        for _ in range(self.config.awm.updates):
+        objective = None if advantages is None else policy_objective(turn, advantages)
+        for update in range(self.config.policy_settings.updates):
             self.optimizer.zero_grad()
-            if self.config.lesson.regression:
-                metrics |= regress(turn)
-            if advantages is not None:
-                report, ell = reinforce(turn, advantages, ell_old)
-                ell_old = ell if ell_old is None else ell_old
-                metrics |= report
+            metrics |= teach(turn)
+            if objective is not None and advantages is not None:
+                metrics |= reinforce(turn, objective, advantages, first=update == 0)
             with turn.watch("optimizer"):
-                metrics |= self._update()
+                metrics |= self._update(turn.lesson)
         return metrics
 
-    def _update(self) -> Metrics:
-        settings = self.config.optimizer
-        rate = learning_rate(
-            self.steps_done,
-            steps=self.config.steps,
-            peak=settings.learning_rate,
-            warmup=settings.warmup,
-            decay=settings.decay,
-        )
-        self.world.average_gradients(self.adapters.policy.values())
-        norm = torch.nn.utils.clip_grad_norm_(self.adapters.policy.values(), settings.max_grad_norm)
-        if not torch.isfinite(norm):
-            raise ValueError(
-                f"the gradient of step {self.steps_done + 1} is not finite: lower optimizer.learning_rate or "
-                "raise the reward floors, and start again from the last checkpoint"
+    def _update(self, lesson: Lesson) -> Metrics:
+        """One optimizer step of the adapters that learn; each has its own gradient norm."""
+        settings, metrics = self.config.optimizer, dict[str, Any]()
+        for group, (name, peak) in zip(self.optimizer.param_groups, self._peaks.items(), strict=True):
+            if name not in lesson.learners:
+                continue
+            weights = self.adapters[name].values()
+            self.world.average_gradients(weights)
+            norm = torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm)
+            if not torch.isfinite(norm):
+                raise ValueError(
+                    f"the gradient of step {self.steps_done + 1} is not finite: lower optimizer.learning_rate or "
+                    "raise the reward floors, and start again from the last checkpoint"
+                )
+            group["lr"] = learning_rate(
+                self.steps_done, steps=self.config.steps, peak=peak, warmup=settings.warmup, decay=settings.decay
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            prefix = "" if name == "policy" else f"{name}_"
+            metrics |= {f"{prefix}gradient_norm": float(norm), f"{prefix}learning_rate": group["lr"]}
         self.optimizer.step()
-        return {"gradient_norm": float(norm), "learning_rate": rate}
+        return metrics
 
-    def _average(self) -> None:
+    def _average(self, lesson: Lesson) -> None:
+        """Lets the slow copies follow whoever learned."""
         settings = self.config.ema
         update, rest = divmod(self.steps_done + 1, settings.interval)
-        if not rest:
+        if not rest and "policy" in lesson.learners:
             decay = ema_decay(update - 1, decay=settings.decay, schedule=settings.schedule)
-            update_ema(self.adapters.ema, self.adapters.policy, decay=decay)
+            update_ema(self.adapters["ema"], self.adapters["policy"], decay=decay)
+        if lesson.reinforced and self.config.policy == "nft":
+            nft = self.config.nft
+            decay = old_decay(self.steps_done + 1, flat=nft.old_flat, rate=nft.old_rate, limit=nft.old_limit)
+            self._follow("old", lesson, decay=decay)
+
+    def _follow(self, name: Adapter, lesson: Lesson, *, decay: float) -> None:
+        assert lesson.actor and lesson.actor.adapter
+        update_ema(self.adapters[name], self.adapters[lesson.actor.adapter], decay=decay)
 
     def checkpoint(self) -> Checkpoint:
         """Everything that the next step depends on."""
         tensors: dict[str, Tensor] = {}
-        for name, weight in self.adapters.policy.items():
-            tensors[f"policy.{name}"] = weight.detach()
-            tensors[f"ema.{name}"] = self.adapters.ema[name].detach()
-            moments: Mapping[str, Tensor] = self.optimizer.state[weight]
-            tensors |= {f"optimizer.{key}.{name}": value for key, value in moments.items()}
+        for adapter, weights in self.adapters.items():
+            for name, weight in weights.items():
+                tensors[f"{adapter}.{name}"] = weight.detach()
+                moments: Mapping[str, Tensor] = self.optimizer.state.get(weight, {})
+                tensors |= {f"optimizer.{adapter}.{key}.{name}": value for key, value in moments.items()}
         return Checkpoint(tensors, {"step": self.steps_done, "cursor": self.groups.cursor})
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continues as if the run had never stopped: the next step is bit-identical."""
-        for name, weight in self.adapters.policy.items():
-            weight.copy_(checkpoint.tensors[f"policy.{name}"])
-            self.adapters.ema[name].copy_(checkpoint.tensors[f"ema.{name}"])
-            # There are no moments before the first step with a gradient.
-            if f"optimizer.step.{name}" in checkpoint.tensors:
-                self.optimizer.state[weight] = {
-                    key: checkpoint.tensors[f"optimizer.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
-                }
+        for adapter, weights in self.adapters.items():
+            for name, weight in weights.items():
+                weight.copy_(checkpoint.tensors[f"{adapter}.{name}"])
+                moments = {key: f"optimizer.{adapter}.{key}.{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
+                # There are no moments before the first step with a gradient.
+                if moments["step"] in checkpoint.tensors:
+                    self.optimizer.state[weight] = {key: checkpoint.tensors[place] for key, place in moments.items()}
         self.steps_done, self.groups.cursor = checkpoint.counters["step"], checkpoint.counters["cursor"]

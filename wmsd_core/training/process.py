@@ -5,6 +5,7 @@
     RUN/checkpoints/      the last two
     RUN/metrics.jsonl     one line per step
     RUN/adapter/          at the end: the averaged adapter, for diffusers and peft, with its SHA-256
+    RUN/demonstrator/     likewise the Demonstrator's, where it was trained
 
 A rerun continues from the newest intact checkpoint, and ends with the adapter that an undisturbed run ends with, to the
 last bit.
@@ -136,7 +137,10 @@ def train(
     if not finished:
         return False
     if world.leads and not (folder / "adapter").exists():
-        publish(trainer.generator, folder / "adapter", rank=run.config.adapter.rank, alpha=run.config.adapter.alpha)
+        rank, alpha = run.config.adapter.rank, run.config.adapter.alpha
+        if "demonstrator" in trainer.adapters:
+            publish(trainer.generator, folder / "demonstrator", name="demonstrator", rank=rank, alpha=alpha)
+        publish(trainer.generator, folder / "adapter", rank=rank, alpha=alpha)
     tell({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
     return True
 

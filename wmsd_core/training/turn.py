@@ -1,8 +1,9 @@
-"""What belongs to one step of training: the settings, the tasks, their trajectories, the clock, the other processes."""
+"""What belongs to one step of training: the settings, the lesson, the tasks, their trajectories, the clock, the processes."""
 
 from dataclasses import dataclass
 
 from wmsd_core.sampling.trajectory import Levels
+from wmsd_core.training.arms import Lesson
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import World
@@ -15,6 +16,7 @@ class Turn:
     """One step, as the losses see it."""
 
     config: TrainConfig
+    lesson: Lesson
     grid: Levels
     batch: Batch
     rollouts: Rollouts
