@@ -50,6 +50,9 @@ def test_tensorboard_shows_every_metric_of_every_step_once_and_a_video_that_move
     )
     values = {event.step: event.value for event in events.Scalars("reward/task")}
     assert sorted(values) == [1, 2, 3] and 99.0 not in values.values()
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
+        f"step-{step:08d}.gif" for step in (1, 2, 3)
+    ]
     (tag,) = tags["images"]
     with Image.open(io.BytesIO(events.Images(tag)[-1].encoded_image_string)) as video:
         assert video.format == "GIF" and 1 < video.n_frames <= FRAMES  # equal frames are written once

@@ -4,6 +4,7 @@
     RUN/examples.jsonl    one example per line, likewise
     RUN/checkpoints/      the last two
     RUN/metrics.jsonl     one line per step
+    RUN/samples/          a rollout as GIF, beside each checkpoint
     RUN/adapter/          at the end: the averaged adapter, for diffusers and peft, with its SHA-256
     RUN/demonstrator/     likewise the Demonstrator's, where it was trained
 
@@ -42,7 +43,7 @@ from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
-from wmsd_core.training.tracking import Tracker, Tracking, track
+from wmsd_core.training.tracking import Tracker, Tracking, track, write_sample
 from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
 PATIENCE = 60.0
@@ -167,7 +168,7 @@ def _run_steps(
         if last or stopped or trainer.steps_done % config.checkpoint_every == 0:
             save(folder / "checkpoints", trainer.checkpoint(), identity, world)
             if world.leads and (video := trainer.sample()) is not None:
-                tracking.video(trainer.steps_done, "rollout", video)
+                tracking.video(trainer.steps_done, "rollout", write_sample(folder, trainer.steps_done, video))
         if stopped:
             tell({"event": "stopped", "step": trainer.steps_done})
             return False

@@ -1,11 +1,12 @@
-"""Where the curves of a run go besides `metrics.jsonl`: TensorBoard, Weights & Biases or Trackio."""
+"""Where the curves of a run go besides `metrics.jsonl`: TensorBoard, Weights & Biases or Trackio.
+
+Sample videos are animated GIFs in `RUN/samples`, whatever the tracker: the trackers' own encoders need further packages.
+"""
 
 import importlib
-import io
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from PIL import Image
 
 from wmsd_core.shapes import Video
@@ -18,9 +19,18 @@ class Tracking(Protocol):
 
     def log(self, step: int, values: dict[str, float]) -> None: ...
 
-    def video(self, step: int, name: str, frames: Video) -> None: ...
+    def video(self, step: int, name: str, gif: Path) -> None: ...
 
     def close(self) -> None: ...
+
+
+def write_sample(folder: Path, step: int, frames: Video) -> Path:
+    """Writes a video as `samples/step-XXXXXXXX.gif` in the run's folder."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    path = folder / "samples" / f"step-{step:08d}.gif"
+    path.parent.mkdir(exist_ok=True)
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=125, loop=0)
+    return path
 
 
 def track(tracker: Tracker, folder: Path, *, run: str, settings: dict[str, Any], resumed_at: int) -> Tracking:
@@ -54,11 +64,12 @@ class _TensorBoard:
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
-    def video(self, step: int, name: str, frames: Video) -> None:
-        """An animated GIF in place of a picture: `add_video` would need a package of its own to write the same."""
+    def video(self, step: int, name: str, gif: Path) -> None:
+        """In place of a picture, as TensorBoard's own `add_video` does."""
         summary: Any = importlib.import_module("tensorboard.compat.proto.summary_pb2").Summary
-        height, width = frames.shape[1:3]
-        image = summary.Image(encoded_image_string=_gif(frames), colorspace=3, height=height, width=width)
+        with Image.open(gif) as shown:
+            width, height = shown.size
+        image = summary.Image(encoded_image_string=gif.read_bytes(), colorspace=3, height=height, width=width)
         value = summary.Value(tag=name, image=image)
         self._writer._get_file_writer().add_summary(summary(value=[value]), step)
 
@@ -75,9 +86,8 @@ class _Online:
     def log(self, step: int, values: dict[str, float]) -> None:
         self._run.log(values, step=step)
 
-    def video(self, step: int, name: str, frames: Video) -> None:
-        pixels = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
-        self._run.log({name: self._video(pixels, fps=8, format="gif")}, step=step)
+    def video(self, step: int, name: str, gif: Path) -> None:
+        self._run.log({name: self._video(str(gif), format="gif")}, step=step)
 
     def close(self) -> None:
         self._run.finish()
@@ -86,7 +96,7 @@ class _Online:
 class _Nothing:
     def log(self, step: int, values: dict[str, float]) -> None: ...
 
-    def video(self, step: int, name: str, frames: Video) -> None: ...
+    def video(self, step: int, name: str, gif: Path) -> None: ...
 
     def close(self) -> None: ...
 
@@ -96,10 +106,3 @@ def _package(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ValueError(f"launch.tracker={name} needs its package: pip install {name}") from error
-
-
-def _gif(frames: Video) -> bytes:
-    pictures = [Image.fromarray(frame) for frame in frames]
-    buffer = io.BytesIO()
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=125, loop=0)
-    return buffer.getvalue()
