@@ -36,8 +36,8 @@ from wmsd_core.frames.likeness import signed
 from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.store import reading
 from wmsd_core.worldtasks.members import members
-from wmsd_core.worldtasks.pairs import words
-from wmsd_core.worldtasks.wording import Index, rouge_l
+from wmsd_core.worldtasks.text import rouge_l, words
+from wmsd_core.worldtasks.wording import Index
 
 Kind = Literal["frame", "pair", "picture", "embedding", "text"]
 LOOSE = 3.0
