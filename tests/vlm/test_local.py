@@ -1,5 +1,6 @@
 """The model in this process, on a tiny Qwen3-VL that was saved and is loaded from disk."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from tests.vlm import tiny
 from wmsd_core.models import vlm
 from wmsd_core.vlm.local import LocalVLM
-from wmsd_core.vlm.protocol import Message, Question
+from wmsd_core.vlm.protocol import Message, Question, Refused
 from wmsd_core.vlm.settings import LocalConfig
 from wmsd_core.worldtasks import TaskPairs
 
@@ -90,6 +91,15 @@ def test_a_written_answer_is_read_and_validated(tmp_path: Path) -> None:
     messages = [Message("system", "You are kind."), Message("user", "How many?", (picture(0),))]
     assert writer.complete(messages, Empty, seed=0).count == 7
     assert writer.complete(messages, TaskPairs, seed=0).pairs == []
+
+
+def test_prose_that_declines_is_a_refusal(tmp_path: Path) -> None:
+    said = ["Ċ", "I", "Ġ", "w", "o", "n", "'", "t", "<|im_end|>"]
+    chain = dict(pairwise(said))
+    writer = LocalVLM(LocalConfig(model=str(tiny.make(tmp_path / "m", after=chain)), device="cpu", max_tokens=9))
+    with pytest.raises(Refused) as raised:
+        writer.complete([Message("user", "How many?", (picture(0),))], Empty, seed=0)
+    assert raised.value.reason == "I won't"
 
 
 def test_what_is_no_answer_is_a_value_error(folder: Path) -> None:

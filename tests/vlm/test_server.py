@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from tests.vlm import server as scripted
 from tests.vlm.server import Asked, Behaviour, Script, ScriptedServer
 from wmsd_core.vlm.breaker import ServerUnusable
-from wmsd_core.vlm.protocol import Message, Question
+from wmsd_core.vlm.protocol import Message, Question, Refused
 from wmsd_core.vlm.request_log import spent
 from wmsd_core.vlm.server import ServerVLM
 from wmsd_core.vlm.settings import ServerConfig
@@ -209,13 +209,29 @@ def test_an_unreadable_answer_to_a_question_is_no_verdict(fault: str, client) ->
     assert reason in answer.reason
 
 
+DECLINED = {
+    "a field of its own": scripted.said("", refusal="I must not"),
+    "prose": scripted.said("  I’m sorry, but I can't help with that."),
+    "a filter": scripted.said('{"dogs": 2}', finish="content_filter"),
+}
+
+
+@pytest.mark.parametrize("how", DECLINED)
+def test_a_refusal_is_told_apart_and_remembered(how: str, client, tmp_path: Path) -> None:
+    with ScriptedServer(always(DECLINED[how])) as server:
+        for _ in range(2):
+            with pytest.raises(Refused, match=r"the model refused: ."):
+                client(server, tmp_path / "log").complete(TALK, Dogs, seed=0)
+        assert len(server.asked) == 1
+
+
 UNUSABLE: dict[str, tuple[Behaviour, str]] = {
     "half an object": (scripted.said('{"dogs": 2, "na'), "not of the form"),
     "another form": (scripted.said('{"cats": 2}'), "dogs: Field required"),
     "empty": (scripted.said(""), "empty"),
     "prose": (scripted.said("Two dogs."), "no JSON object"),
     "cut off": (scripted.said('{"dogs": 2}', finish="length"), "cut off"),
-    "refused": (scripted.said("", refusal="I must not"), "refused"),
+    "prose with an apology in it": (scripted.said("Two dogs. I am sorry for the third."), "no JSON object"),
 }
 
 
@@ -223,8 +239,9 @@ UNUSABLE: dict[str, tuple[Behaviour, str]] = {
 def test_an_unusable_written_answer_is_a_value_error_that_says_why(fault: str, client) -> None:
     behaviour, reason = UNUSABLE[fault]
     with ScriptedServer(always(behaviour)) as server:
-        with pytest.raises(ValueError, match=reason):
+        with pytest.raises(ValueError, match=reason) as raised:
             client(server).complete(TALK, Dogs, seed=0)
+        assert not isinstance(raised.value, Refused)
         assert len(server.asked) == 1  # another seed may help, the same one would not
 
 

@@ -48,10 +48,15 @@ WRITTEN: list[tuple[Behaviour, str]] = [
     (scripted.said('{"pairs": "none"}'), "pairs"),
     (scripted.said(""), "empty"),
     (scripted.said(json.dumps(PAIRS), finish="length"), "cut off"),
-    (scripted.said("", refusal="I cannot help with that"), "refused"),
     (scripted.reset(), "connection failed"),
     (scripted.trickle(0.05), "no answer within"),
     (scripted.body("[]"), "cannot be read"),
+]
+REFUSED: list[tuple[Behaviour, str]] = [
+    (scripted.said(json.dumps({"refused": True, "reason": "nobody there", "pairs": []})), "nobody there"),
+    (scripted.said("", refusal="I cannot help with that"), "I cannot help with that"),
+    (scripted.said("I'm sorry, but there is blood."), "I'm sorry, but there is blood."),
+    (scripted.said("", finish="content_filter"), "the server's content filter"),
 ]
 IMPATIENT = {
     "attempts": 2,
@@ -106,22 +111,24 @@ def test_screening_loses_no_frame_and_counts_no_fault_as_a_verdict(tmp_path: Pat
 
 
 def test_generation_loses_no_frame_and_makes_no_fault_a_pair(tmp_path: Path) -> None:
-    refusal = scripted.said(json.dumps({"refused": True, "reason": "nobody there", "pairs": []}))
-    behaviours = [scripted.said(json.dumps(PAIRS)), *(behaviour for behaviour, _ in WRITTEN), refusal]
+    behaviours = [scripted.said(json.dumps(PAIRS)), *(behaviour for behaviour, _ in WRITTEN + REFUSED)]
     store, ids = registered(tmp_path, len(behaviours))
     with ScriptedServer(ByPicture(behaviours)) as server:
         vlm = ServerVLM(ServerConfig.model_validate({"base_url": server.base_url, **IMPATIENT}), tmp_path / "log")
         config = GenerateConfig(count=1, attempts=1)
         found = generate_pairs(store, ids, vlm, config, concurrency=vlm.concurrency)
-        assert (found.frames, found.refused, found.unanswered) == (1, 1, len(WRITTEN))
+        assert (found.frames, found.refused, found.unanswered) == (1, len(REFUSED), len(WRITTEN))
         said = rows(store, "SELECT item, detail FROM rejections WHERE reason = 'unanswered'")
         paired = rows(store, "SELECT frame_id AS item FROM task_pairs")
-        refused = rows(store, "SELECT item FROM rejections WHERE reason = 'refused'")
+        refused = rows(store, "SELECT item, detail FROM rejections WHERE reason = 'refused'")
+        assert sorted(str(row["detail"]) for row in refused) == sorted(reason for _, reason in REFUSED)
         assert {row["item"] for row in said + paired + refused} == set(ids)
         for _, reason in WRITTEN:
             assert any(reason in str(row["detail"]) for row in said), reason
-        server.script = lambda asked: scripted.said(json.dumps(PAIRS))
+        # the server has recovered: what was no answer is asked for again, what was refused is not
+        server.script, server.asked = (lambda asked: scripted.said(json.dumps(PAIRS))), []
         assert generate_pairs(store, ids, vlm, config, concurrency=8).frames == len(WRITTEN)
+        assert len(server.asked) == len(WRITTEN)
         vlm.close()
 
 

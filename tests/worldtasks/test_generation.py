@@ -10,6 +10,7 @@ import pytest
 from tests.frames.pictures import count, left, registered, rejections, scene
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.store import query, reading
+from wmsd_core.vlm import Refused
 from wmsd_core.worldtasks import GenerateConfig, TaskPairs, generate_pairs, label_tasks
 from wmsd_core.worldtasks.kinds import wishes
 
@@ -66,6 +67,14 @@ def test_refusals_and_answers_without_use_take_the_frame_out_and_are_not_asked_a
     again = ScriptedVLM(lambda call: good_answer())
     assert generate_pairs(store, ids, again, CONFIG).before == 3
     assert again.asked == 0
+
+
+def test_a_model_that_refuses_is_not_asked_a_second_time(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    stubborn = ScriptedVLM(lambda call: Refused("blood"))
+    assert generate_pairs(store, ids, stubborn, CONFIG).refused == 1
+    assert stubborn.asked == 1 < CONFIG.attempts
+    assert [row["detail"] for row in rows_of(store, "SELECT detail FROM rejections")] == ["blood"]
 
 
 def test_an_unreadable_answer_is_tried_with_another_seed_and_again_by_the_next_run(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.frames.pictures import registered
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.store import reading, writing
+from wmsd_core.vlm import Refused
 from wmsd_core.worldtasks import GenerateConfig, Mix, TaskPairs, generate_pairs, label_tasks
 from wmsd_core.worldtasks.generation import generation
 from wmsd_core.worldtasks.kinds import Cell
@@ -23,13 +24,14 @@ def written(tmp_path: Path) -> Path:
     store, ids = registered(tmp_path, 12)
     vlm = ScriptedVLM(lambda call: good_answer())
 
-    def answer(call: int) -> TaskPairs | ValueError:
+    def answer(call: int) -> TaskPairs | ValueError:  # refusals by turns in the form for them, and outside it
         if call == 11:
             return ValueError("no JSON")
         fights = "combat" in vlm.messages[-1][1].text.split("Where the picture allows it")[1]
         bad = good_answer(3)
         bad.pairs[2].task = "Walk to the door."
-        return TaskPairs(refused=True, reason="fighting") if fights else bad
+        refusal = Refused("fighting") if call % 2 else TaskPairs(refused=True, reason="fighting")
+        return refusal if fights else bad
 
     vlm.script = answer
     generate_pairs(store, ids, vlm, CONFIG)

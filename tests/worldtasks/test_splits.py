@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.frames.pictures import FramesConfig, encode, folder_of, left, register, registered, scene
+from tests.frames.pictures import FramesConfig, encode, folder_of, left, register, registered, rejections, scene
+from tests.frames.test_look_alikes import all_pairs, looks, stored
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.bench.worldtasks import EvaluateConfig, draw
-from wmsd_core.frames import find
-from wmsd_core.frames.likeness import clusters, near_pairs, signatures
+from wmsd_core.frames import find, look_alikes
+from wmsd_core.frames.likeness import Signed, clusters, sign_frames
 from wmsd_core.store import query, reading, writing
 from wmsd_core.worldtasks import (
     GenerateConfig,
@@ -132,15 +133,6 @@ def test_one_moved_shape_on_a_plain_board_is_another_picture(tmp_path: Path) -> 
     assert assign_splits(store, HALF).grouped == 0
 
 
-def test_near_pairs_are_those_of_the_whole_table() -> None:
-    rng = np.random.default_rng(0)
-    points = rng.normal(100, 3, (700, 48)).astype(np.float32) + rng.normal(0, 5, (700, 1)).astype(np.float32)
-    distance = np.sqrt(np.square(points[:, None].astype(np.float64) - points[None]).mean(-1))
-    expected = {(int(i), int(j)) for i, j in np.argwhere(distance <= 4) if i < j}
-    assert 100 < len(expected) < 100_000
-    assert set(near_pairs(points, 4)) == expected
-
-
 def test_clusters_are_the_connected_components() -> None:
     assert clusters(7, [(5, 1), (1, 3), (2, 6)]) == [[0], [1, 3, 5], [2, 6], [4]]
 
@@ -192,26 +184,31 @@ def test_a_leak_check_that_would_be_incomplete_is_an_error(tmp_path: Path) -> No
         find_leaks(store, HALF.near, HALF.leaks)
 
 
-def test_the_signature_of_a_frame_that_cannot_be_read_is_its_refusal(tmp_path: Path) -> None:
-    store, ids = registered(tmp_path, 2)
-    with reading(store) as con:
-        frames = find(con, ids)
-    frames[1].path.unlink()
-    found = signatures(store, frames, 1)
-    assert isinstance(found[0], np.ndarray)
-    assert str(found[1]).startswith("missing")
-
-
 def test_a_picture_is_read_once_for_its_signature(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 2)
-    with reading(store) as con:
-        frames = find(con, ids)
-    before = signatures(store, frames, 1)
-    for frame in frames:
-        frame.path.unlink()
-    after = signatures(store, frames, 1)
-    for one, other in zip(before, after, strict=True):
-        assert isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(one, other)
+    assert sign_frames(store, ids) == Signed(2, 0, 0)
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    assert sign_frames(store, ids) == Signed(0, 2, 0)
+    assert assign_splits(store, HALF).train + assign_splits(store, HALF).bench == 2
+
+
+def test_a_frame_that_cannot_be_read_has_no_split(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 2)
+    (tmp_path / "images" / "001.png").unlink()
+    assign_splits(store, HALF)
+    assert rejections(store, "frames") == {"001.png": {"missing"}}
+    assert len(splits(store)) == 1 < len(ids)
+
+
+def test_clusters_come_from_the_pairs_of_a_comparison_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_alikes, "BLOCK", 70)  # chains of look-alikes reach over several blocks
+    store, levels = tmp_path / "s", looks(300)
+    ids = stored(store, levels, [1.0] * 300, [10] * 300)
+    assert assign_splits(store, HALF).apart == 0
+    groups = [[ids[item] for item in group] for group in clusters(300, all_pairs(levels, HALF.near))]
+    assert sum(len(group) > 1 for group in groups) > 20 and max(map(len, groups)) > 2
+    assert splits(store) == {frame_id: own_split(group[0], HALF) for group in groups for frame_id in group}
 
 
 DRAWN = SplitConfig(bench_fraction=0.5, bench_pairs=6)

@@ -6,7 +6,6 @@ chain of small changes, as in a video, is thinned out, not dropped as a whole), 
 alone: not on the order in which they came, nor on shards.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from wmsd_core.config import Config, digest
-from wmsd_core.frames.likeness import DIMENSIONS
 from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import LAST, SURVIVORS, replace_rejections, up_to
-
-BLOCK = 4096
 
 
 class DedupConfig(Config):
@@ -46,6 +42,11 @@ _CANDIDATES = f"""
     FROM frames f JOIN ({SURVIVORS}) USING (frame_id)
     LEFT JOIN signatures s ON s.frame_id = f.frame_id
     LEFT JOIN measurements m ON m.frame_id = f.frame_id AND m.config_hash = $measured_by
+"""
+
+_PREFERRED = f"""
+    SELECT row_number() OVER (ORDER BY pixels DESC, sharpness DESC NULLS LAST, frame_id) AS place, frame_id, levels
+    FROM ({_CANDIDATES}) WHERE levels IS NOT NULL
 """
 
 _INPUT = f"""
@@ -93,18 +94,10 @@ def _twins(store: Path, parameters: dict[str, object], radius: float) -> Any:
     """(frame_id, kept, distance) of every near-duplicate, as an Arrow table (which has no types to name)."""
     known = LookAlikes(radius)
     try:
-        known.con.execute("CREATE TABLE ordered (place BIGINT, frame_id VARCHAR, levels BLOB)")
-        with reading(store) as con:  # a copy, so that the store is open for a moment only
-            sql = f"""
-                SELECT row_number() OVER (ORDER BY pixels DESC, sharpness DESC NULLS LAST, frame_id) AS place, frame_id, levels
-                FROM ({_CANDIDATES}) WHERE levels IS NOT NULL
-            """
-            for part in con.sql(sql, params=parameters).to_arrow_reader(BLOCK):
-                known.con.register("part", pa.Table.from_batches([part]))
-                known.con.execute("INSERT INTO ordered SELECT * FROM part")
-                known.con.unregister("part")
+        with reading(store) as con:
+            count = known.copy(con, _PREFERRED, parameters)
         known.con.execute("CREATE TABLE twins (place BIGINT, kept BIGINT, distance DOUBLE)")
-        for places, levels in _blocks(known):
+        for places, levels in known.blocks(1, count):
             row, kept, distance = _greedy(places, *known.near(places, levels))
             twins = pa.table({"place": places[row], "kept": kept, "distance": distance})
             known.con.register("part", twins)
@@ -115,20 +108,10 @@ def _twins(store: Path, parameters: dict[str, object], radius: float) -> Any:
             known.add(places[stays], levels[stays])
         return known.con.sql("""
             SELECT one.frame_id, other.frame_id AS kept, distance FROM twins
-            JOIN ordered one ON one.place = twins.place JOIN ordered other ON other.place = twins.kept
+            JOIN copied one ON one.place = twins.place JOIN copied other ON other.place = twins.kept
         """).to_arrow_table()
     finally:
         known.close()
-
-
-def _blocks(known: LookAlikes) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    count = known.con.execute("SELECT count(*) FROM ordered").fetchall()[0][0]
-    for first in range(1, count + 1, BLOCK):
-        rows = known.con.execute(
-            "SELECT place, levels FROM ordered WHERE place BETWEEN ? AND ? ORDER BY place", [first, first + BLOCK - 1]
-        ).fetchall()
-        levels = np.frombuffer(b"".join(row[1] for row in rows), np.uint8).reshape(-1, DIMENSIONS)
-        yield np.array([row[0] for row in rows]), levels
 
 
 def _greedy(

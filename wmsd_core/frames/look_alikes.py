@@ -5,10 +5,13 @@ how pictures differ. By Bessel's inequality two signatures are at least as far a
 coordinates rule out is ruled out exactly. Six of them name a cell of a grid whose cells are two radii wide: what is near a
 signature lies in one of at most 64 cells. DuckDB joins by cell and by coordinates, and moves to disk what does not fit
 into memory; the few candidates are compared byte by byte, in whole numbers.
+
+Who searches copies signatures here first (`copy`), goes through them in blocks, asks what is near a block, and says which
+of it later blocks are to be compared with (`add`).
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any
 
@@ -19,6 +22,8 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 
 from wmsd_core.frames.likeness import DIMENSIONS, SIDE
 
+BLOCK = 4096
+"""Signatures that are held at once."""
 MEMORY = "1GB"
 """Of the search; the rest of its tables lies in temporary files."""
 _AXES = 16
@@ -29,7 +34,7 @@ Levels = UInt8[np.ndarray, "N 768"]
 
 _NEAR = f"""
     SELECT q.row, k.place, k.levels
-    FROM queries q JOIN (SELECT * FROM known UNION ALL SELECT * FROM block) k
+    FROM queries q JOIN ({{known}}) k
       ON q.cell = k.cell AND k.place < q.place
      AND array_distance(q.coordinates::FLOAT[{_AXES}], k.coordinates::FLOAT[{_AXES}]) <= {{reach}}
 """
@@ -51,16 +56,42 @@ class LookAlikes:
             "preserve_insertion_order": False,
         }
         self.con = duckdb.connect(config=settings)
+        self.con.execute("CREATE TABLE copied (place BIGINT, frame_id VARCHAR, levels BLOB)")
         self.con.execute(f"CREATE TABLE known (place BIGINT, levels BLOB, coordinates FLOAT[{_AXES}], cell BIGINT)")
 
     def close(self) -> None:
         self.con.close()
         self._folder.cleanup()
 
+    def copy(self, con: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, object]) -> int:
+        """Copies the signatures that a query of a store selects as (place, frame_id, levels), places being 1, 2, ..., so that
+        the store is open for a moment only. Returns how many there are."""
+        for part in con.sql(sql, params=parameters).to_arrow_reader(BLOCK):
+            self.con.register("part", pa.Table.from_batches([part]))
+            self.con.execute("INSERT INTO copied SELECT * FROM part")
+            self.con.unregister("part")
+        return self.con.execute("SELECT count(*) FROM copied").fetchall()[0][0]
+
+    def blocks(self, first: int, last: int) -> Iterator[tuple[Int64[np.ndarray, " N"], Levels]]:
+        """(places, levels) of what was copied, from place `first` to `last` (included), a block at a time."""
+        for start in range(first, last + 1, BLOCK):
+            rows = self.con.execute(
+                "SELECT place, levels FROM copied WHERE place BETWEEN ? AND ? ORDER BY place",
+                [start, min(start + BLOCK - 1, last)],
+            ).fetchall()
+            levels = np.frombuffer(b"".join(row[1] for row in rows), np.uint8).reshape(-1, DIMENSIONS)
+            yield np.array([row[0] for row in rows]), levels
+
+    def frames(self, places: Iterable[int]) -> dict[int, str]:
+        """Place -> frame id of what was copied."""
+        wanted = {"places": sorted(set(places))}
+        sql = "SELECT place, frame_id FROM copied WHERE place IN (SELECT unnest($places))"
+        return dict(self.con.execute(sql, wanted).fetchall())
+
     def near(
-        self, places: Int64[np.ndarray, " N"], levels: Levels
+        self, places: Int64[np.ndarray, " N"], levels: Levels, *, within: bool = True
     ) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"], Float64[np.ndarray, " P"]]:
-        """Every (row of this block, earlier place, distance in levels): among what was added, and within the block.
+        """Every (row of this block, earlier place, distance in levels): among what was added, and `within` the block.
 
         `places` are ascending and greater than all that were added.
         """
@@ -69,7 +100,8 @@ class LookAlikes:
         queries = {"row": rows, "place": places[rows], "cell": cells, "coordinates": _fixed(coordinates[rows])}
         self.con.register("queries", pa.table(queries))
         self.con.register("block", self._table(places, levels, coordinates))
-        found = list(self._compared(levels))
+        known = "SELECT * FROM known UNION ALL SELECT * FROM block" if within else "SELECT * FROM known"
+        found = list(self._compared(levels, known))
         self.con.unregister("queries")
         self.con.unregister("block")
         row, place, distance = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -82,9 +114,9 @@ class LookAlikes:
         self.con.execute("INSERT INTO known SELECT * FROM block")
         self.con.unregister("block")
 
-    def _compared(self, levels: Levels) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _compared(self, levels: Levels, known: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         yield np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-        for candidates in self.con.sql(_NEAR.format(reach=self._reach)).to_arrow_reader(_COMPARED):
+        for candidates in self.con.sql(_NEAR.format(reach=self._reach, known=known)).to_arrow_reader(_COMPARED):
             row = candidates["row"].to_numpy()
             others = np.frombuffer(b"".join(candidates["levels"].to_pylist()), np.uint8).reshape(-1, DIMENSIONS)
             difference = levels[row].astype(np.int32) - others

@@ -101,7 +101,7 @@ def register_entries(
     tally = _Tally()
     with writing(store):
         pass  # creates it: `reading` below wants one
-    for batch in _batches(entries, BATCH):
+    for batch in batches(entries, BATCH):
         _register_batch(store, batch, cfg, tally)
         report(f"{tally.files} files, {tally.new} of them new")
     _refuse_missing(store, tally.sources, cfg)
@@ -299,7 +299,8 @@ def _bytes(text: str) -> bytes:
     return re.sub(rb"\\x([89a-f][0-9a-f])", lambda escape: bytes.fromhex(escape[1].decode()), text.encode())
 
 
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last one shorter. Python has it from 3.12 on."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

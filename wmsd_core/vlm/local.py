@@ -89,6 +89,7 @@ class LocalVLM:
         """Answers in the form of `schema`, which is written into the last message: nothing forces the model to keep to it.
 
         Raises:
+            Refused: the text declines.
             ValueError: cut off, no JSON, or another form.
         """
         form = json.dumps(strict_schema(schema), ensure_ascii=False)

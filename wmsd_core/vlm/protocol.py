@@ -59,6 +59,15 @@ class LogOdds:
         return self.value > 0 if self.valid else None
 
 
+class Refused(ValueError):
+    """The model will not answer, and `reason` is what it said. A finding about the question, where other errors of an answer
+    are accidents: asking again would waste a request."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the model refused: {reason}")
+        self.reason = reason
+
+
 class VisionLanguageModel(Protocol):
     """A model that sees pictures and answers. `name` identifies model and version in every row that it caused."""
 
@@ -70,6 +79,7 @@ class VisionLanguageModel(Protocol):
         """Answers in the form of `schema`.
 
         Raises:
+            Refused: the model will not answer.
             ValueError: the model gave no answer that fits the schema; the message says what it gave instead.
         """
         ...

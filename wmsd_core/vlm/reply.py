@@ -1,15 +1,23 @@
 """What a server sends for one request, reduced to what is used, and a written answer read from it.
 
 Nothing is trusted: a body that is no chat completion, half a JSON and an answer of another form each end in a ValueError
-that says what was found.
+that says what was found; a refusal is told apart from them.
 """
+
+import re
 
 from pydantic import BaseModel, Field, ValidationError
 
-from wmsd_core.vlm.protocol import Answer
+from wmsd_core.vlm.protocol import Answer, Refused
 
 _SHOWN = 120
 """Characters of a text that a reason repeats."""
+_DECLINES = re.compile(
+    r"(?:unfortunately,? )?(?:(?:i['’]?m |i am )?(?:very |so )?sorry\b|i apologi[sz]e\b|"
+    r"i (?:can['’]t|can ?not|won['’]t|will not|must not|am (?:unable|not able))\b|i['’]m (?:unable|not able)\b)",
+    re.IGNORECASE,
+)
+"""How prose begins that is no answer but a refusal. Models say it so where nothing holds them to a form."""
 
 
 class _Details(BaseModel):
@@ -63,6 +71,7 @@ class Reply(BaseModel):
 
     text: str
     refusal: str = ""
+    """Why there is no answer, where the server tells a refusal apart."""
     cut_off: bool = False
     """Whether it ran into the limit of tokens."""
     listed: dict[str, float] | None = None
@@ -85,7 +94,8 @@ class Reply(BaseModel):
         first = positions[0] if positions else None
         return cls(
             text=choice.message.content or "",
-            refusal=choice.message.refusal or "",
+            refusal=choice.message.refusal
+            or ("the server's content filter" if choice.finish_reason == "content_filter" else ""),
             cut_off=choice.finish_reason == "length",
             # A number that is no number is sent as NaN or as null; both are kept as what they are.
             listed=None
@@ -98,10 +108,11 @@ class Reply(BaseModel):
         """The text as an answer of this form.
 
         Raises:
-            ValueError: refused, cut off, empty, no JSON, or another form.
+            Refused: the model or the server declined.
+            ValueError: cut off, empty, no JSON, or another form.
         """
         if self.refusal:
-            raise ValueError(f"the model refused: {self.refusal[:_SHOWN]}")
+            raise Refused(self.refusal[:_SHOWN])
         if self.cut_off:
             raise ValueError("the answer was cut off by the limit of tokens (max_tokens)")
         return read(self.text, schema)
@@ -111,12 +122,15 @@ def read(text: str, schema: type[Answer]) -> Answer:
     """The JSON object in `text`, from the first brace on, as an answer of the form of `schema`.
 
     Raises:
+        Refused: there is none, and the text declines.
         ValueError: there is none, it is broken, or it has another form.
     """
     if not text.strip():
         raise ValueError("the answer is empty")
     start, end = text.find("{"), text.rfind("}")
     if start < 0:
+        if _DECLINES.match(text.strip()):
+            raise Refused(text.strip()[:_SHOWN])
         raise ValueError(f"the answer holds no JSON object: {text[:_SHOWN]!r}")
     try:
         return schema.model_validate_json(text[start : end + 1] if end > start else text[start:])

@@ -19,7 +19,7 @@ from wmsd_core.vlm.background import Background, all_of
 from wmsd_core.vlm.breaker import ServerUnusable
 from wmsd_core.vlm.connection import Connection, Unanswered
 from wmsd_core.vlm.media import fingerprint, image_url, shown_frames, video_url
-from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
+from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question, Refused
 from wmsd_core.vlm.reply import Reply
 from wmsd_core.vlm.request_log import RequestLog
 from wmsd_core.vlm.schema import strict_schema
@@ -73,7 +73,8 @@ class ServerVLM:
         """Answers in the form of `schema`; a request that was answered before is not sent again.
 
         Raises:
-            ValueError: no answer of this form: refused, cut off, broken, or lost after every attempt.
+            Refused: the model or the server declined; that is remembered as an answer is.
+            ValueError: no answer of this form: cut off, broken, or lost after every attempt.
             ServerUnusable: the server is away, or will have nothing to do with us.
         """
         return self._background.run(self._complete(messages, schema, seed))
@@ -121,7 +122,11 @@ class ServerVLM:
             if before := self._log.find(key):
                 return before.read(schema)
             reply = await self._ask(body, packed, schema.__name__)
-            answer = reply.read(schema)
+            try:
+                answer = reply.read(schema)
+            except Refused:
+                self._log.keep(key, schema.__name__, self._model, reply)
+                raise
             self._log.keep(key, schema.__name__, self._model, reply)
             return answer
 

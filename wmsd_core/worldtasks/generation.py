@@ -21,7 +21,7 @@ from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.refusal import attempt, record
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
-from wmsd_core.vlm import VisionLanguageModel, prompts
+from wmsd_core.vlm import Refused, VisionLanguageModel, prompts
 from wmsd_core.worldtasks.checks import CHECKS, Limits, sift
 from wmsd_core.worldtasks.kinds import AGENTS, TASKS, Cell, Mix, wishes
 from wmsd_core.worldtasks.pairs import TaskPairs
@@ -179,6 +179,8 @@ def _ask(frame: Frame, vlm: VisionLanguageModel, cfg: GenerateConfig) -> Answere
     for index in range(cfg.attempts):
         try:
             return vlm.complete(messages, TaskPairs, seed=derive(cfg.seed, PROMPT, frame.frame_id, index))
+        except Refused as refusal:  # said outside the form for it, and means the same
+            return TaskPairs(refused=True, reason=refusal.reason)
         except ValueError as error:
             failure = error
     return failure

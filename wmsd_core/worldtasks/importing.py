@@ -8,7 +8,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -17,6 +16,7 @@ from wmsd_core.frames import Entry, FramesConfig, register_entries
 from wmsd_core.frames.content import read
 from wmsd_core.frames.entry import Found
 from wmsd_core.frames.refusal import Refusal
+from wmsd_core.frames.register import batches
 from wmsd_core.store import insert, writing
 from wmsd_core.worldtasks.generation import pair_id
 from wmsd_core.worldtasks.layout import Fault, Given, ImportConfig, Layout, Line, origin
@@ -57,7 +57,7 @@ def import_folder(store: Path, folder: Path, cfg: ImportConfig, scan: FramesConf
         for file in layout.files.values():
             sql = "DELETE FROM rejections WHERE stage = 'generate' AND starts_with(item, $name || ':')"
             con.execute(sql, {"name": str(file)})
-    for batch in _batches(layout.lines(), BATCH):
+    for batch in batches(layout.lines(), BATCH):
         _store(store, layout, batch, cfg, scan, tally, skipped)
     return Imported(
         frames=registered.new,
@@ -229,9 +229,3 @@ def _content(path: Path, scan: FramesConfig) -> str | Fault:
         return hashlib.sha256(read(path, scan.max_bytes)).hexdigest()
     except Refusal as refusal:
         return Fault("unusable_image", str(refusal))
-
-
-def _batches(lines: Iterable[Line | tuple[str, Fault]], size: int) -> Iterator[list[Line | tuple[str, Fault]]]:
-    iterator = iter(lines)
-    while batch := list(islice(iterator, size)):
-        yield batch

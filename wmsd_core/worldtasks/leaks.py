@@ -11,13 +11,16 @@ Five kinds of leak, each with a figure:
 
 Short texts of unlike pictures may be equal: "[First-person view]: Move forward." is a different task in every room.
 
-Scale: the benchmark is held in memory a block at a time and the training set streams past. Pictures and embeddings are
-compared by matrix products, texts through an inverted index (`wording`). Memory does not depend on the training set.
+Scale: the benchmark is held in memory a block at a time and the training set streams past. Pictures are searched by grid
+cell (`look_alikes`), embeddings compared by matrix products, texts through an inverted index (`wording`). Memory does not
+depend on the training set.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -29,19 +32,18 @@ from pydantic import Field
 
 from wmsd_core.config import Config
 from wmsd_core.frames import Refusal, find
-from wmsd_core.frames.likeness import signatures
+from wmsd_core.frames.likeness import signed
+from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.store import reading
 from wmsd_core.worldtasks.members import members
-from wmsd_core.worldtasks.pairs import words
-from wmsd_core.worldtasks.wording import Index, rouge_l
+from wmsd_core.worldtasks.text import rouge_l, words
+from wmsd_core.worldtasks.wording import Index
 
 Kind = Literal["frame", "pair", "picture", "embedding", "text"]
 LOOSE = 3.0
 """Frames up to this many times `near` apart may show the same place; equal tasks of theirs are a leak."""
 _BLOCK = 4096
 _BATCH = 8192
-
-Levels = Float32[np.ndarray, "N D"]
 
 
 class LeakConfig(Config):
@@ -81,7 +83,7 @@ def find_leaks(store: Path, near: float, cfg: LeakConfig, *, threads: int = 1) -
         members(con)
         sql = "SELECT DISTINCT frame_id FROM members WHERE frame_id NOT IN (SELECT frame_id FROM signatures)"
         missing = find(con, [frame_id for (frame_id,) in con.execute(sql).fetchall()])
-    for frame, look in zip(missing, signatures(store, missing, threads), strict=True):
+    for frame, look in chain.from_iterable(signed(store, missing, threads)):
         if isinstance(look, Refusal):
             raise ValueError(
                 f"cannot check for leaks: {frame.path} is {look}. Run the filter stage again, which drops it"
@@ -126,20 +128,25 @@ def _in_both(con: duckdb.DuckDBPyConnection, kind: Literal["frame", "pair"]) -> 
         yield Leak(kind, name, name, 1.0, task if kind == "pair" else "the same image is in both")
 
 
+_SIGNED = """
+    SELECT row_number() OVER (ORDER BY split, frame_id) AS place, frame_id, levels
+    FROM signatures JOIN (SELECT DISTINCT frame_id, split FROM members) USING (frame_id)
+"""
+
+
 def _look_alikes(con: duckdb.DuckDBPyConnection, radius: float) -> Iterator[tuple[str, str, float]]:
     """(train frame, bench frame, distance in levels) of all that are at most `radius` apart."""
-    sql = """
-        SELECT frame_id, levels FROM signatures
-        WHERE frame_id IN (SELECT frame_id FROM members WHERE split = $split)
-    """
-    for bench_ids, bench in _pages(con, sql, {}, _levels):
-        square = np.square(bench).sum(1, dtype=np.float64)
-        for train_ids, train in _stream(con, sql, {}, _levels):
-            # Levels about 0 are whole numbers up to 128, so a product sums to less than 2^24: exact in float32.
-            product: np.ndarray = train @ bench.T
-            apart = np.square(train).sum(1, dtype=np.float64)[:, None] + square - 2 * product.astype(np.float64)
-            for row, column in np.argwhere(apart <= radius**2 * bench.shape[1]).tolist():
-                yield train_ids[row], bench_ids[column], float(np.sqrt(apart[row, column] / bench.shape[1]))
+    with closing(LookAlikes(radius)) as known:
+        count = known.copy(con, _SIGNED, {})
+        sql = "SELECT count(DISTINCT frame_id) FROM members JOIN signatures USING (frame_id) WHERE split = 'bench'"
+        bench = con.execute(sql).fetchall()[0][0]
+        for places, levels in known.blocks(1, bench):
+            known.add(places, levels)
+        for places, levels in known.blocks(bench + 1, count):
+            row, other, distance = known.near(places, levels, within=False)
+            frame = known.frames([*places[row].tolist(), *other.tolist()])
+            for one, its, far in zip(places[row].tolist(), other.tolist(), distance.tolist(), strict=True):
+                yield frame[one], frame[its], far
 
 
 def _embeddings(con: duckdb.DuckDBPyConnection, least: float) -> Iterator[Leak]:
@@ -216,12 +223,7 @@ def _stream(
         yield batch.column(0).to_pylist(), read(batch.column(1))
 
 
-def _levels(column: Any) -> Levels:
-    """Arrow binary [N] as float32 [N, 768], 128 subtracted."""
-    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(len(column), -1).astype(np.float32) - 128
-
-
-def _vectors(column: Any) -> Levels:
+def _vectors(column: Any) -> Float32[np.ndarray, "N D"]:
     """Arrow list of floats [N, D] as float32 [N, D]."""
     return column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
 

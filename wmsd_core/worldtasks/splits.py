@@ -13,7 +13,8 @@ What the clusters cannot see and the leak check would find, a likeness of embedd
 that came later, or else the one for training, is withheld from both.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,14 +24,13 @@ import pyarrow as pa
 from pydantic import Field
 
 from wmsd_core.config import Config
-from wmsd_core.frames import Refusal, find
-from wmsd_core.frames.likeness import clusters, near_pairs, signatures
-from wmsd_core.frames.refusal import record
+from wmsd_core.frames.likeness import clusters, sign_frames
+from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
-from wmsd_core.store.funnel import survivors
+from wmsd_core.store.funnel import LAST, SURVIVORS, survivors, up_to
 from wmsd_core.worldtasks.benchmark import Candidate, Drawn, draw
-from wmsd_core.worldtasks.leaks import LeakConfig, leaks_among
+from wmsd_core.worldtasks.leaks import Leak, LeakConfig, complaint, leaks_among
 from wmsd_core.worldtasks.members import labels, members
 
 GIVEN = "given"
@@ -84,20 +84,19 @@ def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
     """Gives every readable frame of the store its split. Reads those it has not seen, at about 2 ms for a JPEG.
 
     Another configuration divides everything afresh, but for splits that came with a dataset.
+
+    Raises:
+        ValueError: frames of an earlier division leak, and neither can be withheld; the message counts them by kind.
     """
     config_hash = cfg.digest()
     with reading(store) as con:
-        frames = find(con, survivors(con, after="frames"))
+        frames = survivors(con, after="frames")
         rows = con.execute(
             "SELECT frame_id, split FROM splits WHERE config_hash IN (?, ?)", [config_hash, GIVEN]
         ).fetchall()
     before: dict[str, str] = dict(rows)
-    seen = list(zip(frames, signatures(store, frames, threads), strict=True))
-    refused = [(frame.frame_id, frame.path, found) for frame, found in seen if isinstance(found, Refusal)]
-    readable = [(frame.frame_id, found) for frame, found in seen if not isinstance(found, Refusal)]
-    ids = [frame_id for frame_id, _ in readable]
-    pairs = near_pairs(np.stack([found for _, found in readable]), cfg.near) if readable else []
-    groups = [[ids[item] for item in group] for group in clusters(len(ids), pairs)]
+    sign_frames(store, frames, threads=threads)
+    groups = _groups(store, cfg.near)
     drawn = Drawn({})
     if cfg.bench_pairs is None:
         fresh = {min(group): own_split(min(group), cfg) for group in groups}
@@ -117,7 +116,6 @@ def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
             for frame_id, split in decided.items()
         ]
         insert(con, "splits", made)
-        record(con, refused, config_hash)
         _renew_examined(con, cfg)
     withheld = _withhold(store, decided.keys(), cfg)
     with reading(store) as con:
@@ -133,6 +131,30 @@ def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
         short=_shortage(examined, cfg, drawn),
         drift=drift,
     )
+
+
+_SIGNED = f"""
+    SELECT row_number() OVER (ORDER BY frame_id) AS place, frame_id, levels
+    FROM signatures JOIN ({SURVIVORS}) USING (frame_id)
+"""
+
+
+def _groups(store: Path, near: float) -> list[list[str]]:
+    """The readable frames of the store by look-alike cluster, in order of id. Of the pictures, a block is held at a time."""
+    parameters: dict[str, object] = {"source": None, "stages": up_to("frames"), "first": "", "last": LAST}
+    with closing(LookAlikes(near)) as known:
+        with reading(store) as con:
+            count = known.copy(con, _SIGNED, parameters)
+        ids = known.frames(range(1, count + 1))
+        return [[ids[item + 1] for item in group] for group in clusters(count, _pairs(known, count))]
+
+
+def _pairs(known: LookAlikes, count: int) -> Iterator[tuple[int, int]]:
+    """Every two of `count` pictures that are near, as numbers from 0 on."""
+    for places, levels in known.blocks(1, count):
+        row, other, _ = known.near(places, levels)
+        yield from zip((places[row] - 1).tolist(), (other - 1).tolist(), strict=True)
+        known.add(places, levels)
 
 
 def _decide(
@@ -234,24 +256,33 @@ def _renew_examined(con: duckdb.DuckDBPyConnection, cfg: SplitConfig) -> None:
 def _withhold(store: Path, new: Collection[str], cfg: SplitConfig) -> int:
     """Takes frames that leak although they do not look alike out of the division; returns how many.
 
-    Of two frames the new one yields, or the one for training if both are new. If neither is, the leak stays, and the
-    check that follows says so: what was trained or measured with before cannot be undone here.
+    Of two frames the new one yields, or the one for training if both are new. If neither is, the leak stays: what was
+    trained or measured with before cannot be undone here.
+
+    Raises:
+        ValueError: such a leak stays. To withhold a frame makes no new ones, so that nothing needs to be searched again.
     """
-    with writing(store) as con:
+    with reading(store) as con:
         members(con)
         leaks = leaks_among(con, cfg.near, cfg.leaks)
         ids = {"ids": [name for leak in leaks for name in (leak.train, leak.bench)]}
         frame_of = dict(
             con.execute("SELECT pair_id, frame_id FROM members WHERE pair_id IN (SELECT unnest($ids))", ids).fetchall()
         )
-        out: set[str] = set()
-        for leak in leaks:
-            train, bench = frame_of.get(leak.train, leak.train), frame_of.get(leak.bench, leak.bench)
-            if train in new:
-                out.add(train)
-            elif bench in new:
-                out.add(bench)
+    out: set[str] = set()
+    stay: list[Leak] = []
+    for leak in leaks:
+        train, bench = frame_of.get(leak.train, leak.train), frame_of.get(leak.bench, leak.bench)
+        if train in new:
+            out.add(train)
+        elif bench in new:
+            out.add(bench)
+        else:
+            stay.append(leak)
+    with writing(store) as con:
         con.execute("DELETE FROM splits WHERE frame_id IN (SELECT unnest($out))", {"out": sorted(out)})
+    if stay:
+        raise ValueError(complaint(stay))
     return len(out)
 
 

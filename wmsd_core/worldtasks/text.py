@@ -1,6 +1,7 @@
 """Words of a text, and how much two texts have in common."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 
 _FUNCTION_WORDS = """
@@ -22,13 +23,19 @@ def content(text: str) -> list[str]:
 
 
 def longest_common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
-    """Length of the longest sequence of words that both have in this order, gaps allowed."""
-    row = [0] * (len(other) + 1)
-    for word in one:
-        diagonal = 0
-        for place, its in enumerate(other, start=1):
-            diagonal, row[place] = row[place], diagonal + 1 if word == its else max(row[place], row[place - 1])
-    return row[-1]
+    """Length of the longest sequence of words that both have in this order, gaps allowed.
+
+    Bit-parallel (Hyyrö 2004): one whole number holds a row of the table of dynamic programming, a bit per word of `one`.
+    """
+    places: dict[str, int] = defaultdict(int)
+    for index, word in enumerate(one):
+        places[word] |= 1 << index
+    full = (1 << len(one)) - 1
+    row = full
+    for word in other:
+        hit = row & places.get(word, 0)
+        row = ((row + hit) | (row - hit)) & full
+    return len(one) - row.bit_count()
 
 
 def rouge_l(one: Sequence[str], other: Sequence[str]) -> float:

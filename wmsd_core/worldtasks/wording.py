@@ -1,42 +1,20 @@
-"""How alike two texts are, and which of many are alike enough, without comparing each with each.
-
-ROUGE-L (Lin 2004) of texts of m and n words with a longest common subsequence of L words: F1 = 2 L / (m + n).
-"""
+"""Which of many texts are alike enough, by ROUGE-L (`text`), without comparing each with each."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from wmsd_core.worldtasks.text import rouge_l
+
 Words = Sequence[str]
-
-
-def rouge_l(one: Words, other: Words) -> float:
-    """F1 of the longest common subsequence; 1 for equal texts, 0 where both are empty."""
-    total = len(one) + len(other)
-    return 2 * common(one, other) / total if total else 0.0
-
-
-def common(one: Words, other: Words) -> int:
-    """Length of the longest common subsequence.
-
-    Bit-parallel (Hyyrö 2004): one whole number holds a row of the table of dynamic programming, a bit per word of `one`.
-    """
-    places: dict[str, int] = defaultdict(int)
-    for index, word in enumerate(one):
-        places[word] |= 1 << index
-    full = (1 << len(one)) - 1
-    row = full
-    for word in other:
-        hit = row & places.get(word, 0)
-        row = ((row + hit) | (row - hit)) & full
-    return len(one) - row.bit_count()
 
 
 class Index:
     """Texts to be searched for all that have a ROUGE-L of at least `least` (above 0) with a given one.
 
-    Exact, by prefix filtering (Chaudhuri et al. 2006). F1 >= t needs L >= t m / (2 - t) for a text of m words; so of any
-    m - L + 1 of its words at least one is shared. The rarest are taken, and only texts that have one of them among *their*
-    rarest are compared. Repeated words count as different ones ("the", "the again"): L is at most the overlap as multisets.
+    Exact, by prefix filtering (Chaudhuri et al. 2006). F1 = 2 L / (m + n) >= t needs a longest common subsequence of
+    L >= t m / (2 - t) words for a text of m words; so of any m - L + 1 of its words at least one is shared. The rarest are
+    taken, and only texts that have one of them among *their* rarest are compared. Repeated words count as different ones
+    ("the", "the again"): L is at most the overlap as multisets.
     """
 
     def __init__(self, texts: Sequence[Words], least: float) -> None:
