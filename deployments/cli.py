@@ -256,7 +256,7 @@ def _calibrate(place: Workspace, configured: "Recipe", wish: str) -> None:
         {
             "measured frames": found.frames,
             "kept by these thresholds": f"{found.kept:,} ({100 * found.kept / found.frames:.1f} %)",
-            "dropped by size, shape and bars": found.ruled_out,
+            "dropped by size, shape, bars and text": found.ruled_out,
             **{f"dropped by {p.setting} alone": p.drops for p in found.proposals},
         },
     )

@@ -21,6 +21,7 @@ CASES = [
     ("max_near_white", "near_white", "near_white", 0.5, 0.5001),
     ("max_flatness", "flatness", "flat", 0.75, 0.7501),
     ("max_bars", "bars", "bars", 0.125, 0.12501),
+    ("max_overlay", "overlay", "overlay", 0.125, 0.12501),
 ]
 
 

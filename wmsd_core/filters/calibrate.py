@@ -2,7 +2,7 @@
 
 One number k is chosen for all thresholds on what is seen: each is put where it alone would drop k frames (fewer where
 values are equal). With k the frames kept by all of them together can only fall, so the greatest k that still keeps the
-wanted share is found by bisection. Thresholds on size, shape and bars are rules, not matters of degree: they stay.
+wanted share is found by bisection. Thresholds on size, shape, bars and text are rules, not matters of degree: they stay.
 """
 
 import math
@@ -36,14 +36,14 @@ class Calibration:
     kept: int
     proposals: list[Proposal]
     ruled_out: int
-    """Frames that the thresholds on size, shape and bars drop already."""
+    """Frames that the thresholds on size, shape, bars and text drop already."""
 
 
 def calibrate(store: Path, measuring: MeasureConfig, cfg: FilterConfig, keep: float) -> Calibration:
     """Proposes thresholds that keep at least the share `keep` of the measured frames, and hardly more. Changes nothing.
 
     Raises:
-        ValueError: `keep` is no share, nothing is measured, or size, shape and bars alone drop too many.
+        ValueError: `keep` is no share, nothing is measured, or size, shape, bars and text alone drop too many.
         StoreError: there is no store.
     """
     if not 0 < keep <= 1:
@@ -66,8 +66,8 @@ def calibrate(store: Path, measuring: MeasureConfig, cfg: FilterConfig, keep: fl
     needed = math.ceil(keep * frames - 1e-9)
     if frames - ruled_out.sum() < needed:
         raise ValueError(
-            f"size, shape and bars alone drop {ruled_out.sum()} of {frames} frames; keep less, or change filter.min_side, "
-            "filter.max_aspect or filter.max_bars"
+            f"size, shape, bars and text alone drop {ruled_out.sum()} of {frames} frames; keep less, or change "
+            "filter.min_side, filter.max_aspect, filter.max_bars or filter.max_overlay"
         )
     ordered = np.sort(values, axis=1)
 

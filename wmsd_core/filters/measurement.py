@@ -30,6 +30,8 @@ class Measurement:
     """Share of the most frequent sixteenth of the grey scale, wherever it begins: 1 for an empty frame."""
     bars: float
     """Fraction of the picture that black letterbox or pillarbox bars take."""
+    overlay: float | None = None
+    """Fraction of the picture that rows of text take; None: not asked for."""
 
 
 def measure(grey: UInt8[np.ndarray, "H W"]) -> Measurement:

@@ -88,7 +88,8 @@ def write_preview(store: Path, out: Path, measuring: MeasureConfig, cfg: FilterC
         frames = con.execute("SELECT count(*) FROM seen").fetchall()[0][0]
         if not frames:
             raise ValueError("nothing is measured with these settings yet; run the filter stage first")
-        cuts = [_cut(con, threshold, float(getattr(cfg, threshold.setting))) for threshold in THRESHOLDS]
+        measured = con.execute(f"SELECT {', '.join(f'count({t.column})' for t in THRESHOLDS)} FROM seen").fetchall()[0]
+        cuts = [_cut(con, t, float(getattr(cfg, t.setting))) for t, n in zip(THRESHOLDS, measured, strict=True) if n]
         kept = _kept(con, cfg)
         page: dict[str, Any] = {
             "frames": frames,

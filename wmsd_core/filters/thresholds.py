@@ -18,7 +18,8 @@ class Threshold:
     log: bool = False
     """Its values spread over orders of magnitude."""
     of_the_picture: bool = True
-    """About what is seen, so that its distribution says where to cut; size, shape and bars are rules of their own."""
+    """About the picture's quality, so that its distribution says where to cut; size, shape, bars and text are rules of
+    their own."""
 
     @property
     def least(self) -> bool:
@@ -27,8 +28,9 @@ class Threshold:
 
     @property
     def dropped(self) -> str:
-        """SQL condition of a frame beyond the threshold; the setting's name is the parameter."""
-        return f"{self.column} {'<' if self.least else '>'} ${self.setting}"
+        """SQL condition of a frame beyond the threshold; the setting's name is the parameter. What was not asked for
+        drops nothing."""
+        return f"coalesce({self.column} {'<' if self.least else '>'} ${self.setting}, false)"
 
 
 THRESHOLDS = (
@@ -39,6 +41,7 @@ THRESHOLDS = (
     Threshold("max_near_white", "near_white", "near_white", "fraction of near-white pixels", "fraction of pixels"),
     Threshold("max_flatness", "flatness", "flat", "flatness", "share of the most frequent sixteenth of grey levels"),
     Threshold("max_bars", "bars", "bars", "fraction of bars", "fraction of the picture", of_the_picture=False),
+    Threshold("max_overlay", "overlay", "overlay", "fraction of text", "fraction of the picture", of_the_picture=False),
     Threshold("min_side", "side", "too_small", "shorter side", "pixels", log=True, of_the_picture=False),
     Threshold("max_aspect", "aspect", "aspect", "longer by shorter side", "ratio", of_the_picture=False),
 )

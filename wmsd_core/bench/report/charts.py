@@ -97,9 +97,10 @@ def lines(title: str, series: Sequence[Line], *, x_label: str, y_label: str) -> 
 def histogram(
     title: str, values: Sequence[float], thresholds: Sequence[Threshold], *, x_label: str, log: bool
 ) -> Chart:
-    """Counts of values, with thresholds drawn in. On a log axis, values of 0 fall in the first bin."""
-    marks = [threshold.value for threshold in thresholds]
-    data = np.maximum(values, 0.1) if log else np.asarray(values, float)
+    """Counts of values, with thresholds drawn in. On a log axis, 0 is shown as a tenth."""
+    least = 0.1 if log else -math.inf
+    marks = [max(threshold.value, least) for threshold in thresholds]
+    data = np.maximum(np.asarray(values, float), least)
     low, high = min(float(data.min()), *marks, math.inf), max(float(data.max()), *marks, -math.inf)
     with _style(_STYLE):
         figure, axes = _axes(x_label, "frames")
@@ -109,8 +110,8 @@ def histogram(
         else:
             bins = np.linspace(low, high if high > low else low + 1, 41)
         axes.hist(data, bins=bins, color=FILL, linewidth=0)
-        for threshold in thresholds:
-            axes.axvline(threshold.value, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
+        for mark in marks:
+            axes.axvline(mark, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
         return Chart(title, _svg(figure))
 
 

@@ -1,0 +1,196 @@
+"""Text of known area is measured as such; textures that look like strokes are not text."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from tests.frames.pictures import LENIENT, SMALL, encode, left, registered
+from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.filters.calibrate import calibrate
+from wmsd_core.filters.overlay import overlay
+from wmsd_core.filters.preview import write_preview
+from wmsd_core.frames import FramesConfig, register
+from wmsd_core.store import query, reading
+
+H, W = 360, 640
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "frames"
+ROWS = [
+    "The keeper opens the gate,",
+    "walks across to the harbour",
+    "and waits until the boat is",
+    "near enough to be boarded.",
+]
+
+
+def ground(level: int, grain: int = 6) -> np.ndarray:
+    """A soft, uneven ground, as a picture that is out of focus."""
+    noise = np.random.default_rng(0).integers(-grain, grain + 1, (H // 40, W // 40)).astype(np.float32)
+    return (level + cv2.resize(noise, (W, H))).astype(np.uint8)
+
+
+def written(picture: np.ndarray, rows: list[str], size: int, level: int) -> tuple[np.ndarray, float]:
+    """The picture with rows of text, and the fraction of it that their ink's bounding boxes take."""
+    image, covered = Image.fromarray(picture), np.zeros(picture.shape)
+    font = ImageFont.load_default(size)
+    for number, row in enumerate(rows):
+        place = (30, 20 + round(1.4 * number * size))
+        ImageDraw.Draw(image).text(place, row, fill=level, font=font)
+        box = ImageDraw.Draw(image).textbbox(place, row, font=font)
+        covered[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = 1
+    return np.asarray(image), float(covered.mean())
+
+
+@pytest.mark.parametrize("level", [(90, 255), (200, 20), (120, 190)])
+@pytest.mark.parametrize("size", [12, 16, 24, 40])
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_rows_of_text_cover_their_boxes(rows: int, size: int, level: tuple[int, int]) -> None:
+    picture, expected = written(ground(level[0]), ROWS[:rows], size, level[1])
+    assert overlay(picture) == pytest.approx(expected, rel=0.25)
+
+
+def test_large_letters_are_found_at_half_size() -> None:
+    picture, expected = written(ground(60), ["Chapter two"], 72, 230)
+    assert overlay(picture) == pytest.approx(expected, rel=0.25)
+
+
+def marks(
+    heights: list[int], *, rise: int = 0, step: int = 18, width: int = 14, strokes: tuple[int, int] = (3, 3)
+) -> np.ndarray:
+    """A row of marks like a U: with its own heights, climbing, spaced, and with strokes that alternate."""
+    picture = np.full((H, W), 60, np.uint8)
+    for number, height in enumerate(heights):
+        bottom, x, stroke = 200 - number * rise, 40 + number * step, strokes[number % 2]
+        picture[bottom - height : bottom, x : x + width] = 220
+        picture[bottom - height : bottom - stroke, x + stroke : x + width - stroke] = 60
+    return picture
+
+
+def test_a_row_is_regular_in_every_way() -> None:
+    same = [14] * 12
+    assert overlay(marks(same)) == pytest.approx((11 * 18 + 14) * 14 / (H * W))
+    assert overlay(marks(same, rise=1)) == 0
+    assert overlay(marks(same, step=19, width=6, strokes=(2, 2))) == 0
+    assert overlay(marks(same, strokes=(2, 6))) == 0
+    assert overlay(marks([10] * 11 + [18, 30])) == 0
+    assert overlay(marks(same[:6])) == 0
+
+
+def test_the_ground_alone_and_text_without_contrast_have_none() -> None:
+    assert overlay(ground(128)) == 0
+    picture, expected = written(ground(128), ROWS, 24, 150)
+    assert expected > 0.1 and overlay(picture) == 0
+
+
+def test_slanted_rows_are_not_found() -> None:
+    """Known, and said in the docstring."""
+    picture, _ = written(ground(60), ROWS, 24, 230)
+    turn = cv2.getRotationMatrix2D((W / 2, H / 2), 20, 1)
+    assert overlay(cv2.warpAffine(picture, turn, (W, H), borderValue=60)) < 0.01
+
+
+def bricks() -> np.ndarray:
+    picture = np.full((H, W), 90, np.uint8)
+    for row, y in enumerate(range(0, H, 20)):
+        for x in range(-20 * (row % 2), W, 40):
+            picture[y + 3 : y + 20, max(0, x + 3) : x + 40] = 160
+    return picture
+
+
+def foliage() -> np.ndarray:
+    """Smooth noise cut at its median: blobs and strokes of every direction."""
+    noise = cv2.GaussianBlur(np.random.default_rng(1).normal(size=(H, W)).astype(np.float32), (0, 0), 3)
+    return np.where(noise > np.median(noise), 60, 180).astype(np.uint8)
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, (H, W), dtype=np.uint8)
+
+
+def coarse_noise() -> np.ndarray:
+    small = np.random.default_rng(3).integers(0, 256, (H // 4, W // 4), dtype=np.uint8)
+    return cv2.resize(small, (W, H), interpolation=cv2.INTER_NEAREST)
+
+
+def fence() -> np.ndarray:
+    picture = np.full((H, W), 60, np.uint8)
+    for x in range(10, W, 14):
+        picture[150:180, x : x + 6] = 220
+    return picture
+
+
+def windows() -> np.ndarray:
+    """Lit squares in straight rows, as a house at night."""
+    picture = np.full((H, W), 30, np.uint8)
+    for y in range(40, 320, 30):
+        for x in range(100, 540, 22):
+            picture[y : y + 14, x : x + 12] = 230
+    return picture
+
+
+@pytest.mark.parametrize("texture", [bricks, foliage, noise, coarse_noise, fence, windows])
+def test_textures_are_no_text(texture: Callable[[], np.ndarray]) -> None:
+    assert overlay(texture()) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 640), (13, 640), (640, 5), (15, 17)])
+def test_tiny_and_odd_pictures_are_no_trouble(shape: tuple[int, int]) -> None:
+    assert overlay(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)) == 0
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*")), ids=lambda path: path.name)
+def test_published_frames_with_their_displays_stay_well_below_the_threshold(path: Path) -> None:
+    grey = cast(np.ndarray, cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    small = cv2.resize(grey, (640, round(640 * grey.shape[0] / grey.shape[1])), interpolation=cv2.INTER_AREA)
+    assert overlay(small) < FilterConfig().max_overlay / 5
+
+
+def titled(tmp_path: Path) -> tuple[Path, list[str]]:
+    """A store of a picture with much text and one without."""
+    (tmp_path / "images").mkdir()
+    for name, rows in (("plain", []), ("titled", ROWS)):
+        picture = written(ground(90), rows, 40, 255)[0]
+        (tmp_path / "images" / f"{name}.png").write_bytes(encode(np.stack([picture] * 3, axis=-1)))
+    register(tmp_path / "store.duckdb", tmp_path / "images", FramesConfig())
+    return tmp_path / "store.duckdb", left(tmp_path / "store.duckdb", "frames")
+
+
+def test_heavy_text_is_dropped_where_asked_for(tmp_path: Path) -> None:
+    store, ids = titled(tmp_path)
+    asked, cfg = MeasureConfig(overlay=True), FilterConfig(min_sharpness=0, max_flatness=1)
+    measure_frames(store, ids, asked)
+    assert judge(store, asked, cfg).reasons == {"overlay": 1}
+    with reading(store) as con:
+        rows = query(con, "SELECT path, overlay FROM measurements JOIN frames USING (frame_id) ORDER BY path")
+        dropped = query(con, "SELECT path, detail FROM rejections WHERE stage = 'filter'")
+    assert rows[0]["overlay"] == 0 and rows[1]["overlay"] > 0.2
+    assert Path(dropped[0]["path"]).name == "titled.png" and "fraction of text" in dropped[0]["detail"]
+    assert calibrate(store, asked, cfg, 0.5).ruled_out == 1
+    assert "Fraction of text" in write_preview(store, tmp_path / "a.html", asked, cfg).path.read_text(encoding="utf-8")
+
+
+def test_where_it_was_not_asked_for_nothing_is_dropped_and_nothing_else_differs(tmp_path: Path) -> None:
+    store, ids = titled(tmp_path)
+    cfg = FilterConfig(min_sharpness=0, max_flatness=1, max_overlay=0)
+    for asked in (False, True):
+        measure_frames(store, ids, MeasureConfig(overlay=asked))
+    assert judge(store, MeasureConfig(), cfg).kept == 2
+    with reading(store) as con:
+        figures = "frame_id, working_width, sharpness, luminance, near_black, near_white, flatness, bars"
+        alike = query(con, f"SELECT count(*) AS n FROM measurements GROUP BY {figures}")
+        empty = query(con, "SELECT count(*) AS n FROM measurements WHERE overlay IS NULL")
+    assert [row["n"] for row in alike] == [2, 2] and empty[0]["n"] == 2
+    assert calibrate(store, MeasureConfig(), cfg, 1).ruled_out == 0
+    found = write_preview(store, tmp_path / "a.html", MeasureConfig(), cfg)
+    assert found.kept == 2 and "Fraction of text" not in found.path.read_text(encoding="utf-8")
+
+
+def test_a_small_store_is_measured_at_its_own_width(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 2)
+    asked = SMALL.model_copy(update={"overlay": True})
+    assert measure_frames(store, ids, asked).measured == 2
+    assert judge(store, asked, LENIENT).kept == 2
