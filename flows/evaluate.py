@@ -6,7 +6,7 @@ from prefect import flow
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, plain, stage_run
-from tasks.evaluate import aggregate, generate_videos, judge_videos, of_arm, planned_evaluation, score_rows
+from tasks.evaluate import aggregate, generate_videos, judge_videos, of_arm, planned_evaluation, score_rows, solve
 from tasks.runner import shard_runner
 from tasks.train import planned_run
 from wmsd_core.bench.worldtasks import EvaluateConfig
@@ -23,6 +23,8 @@ def evaluate(
 ) -> Summary:
     """Generates and judges held-out videos of base, Demonstrator and Executor, from the same noise.
 
+    The arm vlm, if asked for, has its texts written first.
+
     Videos and judgments that exist are kept; a file that was lost or damaged is made again.
 
     Args:
@@ -34,6 +36,8 @@ def evaluate(
     with stage_run(workspace, "evaluate", {"evaluate": config, "train": trained, "models": models}) as summary:
         run = planned_run(workspace, trained, models).path
         evaluation = planned_evaluation(workspace, config, trained, models)
+        if evaluation.writer:
+            summary["solutions"] = solve(workspace, evaluation, models)
         making = [generate_videos.submit(workspace, of_arm(evaluation, arm), run, models) for arm in config.arms]
         videos = dict(zip(config.arms, (future.result() for future in making), strict=True))
         judged = judge_videos(workspace, evaluation, models)

@@ -5,12 +5,13 @@ from pathlib import Path
 from prefect import task
 
 from tasks.bookkeeping import Summary, plain
-from tasks.models import judge
+from tasks.models import judge, writer
 from tasks.retrying import retried
 from tasks.train import planned_run
 from wmsd_core import store
 from wmsd_core.bench import generation, judging, scores
 from wmsd_core.bench.scores import Aggregated
+from wmsd_core.bench.solving import write_solutions, writer_of
 from wmsd_core.bench.worldtasks import Arm, EvaluateConfig, Evaluation
 from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training.adapters import load_adapter
@@ -34,13 +35,23 @@ def planned_evaluation(
         )
     base = base_checksum(models.generator, models.settings, Workspace(workspace).features)
     judged_by = judge(workspace, models).name
-    return Evaluation(config=config, model=base, adapter=adapter, judge=judged_by)
+    written_by = writer_of(writer(workspace, models)) if "vlm" in config.arms else ""
+    return Evaluation(config=config, model=base, adapter=adapter, judge=judged_by, writer=written_by)
 
 
 def of_arm(evaluation: Evaluation, arm: Arm) -> Evaluation:
     """One arm of an evaluation. The frozen arms are the same whatever was trained."""
     config = evaluation.config.model_copy(update={"arms": (arm,)})
-    return evaluation.model_copy(update={"config": config, "adapter": evaluation.adapter_of(arm)})
+    writer = evaluation.writer if arm == "vlm" else ""
+    return evaluation.model_copy(update={"config": config, "adapter": evaluation.adapter_of(arm), "writer": writer})
+
+
+@task(name="write solutions", **retried(3, 10))
+def solve(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
+    """Has the missing texts of the arm vlm written."""
+    vlm = writer(workspace, models)
+    store_path = Workspace(workspace).store
+    return plain(write_solutions(store_path, vlm, evaluation.config, concurrency=vlm.concurrency))
 
 
 @task(name="generate videos", task_run_name="generate videos of {evaluation.config.arms[0]}", **retried(2, 5))

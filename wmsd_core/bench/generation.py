@@ -25,7 +25,8 @@ class Generated:
     found: int
     """Videos that existed with their file intact."""
     skipped: int
-    """Videos not made because the picture's file is gone or damaged; the score counts them as not judged."""
+    """Videos not made because the picture's file is gone or damaged, or the text of the arm vlm was not written; the score
+    counts them as not judged."""
 
 
 def generate_videos(path: Path, videos: Path, generator: Generator, evaluation: Evaluation) -> Generated:
@@ -49,6 +50,7 @@ def generate_videos(path: Path, videos: Path, generator: Generator, evaluation: 
     for arm in config.arms:
         todo = _missing(path, evaluation, arm)
         found += len(todo.items) - len(todo.missing)
+        skipped += todo.untold
         for batch in _batches(todo.missing, config.batch):
             pictures = {item: picture for item in batch if (picture := _picture(item)) is not None}
             skipped += len(batch) - len(pictures)
@@ -64,18 +66,23 @@ def generate_videos(path: Path, videos: Path, generator: Generator, evaluation: 
 class _Todo:
     items: list[Item]
     missing: list[Item]
+    untold: int
+    """Items for which nobody has written a text."""
 
 
 def _missing(path: Path, evaluation: Evaluation, arm: Arm) -> _Todo:
     with store.reading(path) as con:
-        items = draw(con, evaluation.config)
+        items = draw(con, evaluation.config, writer=evaluation.writer)
         known = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
     missing: list[Item] = []
     for item in items:
+        if not item.text(arm):
+            continue
         row = known.get(video_id(item, arm, evaluation))
         if row is None or not clips.intact(Path(row["path"]), row["sha256"]):
             missing.append(item)
-    return _Todo(items, missing)
+    told = [item for item in items if item.text(arm)]
+    return _Todo(told, missing, len(items) - len(told))
 
 
 def _batches(items: list[Item], size: int) -> Iterator[list[Item]]:

@@ -81,7 +81,7 @@ def judge_videos(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation) -
 def _open(path: Path, evaluation: Evaluation) -> list[_Open]:
     versions = question_versions()
     with store.reading(path) as con:
-        items = draw(con, evaluation.config)
+        items = draw(con, evaluation.config, writer=evaluation.writer)
         videos = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
         done = {
             (row["video_id"], row["question_version"])

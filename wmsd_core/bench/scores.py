@@ -84,7 +84,7 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
     Raises:
         ValueError: the bench split has no task.
     """
-    items = draw(con, evaluation.config)
+    items = draw(con, evaluation.config, writer=evaluation.writer)
     paths = {row["video_id"]: row["path"] for row in store.query(con, "SELECT video_id, path FROM videos")}
     rows = store.query(
         con,

@@ -1,10 +1,11 @@
 """WorldTasks-Bench (paper sections 4.1.2 and A.4): what is evaluated, and what makes two evaluations the same.
 
-Items are task-solution pairs of frames that training never sees. Each is generated three times from the same noise:
+Items are task-solution pairs of frames that training never sees. Each is generated once per arm, from the same noise:
 
     base          short task,        frozen base
     demonstrator  detailed solution, frozen base
     executor      short task,        trained adapter (its moving average)
+    vlm           a solution that a VLM writes from first frame and task alone, frozen base; only if asked for
 
 A VLM answers three questions about each video: task, agent, consistency. The paper draws 200 items; the default here is
 400, for which the interval of a score of 50 % is +-5 points instead of +-7.
@@ -21,8 +22,9 @@ from wmsd_core import seeds
 from wmsd_core.config import Config, digest
 from wmsd_core.frames import Frame
 
-Arm = Literal["base", "demonstrator", "executor"]
+Arm = Literal["base", "demonstrator", "vlm", "executor"]
 ARMS: tuple[Arm, ...] = ("base", "demonstrator", "executor")
+"""What is run unless asked for otherwise."""
 CRITERIA = ("task", "agent", "consistency")
 
 
@@ -39,7 +41,7 @@ class EvaluateConfig(Config):
     batch: int = Field(default=32, ge=1)
     """Videos generated, or judged, at once. It changes the speed and what a kill can lose, not what is measured."""
     arms: tuple[Arm, ...] = Field(default=ARMS, min_length=1)
-    """Which arms to run."""
+    """Which arms to run: base, demonstrator, executor, and vlm, whose texts are written at inference by models.writer."""
 
     @property
     def sampler(self) -> str:
@@ -58,6 +60,8 @@ class Evaluation(Config):
     """Checksum of the trained adapter; '' only where the executor is not among the arms."""
     judge: str
     """Name of the judging model (`VisionLanguageModel.name`)."""
+    writer: str = ""
+    """Who writes the texts of the arm vlm (`solving.writer_of`); '' where it is not among the arms."""
 
     def adapter_of(self, arm: Arm) -> str:
         """The adapter column of an arm's videos: '' for the frozen base."""
@@ -72,17 +76,25 @@ class Item:
     frame: Frame
     task: str
     solution: str
+    written: str = ""
+    """The solution that the evaluation's writer has given for picture and task; '' where there is none."""
 
     def text(self, arm: Arm) -> str:
-        """What the generator is told."""
-        return self.solution if arm == "demonstrator" else self.task
+        """What the generator is told; '' where nobody has written it."""
+        match arm:
+            case "demonstrator":
+                return self.solution
+            case "vlm":
+                return self.written
+            case _:
+                return self.task
 
     def seed(self, run_seed: int) -> int:
         """The noise seed, equal for all arms."""
         return seeds.derive(run_seed, "eval", self.pair_id)
 
 
-def draw(con: duckdb.DuckDBPyConnection, config: EvaluateConfig) -> list[Item]:
+def draw(con: duckdb.DuckDBPyConnection, config: EvaluateConfig, *, writer: str = "") -> list[Item]:
     """The first `tasks` pairs of the bench split in order of pair id; none that a stage has turned down since.
 
     Pair ids are SHA-256 values: their order is a random draw that needs no generator, and a larger draw contains a
@@ -93,20 +105,21 @@ def draw(con: duckdb.DuckDBPyConnection, config: EvaluateConfig) -> list[Item]:
     """
     rows = con.execute(
         """
-        SELECT pair_id, task, solution, frame_id, path, format, width, height
+        SELECT pair_id, task, task_pairs.solution, coalesce(written.solution, ''), frame_id, path, format, width, height
         FROM task_pairs JOIN usable_pairs USING (pair_id) JOIN splits USING (frame_id) JOIN frames USING (frame_id)
+        LEFT JOIN (FROM written_solutions WHERE writer = $writer) AS written USING (pair_id)
         WHERE split = 'bench' AND (examined IS NULL OR list_contains(examined, pair_id))
         ORDER BY pair_id LIMIT $tasks
         """,
-        {"tasks": config.tasks},
+        {"tasks": config.tasks, "writer": writer},
     ).fetchall()
     if not rows:
         raise ValueError(
             "the bench split has no task: run the generate stage first, with more frames or a larger bench share"
         )
     return [
-        Item(pair_id, Frame(frame_id, Path(path), format_, width, height), task, solution)
-        for pair_id, task, solution, frame_id, path, format_, width, height in rows
+        Item(pair_id, Frame(frame_id, Path(path), format_, width, height), task, solution, written)
+        for pair_id, task, solution, written, frame_id, path, format_, width, height in rows
     ]
 
 

@@ -200,6 +200,9 @@ class Hunyuan15Generator(PretrainedGenerator):
             return_dict=False,
         )[0].float()
 
+    def _encode_video(self, pixels: Tensor) -> Tensor:
+        return (self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor)[0].float()
+
     def _decode(self, x_0: Tensor) -> Tensor:
         latent = x_0[None] / self.vae.config.scaling_factor
         return self.vae.decode(latent.to(self.dtype), return_dict=False)[0][0].permute(1, 0, 2, 3)

@@ -290,6 +290,13 @@ class Ltx2Generator(PretrainedGenerator):
         values[:, self.video_tokens :] = audio
         return values
 
+    def _encode_video(self, pixels: Tensor) -> Tensor:
+        if self.audio_tokens:
+            raise ValueError("recorded videos come without sound: set models.ltx2.audio to off")
+        latent = self.vae.encode(pixels).latent_dist.mode().float()
+        mean, std = self._statistics()
+        return _tokens((latent[0] - mean) / std)
+
     def _decode(self, x_0: Tensor) -> Tensor:
         mean, std = self._statistics()
         shape = (self.latent_frames, self.latent_height, self.latent_width, self.channels)

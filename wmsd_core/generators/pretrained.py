@@ -97,6 +97,10 @@ class PretrainedGenerator(ABC):
     def _condition(self, images: Sequence[Features], texts: Sequence[Features]) -> Condition: ...
 
     @abstractmethod
+    def _encode_video(self, pixels: Tensor) -> Tensor:
+        """[1, 3, T, H, W] in [-1, 1] as a state [...] in float32."""
+
+    @abstractmethod
     def _decode(self, x_0: Tensor) -> Tensor:
         """Pixels [T, 3, H, W] in [-1, 1] of one sample."""
 
@@ -197,6 +201,27 @@ class PretrainedGenerator(ABC):
         pixels = hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
         source = ["image", self.name, self.weights_checksum, self.config.identity(), list(image.shape), pixels]
         return self.features.get(source, lambda: self._encode_image(image))
+
+    @torch.no_grad()
+    def encode_video(self, videos: Videos, condition: Condition) -> Latents:
+        """x_0 of recorded videos of any size, scaled and cut; one at a time. Given latents are those of the condition.
+
+        Raises:
+            ValueError: the videos do not have as many frames as the settings say, or the state holds more than a video.
+        """
+        if videos.shape[1] != self.config.frames:
+            raise ValueError(
+                f"videos must have models.{self.name}.frames = {self.config.frames} frames, not {videos.shape[1]}"
+            )
+        width, height = self.config.width, self.config.height
+        recorded: list[Tensor] = []
+        for video in videos:
+            frames = [
+                pixels_of(fitted(f, width=width, height=height, resample=Pictures.Resampling.BILINEAR)) for f in video
+            ]
+            recorded.append(self._encode_video(torch.stack(frames, 1)[None].to(self.device, self.dtype)))
+        given = self.noise(condition, [0] * len(videos))
+        return torch.where(self.active_mask(condition), torch.stack(recorded), given)
 
     @torch.no_grad()
     def decode(self, x_0: Latents) -> Videos:

@@ -25,7 +25,7 @@ _JUDGES = {"judge_task": "task", "judge_agent": "agent", "judge_consistency": "c
 
 
 class MiniatureVLM:
-    """Writes `TaskPairs`, answers "screen", the two questions about a task's picture and the three about videos."""
+    """Writes `TaskPairs` and a `Solution`, answers "screen", two questions about a task's picture and three about videos."""
 
     def __init__(self, error_rate: float = planner.ERROR_RATE) -> None:
         """`error_rate` is the share of solutions that are wrong on purpose."""
@@ -37,23 +37,34 @@ class MiniatureVLM:
         self._watched: tuple[str, Tracks | None] = ("", None)
 
     def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
-        """Task-solution pairs for the last picture of the messages; the first number in the last text says how many.
+        """Task-solution pairs for the last picture of the messages, the first number in the last text says how many; or the
+        solution of the task in that text.
 
         The choice of tasks and the errors depend on the seed and the picture only.
 
         Raises:
-            ValueError: another schema than `TaskPairs`, or no picture.
+            ValueError: another schema, no picture, or a task that the picture does not offer.
         """
-        if schema.__name__ != "TaskPairs":
-            raise ValueError(f"the miniature's VLM writes TaskPairs only, not {schema.__name__}")
+        if schema.__name__ not in ("TaskPairs", "Solution"):
+            raise ValueError(f"the miniature's VLM writes TaskPairs and Solution only, not {schema.__name__}")
         images = [image for message in messages for image in message.images]
         if not images:
             raise ValueError("the miniature's VLM needs a picture to write tasks for; the messages hold none")
         number = re.search(r"\d+", messages[-1].text)
         seen = perceive(shrink(images[-1])[None])
+        identity = hashlib.sha256(images[-1].tobytes()).hexdigest()
+        if schema.__name__ == "Solution":
+            task = find_task(messages[-1].text)
+            fitting = (
+                [plan for plan in planner.plans(seen.scenes, 0) if plan.task == task] if not seen.reasons[0] else []
+            )
+            if not fitting:
+                raise ValueError(
+                    f"there is no way to do the task on this board{seen.reasons[0] and ': '}{seen.reasons[0]}"
+                )
+            return schema.model_validate({"solution": self._solve(fitting[0], derive(seed, "solution", identity))})
         if seen.reasons[0]:
             return schema.model_validate({"refused": True, "reason": seen.reasons[0], "pairs": []})
-        identity = hashlib.sha256(images[-1].tobytes()).hexdigest()
         offered = _varied(planner.plans(seen.scenes, 0), derive(seed, "tasks", identity))
         pairs = [
             {"task": str(plan.task), "solution": self._solve(plan, derive(seed, "solution", f"{identity} {plan.task}"))}

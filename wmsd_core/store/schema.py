@@ -54,7 +54,7 @@ MIGRATIONS = (
     );
     CREATE TABLE videos (
         video_id VARCHAR PRIMARY KEY, pair_id VARCHAR NOT NULL,
-        arm VARCHAR NOT NULL,                -- base, demonstrator, executor
+        arm VARCHAR NOT NULL,                -- base, demonstrator, vlm, executor
         model VARCHAR NOT NULL, adapter VARCHAR NOT NULL,   -- checksums; '' is the frozen base
         seed BIGINT NOT NULL, sampler VARCHAR NOT NULL, path VARCHAR NOT NULL, sha256 VARCHAR NOT NULL
     );
@@ -120,6 +120,11 @@ MIGRATIONS = (
         pair_id VARCHAR NOT NULL, question_version VARCHAR NOT NULL, model VARCHAR NOT NULL,
         log_odds DOUBLE, reason VARCHAR NOT NULL,   -- of the good answer; NULL: unread, with the reason
         PRIMARY KEY (pair_id, question_version, model)
+    );
+    CREATE TABLE written_solutions (         -- of benchmark tasks, by a model that sees first frame and task alone
+        pair_id VARCHAR NOT NULL, writer VARCHAR NOT NULL,   -- model and version of the request
+        solution VARCHAR, reason VARCHAR NOT NULL,           -- NULL: unanswered, with the reason
+        PRIMARY KEY (pair_id, writer)
     );
     CREATE TABLE wishes (                    -- the kinds that a frame's request named
         frame_id VARCHAR NOT NULL, agent_type VARCHAR NOT NULL, task_type VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,

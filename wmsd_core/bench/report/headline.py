@@ -16,6 +16,7 @@ ENOUGH = 300
 ARM_TEXT: dict[str, tuple[str, str]] = {
     "base": ("Base", "short task, untrained model"),
     "demonstrator": ("Demonstrator", "detailed solution, untrained model"),
+    "vlm": ("Base + VLM", "solution written at inference, untrained model"),
     "executor": ("Executor", "short task, trained model"),
 }
 MEASURE_TEXT: dict[str, tuple[str, str]] = {
