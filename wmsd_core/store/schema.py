@@ -100,6 +100,7 @@ MIGRATIONS = (
     ALTER TABLE frames ADD COLUMN licence VARCHAR DEFAULT '';    -- as the manifest says; '' where nothing is known
     ALTER TABLE frames ADD COLUMN video VARCHAR DEFAULT '';      -- path of the video it was taken from; '' for an image
     ALTER TABLE frames ADD COLUMN moment DOUBLE;                 -- seconds into that video
+    ALTER TABLE frames ADD COLUMN stamp VARCHAR;                 -- size, times and settings of the registered file; NULL: look
     ALTER TABLE measurements ADD COLUMN bars DOUBLE;             -- fraction of the picture that letterbox bars take
     ALTER TABLE measurements ADD COLUMN overlay DOUBLE;          -- fraction covered by text and overlays; NULL: not asked for
     CREATE TABLE embeddings (
