@@ -145,6 +145,7 @@ class _Look:
 def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tally: _Tally) -> None:
     looks: list[_Look] = []
     refused: list[tuple[str, Path, Refusal]] = []
+    settings = cfg.digest()
     trusted = _trusted(store, batch) if cfg.trust_timestamps else {}
     for found in batch:
         match found:
@@ -156,7 +157,7 @@ def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tall
             case Entry(path, source):
                 tally.sources.add(source)
                 try:
-                    looks.append(_look(found, cfg, trusted))
+                    looks.append(_look(found, cfg, settings, trusted))
                 except Refusal as refusal:
                     refused.append((_text(path), Path(_text(path)), refusal))
     with reading(store) as con:
@@ -187,11 +188,11 @@ def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tall
         record(con, refused, cfg.digest())
 
 
-def _look(entry: Entry, cfg: FramesConfig, trusted: dict[tuple[str, str], dict[str, Any]]) -> _Look:
+def _look(entry: Entry, cfg: FramesConfig, settings: str, trusted: dict[tuple[str, str], dict[str, Any]]) -> _Look:
     """What a file is: by its bytes, or by the row of `trusted` that was made when it was as it is now."""
     if _text(entry.path) != str(entry.path):
         raise Refusal("bad_name", "the name is not UTF-8, so it cannot be stored; rename the file")
-    stamp = _stamp(entry.path, cfg)  # before the file is read: one that changes meanwhile is looked at again
+    stamp = _stamp(entry.path, settings)  # before the file is read: one that changes meanwhile is looked at again
     if known := trusted.get((str(entry.path), stamp or "")):
         header = Header(known["format"], known["width"], known["height"])
         return _Look(entry, known["frame_id"], known["bytes"], header, stamp)
@@ -208,7 +209,7 @@ def _look(entry: Entry, cfg: FramesConfig, trusted: dict[tuple[str, str], dict[s
     return _Look(entry, hashlib.sha256(data).hexdigest(), len(data), header, stamp)
 
 
-def _stamp(path: Path, cfg: FramesConfig) -> str | None:
+def _stamp(path: Path, settings: str) -> str | None:
     """What stands for a file's content as long as it stays the same: size, times, and the settings by which it was accepted.
 
     None where the file changed so lately that it may change again without another time, which git calls "racily clean". Of
@@ -220,7 +221,7 @@ def _stamp(path: Path, cfg: FramesConfig) -> str | None:
         return None
     if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < _SETTLED:
         return None
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {cfg.digest()}"
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {settings}"
 
 
 def _trusted(store: Path, batch: Sequence[Found]) -> dict[tuple[str, str], dict[str, Any]]:

@@ -86,7 +86,7 @@ MIGRATIONS = (
         summary JSON NOT NULL, started TIMESTAMP NOT NULL, seconds DOUBLE NOT NULL
     );
     CREATE TABLE rejections (
-        stage VARCHAR NOT NULL,              -- frames, filter, dedup, rank, screen, generate
+        stage VARCHAR NOT NULL,              -- frames, filter, dedup, rank, screen, generate, split
         item VARCHAR NOT NULL,               -- frame id, path or pair id
         reason VARCHAR NOT NULL,             -- a short code: blurred, dark, unreadable, ...
         detail VARCHAR NOT NULL, path VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
