@@ -213,6 +213,21 @@ def test_a_leaking_set_is_not_written(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing was exported: train and bench are not apart: 1 of kind picture"):
         written(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    with reading(store) as con:
+        before = query(con, "SELECT * FROM splits ORDER BY ALL")
+        (victim,) = query(con, "SELECT min(frame_id) AS id FROM splits WHERE split = 'train'")
+    found = written(store, tmp_path / "out", ALL.model_copy(update={"leaks": "drop"}))
+    assert (found.dropped, found.frames) == (1, len(before) - 1)
+    with reading(store) as con:
+        (row,) = query(con, "SELECT item, reason, detail FROM rejections WHERE stage = 'split'")
+        assert query(con, "SELECT * FROM splits ORDER BY ALL") == before
+    assert (row["item"], row["reason"]) == (victim["id"], "leak")
+    assert str(row["detail"]).startswith("picture of the benchmark's ")
+    assert written(store, tmp_path / "out").dropped == 0  # it is apart now
+    assert assign_splits(store, HALF).withheld == 0
+    assign_splits(store, HALF.model_copy(update={"seed": 5}))  # a division of its own judges the frame afresh
+    with reading(store) as con:
+        assert query(con, "SELECT * FROM rejections WHERE stage = 'split'") == []
 
 
 def test_pictures_that_are_gone_or_changed_are_left_out_with_their_pairs(store: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Every file is looked at in batches and looked up in the store, so memory does no
 import hashlib
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,8 +29,10 @@ from wmsd_core.store import insert, query, reading, writing
 BATCH = 1000
 _PAGE = 100_000
 """Rows that are held at once when stored paths are checked."""
+_SETTLED = 2 * 10**9
+"""Nanoseconds after which a file that changes again is sure to have another time: file systems count in steps of up to 2 s."""
 
-_COLUMNS = "frame_id, path, source, format, width, height, bytes, licence, video, moment"
+_COLUMNS = "frame_id, path, source, format, width, height, bytes, licence, video, moment, stamp"
 
 T = TypeVar("T")
 
@@ -37,12 +40,17 @@ T = TypeVar("T")
 class FramesConfig(Config):
     """What counts as a usable image file, and which frames are taken of videos."""
 
+    incidental = frozenset({"trust_timestamps"})
+
     max_pixels: int = Field(default=64_000_000, gt=0)
     """Largest width x height that is decoded; a larger header is refused as a decompression bomb."""
     max_bytes: int = Field(default=200_000_000, gt=0, le=MOST_BYTES)
     """Largest image file that is read, in bytes."""
     require_matching_extension: bool = True
     """Refuse a file whose content has another format than its name says; switch off for images scraped from the web."""
+    trust_timestamps: bool = True
+    """Take a registered file for unchanged, and do not read it, while its path, size and times of change are those that it
+    had, as git does. Switch off on file systems that keep no such times."""
     video: VideoConfig = VideoConfig()
     """Which frames of videos are taken."""
 
@@ -92,8 +100,9 @@ def register_entries(
 ) -> Registered:
     """Registers files. Content is identified by SHA-256 and kept once: the first path in order.
 
-    A rerun hashes every file again and judges it afresh; a frame whose file has moved gets its new path. Registered
-    frames of the same sources whose file is gone are rejected as "missing" until a later run finds it again.
+    A rerun reads every file again that is not known to be unchanged, and judges it afresh; a frame whose file has moved
+    gets its new path. Registered frames of the same sources whose file is gone are rejected as "missing" until a later run
+    finds it again.
 
     Raises:
         StoreError: the store cannot be used.
@@ -130,11 +139,14 @@ class _Look:
     frame_id: str
     bytes: int
     header: Header | Refusal
+    stamp: str | None
 
 
 def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tally: _Tally) -> None:
     looks: list[_Look] = []
     refused: list[tuple[str, Path, Refusal]] = []
+    settings = cfg.digest()
+    trusted = _trusted(store, batch) if cfg.trust_timestamps else {}
     for found in batch:
         match found:
             case Ignored():
@@ -145,7 +157,7 @@ def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tall
             case Entry(path, source):
                 tally.sources.add(source)
                 try:
-                    looks.append(_look(found, cfg))
+                    looks.append(_look(found, cfg, settings, trusted))
                 except Refusal as refusal:
                     refused.append((_text(path), Path(_text(path)), refusal))
     with reading(store) as con:
@@ -176,9 +188,14 @@ def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tall
         record(con, refused, cfg.digest())
 
 
-def _look(entry: Entry, cfg: FramesConfig) -> _Look:
+def _look(entry: Entry, cfg: FramesConfig, settings: str, trusted: dict[tuple[str, str], dict[str, Any]]) -> _Look:
+    """What a file is: by its bytes, or by the row of `trusted` that was made when it was as it is now."""
     if _text(entry.path) != str(entry.path):
         raise Refusal("bad_name", "the name is not UTF-8, so it cannot be stored; rename the file")
+    stamp = _stamp(entry.path, settings)  # before the file is read: one that changes meanwhile is looked at again
+    if known := trusted.get((str(entry.path), stamp or "")):
+        header = Header(known["format"], known["width"], known["height"])
+        return _Look(entry, known["frame_id"], known["bytes"], header, stamp)
     data = read(entry.path, cfg.max_bytes)
     try:
         header: Header | Refusal = read_header(
@@ -189,7 +206,37 @@ def _look(entry: Entry, cfg: FramesConfig) -> _Look:
         )
     except Refusal as refusal:
         header = refusal
-    return _Look(entry, hashlib.sha256(data).hexdigest(), len(data), header)
+    return _Look(entry, hashlib.sha256(data).hexdigest(), len(data), header, stamp)
+
+
+def _stamp(path: Path, settings: str) -> str | None:
+    """What stands for a file's content as long as it stays the same: size, times, and the settings by which it was accepted.
+
+    None where the file changed so lately that it may change again without another time, which git calls "racily clean". Of
+    the two times, programs can set back the one of the content, but not that of the entry.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < _SETTLED:
+        return None
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {settings}"
+
+
+def _trusted(store: Path, batch: Sequence[Found]) -> dict[tuple[str, str], dict[str, Any]]:
+    """(path, stamp) -> row of registered frames, but for those whose file had other content when it was decoded."""
+    with reading(store) as con:
+        rows = query(
+            con,
+            f"""
+            SELECT {_COLUMNS} FROM frames
+            WHERE path IN (SELECT unnest(?)) AND stamp IS NOT NULL
+              AND frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames' AND reason = 'changed')
+            """,
+            [[_text(entry.path) for entry in batch if isinstance(entry, Entry)]],
+        )
+    return {(row["path"], row["stamp"]): row for row in rows}
 
 
 def _refuse_second(path: Path, frame_id: str, first: Path | None, max_bytes: int) -> None:
@@ -221,6 +268,7 @@ def _row(look: _Look, known: dict[str, Any] | None) -> dict[str, Any]:
         "licence": entry.licence or (known["licence"] if known else ""),
         "video": entry.video or (known["video"] if known else ""),
         "moment": known["moment"] if known and entry.moment is None else entry.moment,
+        "stamp": look.stamp,
     }
 
 

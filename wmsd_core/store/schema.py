@@ -86,7 +86,7 @@ MIGRATIONS = (
         summary JSON NOT NULL, started TIMESTAMP NOT NULL, seconds DOUBLE NOT NULL
     );
     CREATE TABLE rejections (
-        stage VARCHAR NOT NULL,              -- frames, filter, dedup, rank, screen, generate
+        stage VARCHAR NOT NULL,              -- frames, filter, dedup, rank, screen, generate, split
         item VARCHAR NOT NULL,               -- frame id, path or pair id
         reason VARCHAR NOT NULL,             -- a short code: blurred, dark, unreadable, ...
         detail VARCHAR NOT NULL, path VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
@@ -100,6 +100,7 @@ MIGRATIONS = (
     ALTER TABLE frames ADD COLUMN licence VARCHAR DEFAULT '';    -- as the manifest says; '' where nothing is known
     ALTER TABLE frames ADD COLUMN video VARCHAR DEFAULT '';      -- path of the video it was taken from; '' for an image
     ALTER TABLE frames ADD COLUMN moment DOUBLE;                 -- seconds into that video
+    ALTER TABLE frames ADD COLUMN stamp VARCHAR;                 -- size, times and settings of the registered file; NULL: look
     ALTER TABLE measurements ADD COLUMN bars DOUBLE;             -- fraction of the picture that letterbox bars take
     ALTER TABLE measurements ADD COLUMN overlay DOUBLE;          -- fraction covered by text and overlays; NULL: not asked for
     CREATE TABLE embeddings (

@@ -29,7 +29,7 @@ from wmsd_core.config import Config
 from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.worldtasks.card import About, write_card
-from wmsd_core.worldtasks.leaks import complaint, find_leaks
+from wmsd_core.worldtasks.leaks import complaint, drop_training_frames, find_leaks
 from wmsd_core.worldtasks.publication import publishing, write_manifest
 from wmsd_core.worldtasks.snapshot import FLAT, RECORD, SCHEMA, copy, snapshot
 from wmsd_core.worldtasks.splits import SplitConfig
@@ -50,6 +50,9 @@ class ExportConfig(Config):
     """Copy pictures into the export, make hard links (no space, same disk only), or refer to them where they are."""
     rows_per_file: int = Field(default=500_000, ge=1)
     """Pairs per Parquet file: about 300 MB of text."""
+    leaks: Literal["refuse", "drop"] = "refuse"
+    """What happens where train and bench are not apart: nothing is written, or the training frames concerned are taken out of
+    the set for good, which is how a set that somebody else divided is mended."""
     title: str = "WorldTasks"
     """Name of the dataset, on its card."""
     licence: str = "other"
@@ -69,6 +72,8 @@ class Exported:
     left_out: dict[str, int]
     """Pictures that could not be read, by reason; their pairs are left out."""
     bytes: int
+    dropped: int = 0
+    """Training frames taken out because they are in the benchmark as well."""
 
 
 def export(store: Path, out: Path, cfg: ExportConfig, splitting: SplitConfig, *, threads: int = 2) -> Exported:
@@ -79,7 +84,11 @@ def export(store: Path, out: Path, cfg: ExportConfig, splitting: SplitConfig, *,
         StoreError: there is no store.
     """
     if leaks := find_leaks(store, splitting.near, splitting.leaks, threads=threads):
-        raise ValueError(f"nothing was exported: {complaint(leaks)}")
+        if cfg.leaks == "refuse":
+            raise ValueError(f"nothing was exported: {complaint(leaks)}")
+        dropped = drop_training_frames(store, leaks, splitting.digest())
+    else:
+        dropped = 0
     with publishing(out) as folder:
         database = folder / "worldtasks.duckdb"
         try:
@@ -99,7 +108,7 @@ def export(store: Path, out: Path, cfg: ExportConfig, splitting: SplitConfig, *,
         about = {"schema": SCHEMA, "code_version": __version__, "settings": cfg.model_dump(mode="json")}
         write_manifest(folder, {**about, "pairs": counts, "left_out": left_out})
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Exported(out, counts.get("train", 0), counts.get("bench", 0), frames, left_out, size)
+    return Exported(out, counts.get("train", 0), counts.get("bench", 0), frames, left_out, size, dropped)
 
 
 def _check_room(con: duckdb.DuckDBPyConnection, out: Path, cfg: ExportConfig) -> None:

@@ -34,7 +34,7 @@ from wmsd_core.config import Config
 from wmsd_core.frames import Refusal, find
 from wmsd_core.frames.likeness import signed
 from wmsd_core.frames.look_alikes import LookAlikes
-from wmsd_core.store import reading
+from wmsd_core.store import reading, writing
 from wmsd_core.worldtasks.members import members
 from wmsd_core.worldtasks.text import rouge_l, words
 from wmsd_core.worldtasks.wording import Index
@@ -93,14 +93,36 @@ def find_leaks(store: Path, near: float, cfg: LeakConfig, *, threads: int = 1) -
         return leaks_among(con, near, cfg)
 
 
+def drop_training_frames(store: Path, leaks: Sequence[Leak], config_hash: str) -> int:
+    """Rejects the training frame of each leak, with the leak as the reason; returns how many. The benchmark stays as it is."""
+    with writing(store) as con:
+        members(con)
+        con.register(
+            "leaks", pa.table({"train": [leak.train for leak in leaks], "detail": [_told(leak) for leak in leaks]})
+        )
+        return con.execute(
+            """
+            INSERT OR REPLACE INTO rejections
+            SELECT 'split', frame_id, 'leak', min(leaks.detail), any_value(path), $config_hash
+            FROM leaks JOIN members ON train IN (pair_id, frame_id) JOIN frames USING (frame_id)
+            WHERE split = 'train' GROUP BY frame_id
+            """,
+            {"config_hash": config_hash},
+        ).fetchall()[0][0]
+
+
+def _told(leak: Leak) -> str:
+    return f"{leak.kind} of the benchmark's {leak.bench[:16]}: {leak.detail}"
+
+
 def complaint(leaks: Sequence[Leak]) -> str:
     """What is said of a division that leaks: how many of which kind, the first, and the cure."""
     kinds = ", ".join(f"{number} of kind {kind}" for kind, number in Counter(leak.kind for leak in leaks).items())
     first = leaks[0]
     return (
         f"train and bench are not apart: {kinds}; the first is {first.kind} {first.train[:16]} in train and "
-        f"{first.bench[:16]} in bench ({first.detail}). Draw afresh with another --set split.seed=N, or change the limit "
-        "in split.leaks if this is no leak"
+        f"{first.bench[:16]} in bench ({first.detail}). Draw afresh with another --set split.seed=N, take the training "
+        "frames out with wmsd export --set export.leaks=drop, or change the limit in split.leaks if this is no leak"
     )
 
 

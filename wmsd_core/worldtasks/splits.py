@@ -106,6 +106,7 @@ def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
     decided, apart = _decide(groups, before, fresh)
     with writing(store) as con:
         con.execute("DELETE FROM splits WHERE config_hash NOT IN (?, ?)", [config_hash, GIVEN])
+        con.execute("DELETE FROM rejections WHERE stage = 'split' AND item NOT IN (SELECT frame_id FROM splits)")
         made = [
             {
                 "frame_id": frame_id,
