@@ -1,18 +1,23 @@
+import base64
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.bench.synthetic import DEFECTS, EVALUATION, build
 from wmsd_core import store
 from wmsd_core.bench import clips
 from wmsd_core.bench.report import write_report
 from wmsd_core.bench.report.charts import running_mean
+from wmsd_core.bench.report.funnel import sources
 from wmsd_core.bench.report.gallery import gallery
 from wmsd_core.bench.report.headline import p_text
 from wmsd_core.bench.report.images import CLIP_FRAMES, CLIP_WIDTH, strip, thumbnail
+from wmsd_core.bench.report.samples import Fault, samples
 from wmsd_core.bench.scores import outcomes
 from wmsd_core.bench.worldtasks import EvaluateConfig
 
@@ -51,7 +56,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("full")
     path = build(folder, task_text=HOSTILE)
     with store.writing(path) as con:  # hostile in every other place that a page takes text from
-        frame = store.query(con, "SELECT frame_id, path FROM frames LIMIT 1")[0]
+        frame = store.query(con, "SELECT frame_id, path FROM frames ORDER BY ALL LIMIT 1")[0]
         refused = {"stage": "filter", "item": "x", "reason": HOSTILE, "detail": HOSTILE, "path": frame["path"]}
         store.insert(con, "rejections", [refused | {"config_hash": HOSTILE}])
         con.execute("UPDATE taxonomy SET task_type = ?, agent_type = ? WHERE task_type = 'navigation'", [HOSTILE] * 2)
@@ -61,6 +66,13 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
             "UPDATE stage_runs SET config = json_object('x', ?), code_version = ? WHERE stage = 'rank'", [HOSTILE] * 2
         )
         con.execute("UPDATE screenings SET model = ?", [HOSTILE])
+        con.execute(
+            "UPDATE frames SET source = ?, licence = ? WHERE frame_id = ?", [HOSTILE, HOSTILE, frame["frame_id"]]
+        )
+        con.execute("UPDATE measurements SET bars = 0, overlay = 0.01")
+        fault = {"frame_id": "x", "task": HOSTILE, "solution": HOSTILE, "reason": HOSTILE, "detail": HOSTILE}
+        by = {"model": HOSTILE, "prompt_version": HOSTILE, "config_hash": HOSTILE}
+        store.insert(con, "rejected_pairs", [fault | by | {"position": position} for position in range(3)])
     written = write_report(path, folder / "report.html", defects=DEFECTS)
     assert written.missing == []
     return path, written.path.read_text(encoding="utf-8")
@@ -73,10 +85,57 @@ def test_a_full_store_fills_every_section(full: tuple[Path, str]):
     assert sections == ["result", "funnel", "measurements", "tasks", "training", "clips", "breakdown", "provenance"]
     anchors = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
     assert anchors == {f"#{name}" for name in sections}
-    assert sum(tag == "svg" for tag, _ in page.tags) == 7 + 12
+    assert sum(tag == "svg" for tag, _ in page.tags) == 9 + 12
     assert sum("frame" in (attributes.get("class") or "").split() for _, attributes in page.tags) > 3
     assert "undecodable" in page.text
     assert "Precision" in page.text
+
+
+def test_pairs_that_were_turned_down_are_no_tasks_and_say_why(tmp_path: Path):
+    path = build(tmp_path, until="generate")
+    with store.reading(path) as con:
+        before = samples(con)
+    assert before and before.faults == []
+    turned_down = before.shown[0].task
+    with store.writing(path) as con:
+        sql = "SELECT pair_id, frame_id, position, solution, model, prompt_version, config_hash FROM task_pairs WHERE task = ?"
+        rows = store.query(con, sql, [turned_down])
+        for row in rows:
+            of = {"reason": "steps_leaked", "detail": "it tells how"}
+            refused = {"stage": "generate", "item": row.pop("pair_id"), **of, "path": "", "config_hash": ""}
+            store.insert(con, "rejections", [refused])
+            store.insert(con, "rejected_pairs", [row | of | {"task": turned_down}])
+        after = samples(con)
+        kinds = store.query(con, "SELECT count(*) AS n FROM usable_pairs JOIN taxonomy USING (pair_id)")[0]["n"]
+    assert after and turned_down not in {sample.task for sample in after.shown}
+    assert sum(before.pairs.values()) - sum(after.pairs.values()) == len(rows)
+    assert sum(share.train + share.bench for share in after.by_task) == kinds
+    assert after.faults == [Fault("steps_leaked", len(rows), turned_down, "it tells how")]
+
+
+def test_sources_are_told_where_there_are_several(full: tuple[Path, str], tmp_path: Path):
+    assert "Where the frames come from" in Page(full[1]).text
+    path = build(tmp_path, until="filter")
+    text = write_report(path, tmp_path / "report.html").path.read_text(encoding="utf-8")
+    assert "Where the frames come from" not in text
+    with store.writing(path) as con:
+        con.execute("UPDATE frames SET licence = 'CC0' WHERE frame_id IN (SELECT min(frame_id) FROM frames)")
+        found = sources(con)
+        left = con.execute("SELECT count(*) FROM frames WHERE frame_id NOT IN (SELECT item FROM rejections)").fetchall()
+    assert [source.licence for source in found] == ["", "CC0"] and found[1].frames == 1
+    assert found[0].left + found[1].left == left[0][0] < found[0].frames
+
+
+def test_a_large_photograph_becomes_a_small_picture_with_its_colours(tmp_path: Path):
+    picture = np.zeros((720, 1280, 3), np.uint8)
+    picture[:, :640] = (200, 60, 20)
+    Image.fromarray(picture).save(tmp_path / "a.jpg")
+    uri = thumbnail(tmp_path / "a.jpg")
+    assert uri
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as small:
+        found = np.asarray(small.convert("RGB")).astype(int)
+    assert found.shape == (90, 160, 3)
+    assert np.abs(found[45, 40] - (200, 60, 20)).max() < 12 and found[45, 120].max() < 12
 
 
 def test_every_number_of_the_table_is_in_the_page(full: tuple[Path, str]):

@@ -28,6 +28,8 @@ _MEASURES = (
     _Measure("near_black", "Near-black pixels", "fraction of pixels"),
     _Measure("near_white", "Near-white pixels", "fraction of pixels"),
     _Measure("flatness", "Flatness", "share of the most frequent sixteenth of the grey scale"),
+    _Measure("bars", "Bars", "fraction of the picture"),
+    _Measure("overlay", "Text over the picture", "fraction of the picture"),
 )
 
 
@@ -39,7 +41,7 @@ def distributions(con: duckdb.DuckDBPyConnection) -> list[Chart]:
         values = _column(
             con,
             f"""
-            SELECT {measure.column} FROM measurements WHERE config_hash = (
+            SELECT {measure.column} FROM measurements WHERE {measure.column} IS NOT NULL AND config_hash = (
                 SELECT config_hash FROM measurements GROUP BY config_hash ORDER BY count(*) DESC, config_hash LIMIT 1)
             """,
         )

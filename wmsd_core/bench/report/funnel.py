@@ -13,6 +13,7 @@ from wmsd_core.store.funnel import STAGES, survivors
 
 EXAMPLES = 8
 """Thumbnails per reason."""
+SOURCES = 20
 STAGE_TEXT = {
     "frames": "files that are readable images, each content once",
     "filter": "sharp enough, neither too dark, too bright nor empty",
@@ -83,6 +84,32 @@ def funnel(con: duckdb.DuckDBPyConnection) -> list[Step]:
         steps.append(Step(stage, ran, entered, left, left / found, [_reason(row) for row in rejections]))
         entered = left
     return steps
+
+
+@dataclass(frozen=True)
+class Source:
+    """Frames of one origin under one licence."""
+
+    source: str
+    licence: str
+    """Empty where it is not known."""
+    frames: int
+    left: int
+    """Of them, after every stage that has run."""
+
+
+def sources(con: duckdb.DuckDBPyConnection) -> list[Source]:
+    """The sources of most frames."""
+    rows = store.query(
+        con,
+        """
+        SELECT source, coalesce(licence, '') AS licence, count(*) AS frames,
+               count(*) FILTER (frame_id NOT IN (SELECT item FROM rejections)) AS left
+        FROM frames GROUP BY ALL ORDER BY frames DESC, source, licence LIMIT ?
+        """,
+        [SOURCES],
+    )
+    return [Source(**row) for row in rows]
 
 
 def _reason(row: dict[str, Any]) -> Reason:

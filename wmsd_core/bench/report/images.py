@@ -33,10 +33,12 @@ def thumbnail(path: Path) -> str | None:
     """The picture at `path`, small; None where it is missing or cannot be decoded."""
     try:
         with Image.open(path) as image:
+            whole = image.width
+            image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))  # a JPEG is decoded at about this size, the rest in full
             picture = image.convert("RGB")
     except (OSError, ValueError, SyntaxError):  # Pillow's ways to say that a file is no picture
         return None
-    pixelated = picture.width <= PIXELATED
+    pixelated = whole <= PIXELATED
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     return _uri(picture, lossless=pixelated)
 

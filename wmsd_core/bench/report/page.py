@@ -13,7 +13,7 @@ from wmsd_core import store
 from wmsd_core.bench import worldtasks
 from wmsd_core.bench.report.curves import curves
 from wmsd_core.bench.report.distributions import distributions
-from wmsd_core.bench.report.funnel import STAGE_TEXT, funnel
+from wmsd_core.bench.report.funnel import STAGE_TEXT, funnel, sources
 from wmsd_core.bench.report.gallery import gallery
 from wmsd_core.bench.report.headline import ARM_TEXT, MEASURE_TEXT, PAPER, PAPER_NAME, headline, p_text, recorded
 from wmsd_core.bench.report.provenance import provenance
@@ -63,6 +63,7 @@ def write_report(
         page: dict[str, Any] = {
             "result": result,
             "funnel": funnel(con),
+            "sources": sources(con),
             "distributions": distributions(con),
             "tasks": samples(con),
             "training": curves(con),

@@ -33,6 +33,16 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """Why pairs were turned down, with one of them."""
+
+    reason: str
+    pairs: int
+    task: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class Samples:
     """What the section shows."""
 
@@ -42,6 +52,8 @@ class Samples:
     shown: list[Sample]
     by_task: list[Share]
     by_agent: list[Share]
+    faults: list[Fault]
+    """Most frequent first."""
 
 
 def samples(con: duckdb.DuckDBPyConnection) -> Samples | None:
@@ -50,8 +62,7 @@ def samples(con: duckdb.DuckDBPyConnection) -> Samples | None:
         con,
         """
         SELECT task, solution, coalesce(split, 'none') AS split, path
-        FROM task_pairs JOIN frames USING (frame_id) LEFT JOIN splits USING (frame_id)
-        WHERE frame_id NOT IN (SELECT item FROM rejections)
+        FROM usable_pairs JOIN task_pairs USING (pair_id) JOIN frames USING (frame_id) LEFT JOIN splits USING (frame_id)
         QUALIFY row_number() OVER (PARTITION BY frame_id ORDER BY pair_id) = 1 ORDER BY pair_id LIMIT ?
         """,
         [SHOWN],
@@ -62,8 +73,7 @@ def samples(con: duckdb.DuckDBPyConnection) -> Samples | None:
         con,
         """
         SELECT coalesce(split, 'none') AS split, count(*) AS pairs, count(DISTINCT frame_id) AS frames
-        FROM task_pairs LEFT JOIN splits USING (frame_id)
-        WHERE frame_id NOT IN (SELECT item FROM rejections) GROUP BY ALL ORDER BY ALL
+        FROM usable_pairs JOIN task_pairs USING (pair_id) LEFT JOIN splits USING (frame_id) GROUP BY ALL ORDER BY ALL
         """,
     )
     return Samples(
@@ -72,7 +82,14 @@ def samples(con: duckdb.DuckDBPyConnection) -> Samples | None:
         shown=[Sample(row["task"], row["solution"], row["split"], thumbnail(Path(row["path"]))) for row in rows],
         by_task=_shares(con, "task_type"),
         by_agent=_shares(con, "agent_type"),
+        faults=[Fault(**row) for row in store.query(con, _FAULTS)],
     )
+
+
+_FAULTS = """
+    SELECT reason, count(*) AS pairs, arg_min(task, frame_id) AS task, arg_min(detail, frame_id) AS detail
+    FROM rejected_pairs GROUP BY reason ORDER BY pairs DESC, reason
+"""
 
 
 def _shares(con: duckdb.DuckDBPyConnection, column: str) -> list[Share]:
@@ -80,8 +97,8 @@ def _shares(con: duckdb.DuckDBPyConnection, column: str) -> list[Share]:
         con,
         f"""
         SELECT {column} AS name, count(*) FILTER (split = 'train') AS train, count(*) FILTER (split = 'bench') AS bench
-        FROM taxonomy JOIN task_pairs USING (pair_id) LEFT JOIN splits USING (frame_id)
-        WHERE frame_id NOT IN (SELECT item FROM rejections) AND labeller = (
+        FROM usable_pairs JOIN taxonomy USING (pair_id) JOIN task_pairs USING (pair_id) LEFT JOIN splits USING (frame_id)
+        WHERE labeller = (
             SELECT labeller FROM taxonomy GROUP BY labeller ORDER BY count(*) DESC, labeller DESC LIMIT 1)
         GROUP BY name ORDER BY count(*) DESC, name
         """,
