@@ -400,6 +400,22 @@ def train(
     _show("train", flow(_place(workspace).root, configured.train, configured.models, configured.launch, refresh))
 
 
+@app.command("label-videos")
+def label_videos(
+    videos: Annotated[
+        Path, typer.Argument(help="Folder of recorded videos, searched recursively. They are only read.")
+    ],
+    run: Annotated[Path, typer.Argument(help="Folder of the training run that is made: examples, clips, run.json.")],
+    recipe: RecipeOption = "miniature",
+    settings: SetOption = None,
+) -> None:
+    """Name a task for each recorded video, for supervised fine-tuning: then `python -m wmsd_core.training RUN`."""
+    configured = _configure(recipe, settings)
+    from flows.recordings import label_videos as flow
+
+    _show("label-videos", flow(videos, run, configured.recordings, configured.train, configured.models))
+
+
 @app.command()
 def evaluate(workspace: WorkspaceOption = HERE, recipe: RecipeOption = "miniature", settings: SetOption = None) -> None:
     """Generate and judge held-out videos of base, Demonstrator and Executor, from the same noise."""

@@ -30,9 +30,11 @@ def miniature() -> Recipe:
         TrainConfig,
     )
     from wmsd_core.worldtasks import GenerateConfig
+    from wmsd_core.worldtasks.recordings import RecordingConfig
 
     return Recipe(
         render=RenderConfig(n=1000),
+        recordings=RecordingConfig(frames=7, fps=8.0),
         # The planner's errors, wrong agents among them, are what the method has to bear.
         generate=GenerateConfig(tolerate=("other_agent",)),
         train=TrainConfig(

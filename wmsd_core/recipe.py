@@ -13,6 +13,7 @@ from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.worldtasks import GenerateConfig, LabelConfig, ScreenConfig, SelectConfig, SplitConfig
 from wmsd_core.worldtasks.export import ExportConfig
 from wmsd_core.worldtasks.layout import ImportConfig
+from wmsd_core.worldtasks.recordings import RecordingConfig
 
 
 class Recipe(Config):
@@ -46,6 +47,8 @@ class Recipe(Config):
     """Files and fields of a dataset that is taken in."""
     models: ModelsConfig = ModelsConfig()
     """Generator, writer and judge."""
+    recordings: RecordingConfig = RecordingConfig()
+    """Recorded videos, for supervised fine-tuning."""
     train: TrainConfig = TrainConfig()
     """Training of the Executor."""
     launch: LaunchConfig = LaunchConfig()

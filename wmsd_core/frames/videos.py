@@ -31,6 +31,7 @@ from wmsd_core.frames.formats import VIDEOS
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.frames.scenes import Picture, cuts, is_blank
 from wmsd_core.frames.spread import Spread
+from wmsd_core.shapes import Video
 
 Report = Callable[[str], None]
 """Called as often as the work likes, with a sentence that says where it is."""
@@ -132,6 +133,23 @@ def take(file: BufferedReader, place: Path, cfg: VideoConfig, max_pixels: int, r
     taken = Taken(sorted(kept.items), *((damage.reason, damage.detail) if damage else ()))
     _write(listing, json.dumps(asdict(taken)).encode())
     return taken
+
+
+def beginning(path: Path, *, frames: int, fps: float, max_pixels: int = 50_000_000) -> Video:
+    """The first `frames` pictures of a video at `fps`, uint8 [T, H, W, 3]: for each moment k / fps the first one from then on.
+
+    Raises:
+        Refusal: the file is no video, or too short.
+    """
+    taken: list[Picture] = []
+    with opened(path) as file:
+        for shot in _Video(file, max_pixels).shots(lambda _: None):
+            # A millisecond of grace: times of frames are rounded to the clock of their file.
+            while len(taken) < frames and shot.moment >= len(taken) / fps - 1e-3:
+                taken.append(_displayed(shot)[..., ::-1])
+            if len(taken) == frames:
+                return np.ascontiguousarray(np.stack(taken))
+    raise Refusal("too_short", f"{len(taken)} frames at {fps:g} per second, {frames} are needed")
 
 
 class _Video:
@@ -270,7 +288,14 @@ def _small(frame: av.VideoFrame) -> Picture:
 
 
 def _jpeg(shot: _Shot) -> bytes:
-    """The frame as displayed: turned as its rotation says, with square pixels."""
+    full_colour = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    done, data = cv2.imencode(".jpg", _displayed(shot), [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *full_colour])
+    assert done
+    return data.tobytes()
+
+
+def _displayed(shot: _Shot) -> Picture:
+    """The frame as displayed, in the order blue, green, red: turned as its rotation says, with square pixels."""
     frame = shot.frame
     untagged_hd = frame.colorspace == Colorspace.DEFAULT and frame.height >= 720
     colours = (
@@ -280,11 +305,7 @@ def _jpeg(shot: _Shot) -> bytes:
     if shot.aspect != 1:
         width = max(1, round(picture.shape[1] * shot.aspect))
         picture = cv2.resize(picture, (width, picture.shape[0]), interpolation=cv2.INTER_CUBIC)
-    picture = np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
-    full_colour = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *full_colour])
-    assert done
-    return data.tobytes()
+    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
 
 
 def _declared(container: InputContainer, stream: VideoStream) -> float | None:

@@ -25,7 +25,7 @@ _JUDGES = {"judge_task": "task", "judge_agent": "agent", "judge_consistency": "c
 
 
 class MiniatureVLM:
-    """Writes `TaskPairs` and a `Solution`, answers "screen", two questions about a task's picture and three about videos."""
+    """Writes `TaskPairs`, `Solution` and `Label`; answers "screen", two questions about tasks and three about videos."""
 
     def __init__(self, error_rate: float = planner.ERROR_RATE) -> None:
         """`error_rate` is the share of solutions that are wrong on purpose."""
@@ -37,19 +37,21 @@ class MiniatureVLM:
         self._watched: tuple[str, Tracks | None] = ("", None)
 
     def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
-        """Task-solution pairs for the last picture of the messages, the first number in the last text says how many; or the
-        solution of the task in that text.
+        """Task-solution pairs for the last picture of the messages, the first number in the last text says how many; the
+        solution of the task in that text; or the task that is done in a video, which the messages hold frame by frame.
 
         The choice of tasks and the errors depend on the seed and the picture only.
 
         Raises:
             ValueError: another schema, no picture, or a task that the picture does not offer.
         """
-        if schema.__name__ not in ("TaskPairs", "Solution"):
-            raise ValueError(f"the miniature's VLM writes TaskPairs and Solution only, not {schema.__name__}")
+        if schema.__name__ not in ("TaskPairs", "Solution", "Label"):
+            raise ValueError(f"the miniature's VLM writes TaskPairs, Solution and Label only, not {schema.__name__}")
         images = [image for message in messages for image in message.images]
         if not images:
             raise ValueError("the miniature's VLM needs a picture to write tasks for; the messages hold none")
+        if schema.__name__ == "Label":
+            return schema.model_validate(_label(np.stack(images)))
         number = re.search(r"\d+", messages[-1].text)
         seen = perceive(shrink(images[-1])[None])
         identity = hashlib.sha256(images[-1].tobytes()).hexdigest()
@@ -103,6 +105,21 @@ class MiniatureVLM:
 
     def _solve(self, plan: planner.Plan, seed: int) -> str:
         return planner.write(plan, error_rate=self.error_rate, seed=seed).text
+
+
+def _label(video: Video) -> dict[str, object]:
+    """The task that its own agent completes in a video, and is not undone by its end; the first of several."""
+    seen = perceive(shrink(video[0])[None])
+    if seen.reasons[0]:
+        return {"refused": True, "reason": seen.reasons[0]}
+    tasks = [plan.task for plan in planner.plans(seen.scenes, 0)]
+    scores = judge(track(video[None]).select(np.zeros(len(tasks), int)), tasks)
+    done = [
+        task
+        for task, reached, acted in zip(tasks, scores.task, scores.agent, strict=True)
+        if min(float(reached), float(acted)) > 0
+    ]
+    return {"refused": False, "task": str(done[0])} if done else {"refused": True, "reason": "no goal is reached"}
 
 
 def _varied(plans: list[planner.Plan], seed: int) -> list[planner.Plan]:

@@ -1,0 +1,27 @@
+"""Recorded videos: tasks named for them, and the folder of a run that is fine-tuned on them."""
+
+from pathlib import Path
+
+from prefect import task
+
+from tasks.bookkeeping import Summary, plain
+from tasks.models import writer
+from tasks.retrying import retried
+from wmsd_core.models import ModelsConfig
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.process import Run
+from wmsd_core.worldtasks.recordings import RecordingConfig, label_recordings
+
+
+@task(name="label recordings", **retried(3, 10))
+def label(videos: Path, out: Path, config: RecordingConfig, models: ModelsConfig) -> Summary:
+    """Has a task named for every video that has none yet."""
+    vlm = writer(out, models)
+    return plain(label_recordings(videos, out, vlm, config, concurrency=vlm.concurrency))
+
+
+def plan_run(out: Path, config: TrainConfig, models: ModelsConfig) -> None:
+    """Makes the folder of examples one that `python -m wmsd_core.training` fine-tunes on."""
+    tuned = TrainConfig.model_validate(config.model_dump() | {"arm": "sft", "group_size": 1})
+    run = Run(config=tuned, generator=models.generator, settings=models.settings)
+    (out / "run.json").write_text(run.model_dump_json(indent=2), encoding="utf-8")
