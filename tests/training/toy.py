@@ -54,39 +54,40 @@ class ToyGenerator:
     checksum = "toy/1"
     lora_targets = ("inner", "outer")
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = torch.device(device)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.network: nn.Module = ToyNetwork().requires_grad_(False)
+            self.network: nn.Module = ToyNetwork().requires_grad_(False).to(self.device)
 
     def encode(self, images: np.ndarray, texts: Sequence[str]) -> ToyCondition:
         kinds, levels = zip(*(text.split() for text in texts), strict=True)
         word = torch.tensor([LEVELS * (kind == "goal") + int(level) for kind, level in zip(kinds, levels, strict=True)])
         first = torch.from_numpy(images[..., 0].astype(np.float32) / 127.5 - 1)
-        return ToyCondition(first, nn.functional.one_hot(word, 2 * LEVELS).float())
+        return ToyCondition(first.to(self.device), nn.functional.one_hot(word, 2 * LEVELS).float().to(self.device))
 
     def release_encoders(self) -> None: ...
 
     def noise(self, condition: Any, seeds: Sequence[int]) -> Tensor:
         shape = (FRAMES - 1, SIZE, SIZE)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-        return torch.cat([condition.first[:, None], noise], 1)
+        return torch.cat([condition.first[:, None], noise.to(self.device)], 1)
 
     def velocity(self, x: Tensor, sigma: Tensor, condition: Any, adapter: Adapter | None) -> Tensor:
         lora.use(self.network, adapter)
-        level = (condition.words[:, :LEVELS] @ torch.arange(LEVELS).float()) / LEVELS - 0.5
+        level = (condition.words[:, :LEVELS] @ torch.arange(LEVELS, device=self.device).float()) / LEVELS - 0.5
         v = self.network(x, sigma, condition.words) + x - level.view(-1, 1, 1, 1)
         return v * self.active_mask(condition)
 
     def active_mask(self, condition: Any) -> Tensor:
-        return (torch.arange(FRAMES) > 0).view(1, FRAMES, 1, 1).repeat(len(condition), 1, 1, 1)
+        return (torch.arange(FRAMES, device=self.device) > 0).view(1, FRAMES, 1, 1).repeat(len(condition), 1, 1, 1)
 
     def encode_video(self, videos: np.ndarray, condition: Any) -> Tensor:
-        x_0 = torch.from_numpy(videos[..., 0].astype(np.float32)) / 127.5 - 1
+        x_0 = torch.from_numpy(videos[..., 0].astype(np.float32)).to(self.device) / 127.5 - 1
         return torch.cat([condition.first[:, None], x_0[:, 1:]], 1)
 
     def decode(self, x_0: Tensor) -> np.ndarray:
-        grey = ((x_0 + 1) * 127.5).clamp(0, 255).to(torch.uint8).numpy()
+        grey = ((x_0 + 1) * 127.5).clamp(0, 255).to(torch.uint8).cpu().numpy()
         return np.repeat(grey[..., None], 3, -1)
 
     def grid(self, steps: int) -> Tensor:

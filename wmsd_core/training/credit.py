@@ -30,11 +30,12 @@ class Credit(NamedTuple):
 
 
 def agreement(batch: Batch, rollouts: Rollouts) -> Float[Tensor, "K P G"] | None:
-    """The distillation reward of each step, where the Demonstrator was evaluated along the trajectories."""
+    """The distillation reward of each step, where the Demonstrator was evaluated along the trajectories; like all rewards
+    in the memory of the CPU."""
     if rollouts.targets is None:
         return None
     rewards = step_rewards(rollouts.path.velocities, rollouts.targets, rollouts.active)
-    return rewards.view(-1, len(batch.slots), batch.group_size)
+    return rewards.view(-1, len(batch.slots), batch.group_size).cpu()
 
 
 def assign(rewards: Rewards, config: TrainConfig, world: World) -> Credit:
