@@ -71,10 +71,11 @@ def stages(place: Workspace) -> list[str]:
 
 
 def content(place: Workspace) -> dict[str, list[Any]]:
-    """Every row of the store but times and the store's own id, and the hash of every video and of the adapter."""
+    """Every row of the store but times, stamps of files and the store's own id, and the hash of every video and of the adapter."""
     with store.reading(place.store) as con:
         tables = [row["name"] for row in store.query(con, "SELECT table_name AS name FROM information_schema.tables")]
         rows = {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in tables}
+        rows["frames"] = con.execute("SELECT * EXCLUDE (stamp) FROM frames ORDER BY ALL").fetchall()
         rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
     del rows["workspace"]
     rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith(("seconds/", "speed/"))]
