@@ -12,7 +12,7 @@ def encode_ahead(generator: Generator, examples: Sequence[Example]) -> None:
     """Puts the images, short tasks and detailed solutions into the generator's cache, and frees its encoders."""
     for example in examples:
         image = load_images([example])
-        for text in (example.task, example.solution):
+        for text in filter(None, (example.task, example.solution)):  # a recording has no solution
             generator.encode(image, [text])
     generator.release_encoders()
 
