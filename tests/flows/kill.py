@@ -71,7 +71,7 @@ def stages(place: Workspace) -> list[str]:
 
 
 def content(place: Workspace) -> dict[str, list[Any]]:
-    """Every row of the store but times, stamps of files and the store's own id, and the hash of every video and of the adapter."""
+    """Every row of the store but times, stamps of files and the store's own id; the hash of every video and adapter."""
     with store.reading(place.store) as con:
         tables = [row["name"] for row in store.query(con, "SELECT table_name AS name FROM information_schema.tables")]
         rows = {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in tables}

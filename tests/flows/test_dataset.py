@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -113,4 +114,8 @@ def test_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: Path, recipe: Reci
         assert again == summary and len(server.asked) == asked
         out = tmp_path / "out"
         exported = export(place.root, out, settings.export, settings.split)
-    assert exported["bench"] == 2 and exported["train"] > 0 and (out / "README.md").is_file()
+    assert exported["bench"] == 2 and exported["train"] > 0
+    card = (out / "README.md").read_text()
+    assert re.search(rf"turned down: .*agent.absent.* {FRAMES - 1}\\b|turned down: .*{FRAMES - 1} agent.absent", card)
+    wished = [line.split("|")[1:4] for line in card.splitlines() if "(agent)" in line]
+    assert wished and any("(1)" in refused for _, _, refused in wished), wished

@@ -18,6 +18,7 @@ from PIL import Image
 from wmsd_core import __version__, store
 from wmsd_core.store.funnel import STAGES
 from wmsd_core.worldtasks.figures import lengths, taxonomy
+from wmsd_core.worldtasks.overview import refusal_rates
 from wmsd_core.worldtasks.snapshot import SCHEMA
 from wmsd_core.worldtasks.taxonomy import LABELLER
 
@@ -114,14 +115,20 @@ def _store_facts(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     drift: dict[str, float] = splits.get("drift", {})
     rejected = con.execute(
         """
-        SELECT reason, count(*) FROM rejections WHERE stage = 'generate' AND item NOT IN (SELECT frame_id FROM frames)
-        GROUP BY reason ORDER BY count(*) DESC, reason
+        SELECT reason, count(*) FROM (
+            SELECT reason FROM rejected_pairs
+            UNION ALL
+            SELECT reason FROM rejections WHERE stage = 'generate' AND item NOT IN (SELECT frame_id FROM frames)
+        ) GROUP BY reason ORDER BY count(*) DESC, reason
         """
     ).fetchall()
+    generations = con.execute("SELECT DISTINCT config_hash FROM task_pairs ORDER BY config_hash").fetchall()
+    refusals = [rate for (made_by,) in generations for rate in refusal_rates(con, made_by) if rate.sort != "source"]
     return {
         "funnel": _funnel(con),
         "rejected_pairs": f"Pairs that were turned down: {_counts(dict(rejected))}." if rejected else "",
         "answers": store.query(con, _ANSWERS),
+        "refusals": refusals,
         "embedded": con.execute("SELECT count(*) FROM embeddings").fetchall()[0][0] > 0,
         "drift": ", ".join(f"{value:.3f} in {name.replace('_', ' ')}" for name, value in drift.items()),
         "stages": [row | {"settings": _settings(json.loads(row["config"]))} for row in stages],
