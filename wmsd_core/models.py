@@ -55,18 +55,23 @@ class ModelsConfig(Config):
         return known.get(self.generator)
 
 
-def generator(name: str, settings: GeneratorConfig | None = None, features: Path | None = None) -> Generator:
+def generator(
+    name: str, settings: GeneratorConfig | None = None, features: Path | None = None, *, split: bool = False
+) -> Generator:
     """A new instance of the generator called `name`: adapters are added to it by whoever loads it.
 
     Args:
         name: a known one, or `package.module:factory` of a factory without arguments.
         settings: of a generator with pretrained weights.
         features: folder where such a one keeps features of texts and images.
+        split: whether such a one's network is going to be split over several processes.
 
     Raises:
         ValueError: there is none of this name, or it cannot be loaded.
     """
-    return _make(name, GENERATORS, "generator", *((settings, features) if settings else ()))
+    if settings is None:
+        return _make(name, GENERATORS, "generator")
+    return _make(name, GENERATORS, "generator", settings, features, split=split)
 
 
 def vlm(
@@ -100,11 +105,11 @@ def base_checksum(name: str, settings: GeneratorConfig | None = None, features: 
     return generator(name, settings, features).checksum
 
 
-def _make(name: str, known: dict[str, str], kind: str, *settings: Any) -> Any:
+def _make(name: str, known: dict[str, str], kind: str, *settings: Any, **options: Any) -> Any:
     module, _, factory = known.get(name, name).partition(":")
     if not factory:
         raise ValueError(f"no {kind} named '{name}': choose from {', '.join(known)}, or give package.module:factory")
     try:
-        return attrgetter(factory)(import_module(module))(*settings)
+        return attrgetter(factory)(import_module(module))(*settings, **options)
     except (ModuleNotFoundError, AttributeError) as error:
         raise ValueError(f"{kind} '{name}' cannot be loaded: {error}") from error

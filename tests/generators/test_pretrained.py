@@ -50,6 +50,17 @@ def test_saved_and_loaded_it_draws_the_same_video(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_network_that_will_be_split_waits_off_the_device(name: str) -> None:
+    """`meta` stands for a GPU; everything but the network goes there."""
+    here, there = (
+        models.generator(name.partition("-")[0], tiny.settings(name, device="meta"), split=split)
+        for split in (True, False)
+    )
+    kinds = [{weight.device.type for weight in made.network.parameters()} for made in (here, there)]
+    assert kinds == [{"cpu"}, {"meta"}] and here.device.type == "meta"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_published_adapter_draws_the_same_video_in_plain_diffusers(name: str, tmp_path: Path) -> None:
     ours = attached(name)
     adapters.publish(ours, tmp_path / "adapter", rank=2, alpha=8.0)

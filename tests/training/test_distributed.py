@@ -125,16 +125,29 @@ def test_a_checkpoint_of_two_resumes_on_one_and_the_reverse(tmp_path: Path) -> N
         torch.testing.assert_close(other[name], weight, rtol=1e-4, atol=1e-5)
 
 
+def test_a_process_whose_companions_are_gone_does_not_outlive_its_parent(tmp_path: Path) -> None:
+    """It asks for them at a port where nobody listens, and would go on for half an hour."""
+    write_run(tmp_path, CONFIG)
+    world = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
+    orphan = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(tmp_path)]
+    done = subprocess.run(orphan, cwd=ROOT, env=os.environ | world, capture_output=True, input=b"", timeout=120)
+    assert done.returncode == -signal.SIGTERM
+
+
 def test_a_mistake_is_reported_in_the_runs_own_words(tmp_path: Path) -> None:
     write_run(tmp_path, CONFIG.model_copy(update={"tasks_per_step": 3}))
-    done = subprocess.run(
-        command(tmp_path, LaunchConfig(processes=2)), cwd=ROOT, capture_output=True, text=True, input="", timeout=300
-    )
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (
-        done.returncode
-        and {"event": "error", "reason": "2 processes cannot share 3 tasks per step: use a multiple"} in events
-    )
+    with subprocess.Popen(
+        command(tmp_path, LaunchConfig(processes=2)),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout
+        events = [json.loads(line) for line in process.stdout]
+    reason = "2 processes cannot share 3 tasks per step: use a multiple"
+    assert process.returncode and {"event": "error", "reason": reason} in events
 
 
 def test_splitting_over_one_process_is_refused_with_the_cure(tmp_path: Path) -> None:

@@ -93,8 +93,8 @@ class Hunyuan15Generator(PretrainedGenerator):
     strides: ClassVar[tuple[int, int]] = (4, 16)
     config: Hunyuan15Config
 
-    def __init__(self, config: Hunyuan15Config, features: Path | None = None) -> None:
-        super().__init__(config, features)
+    def __init__(self, config: Hunyuan15Config, features: Path | None = None, *, split: bool = False) -> None:
+        super().__init__(config, features, split=split)
         sizes = checkpoints.read_config(self.folder, "transformer")
         if sizes.get("use_meanflow"):
             raise ValueError(

@@ -86,8 +86,8 @@ class Ltx2Generator(PretrainedGenerator):
     strides: ClassVar[tuple[int, int]] = (8, 32)
     config: Ltx2Config
 
-    def __init__(self, config: Ltx2Config, features: Path | None = None) -> None:
-        super().__init__(config, features)
+    def __init__(self, config: Ltx2Config, features: Path | None = None, *, split: bool = False) -> None:
+        super().__init__(config, features, split=split)
         sizes = checkpoints.read_config(self.folder, "transformer")
         if sizes.get("use_keyframes_abs_pos_embedding"):
             raise ValueError("models.ltx2.weights: LTX-2.5 is not supported; take 2.0 or 2.3")

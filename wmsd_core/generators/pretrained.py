@@ -37,6 +37,8 @@ class PretrainedGenerator(ABC):
     Args:
         config: settings of the model.
         features: folder where features of texts and images are kept. None: they are kept in memory only.
+        split: the network is going to be split over several processes. It waits for that in the memory of the CPU, since
+            it may not fit on the device in whole.
 
     Raises:
         ValueError: the weights cannot be had, or are of another model.
@@ -48,13 +50,13 @@ class PretrainedGenerator(ABC):
     strides: ClassVar[tuple[int, int]]
     """Frames and pixels per latent, in time and in space."""
 
-    def __init__(self, config: PretrainedConfig, features: Path | None = None) -> None:
+    def __init__(self, config: PretrainedConfig, features: Path | None = None, *, split: bool = False) -> None:
         time, space = self.strides
         if (config.frames - 1) % time:
             raise ValueError(f"models.{self.name}.frames is {config.frames}: it must be {time} k + 1")
         if config.width % space or config.height % space:
             raise ValueError(f"models.{self.name}: width and height must be multiples of {space}")
-        self.config = config
+        self.config, self._split = config, split
         self.folder = checkpoints.find(config.weights, self.parts, f"models.{self.name}.weights")
         self.features = FeatureCache(features)
         self.latent_frames = (config.frames - 1) // time + 1
@@ -147,7 +149,7 @@ class PretrainedGenerator(ABC):
             network.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=self.dtype)
         if self.config.activation_checkpointing:
             lora.checkpoint_activations(network)
-        return network.to(self.device)
+        return network if self._split else network.to(self.device)
 
     @cached_property
     def vae(self) -> Any:

@@ -18,7 +18,8 @@ class LaunchConfig(Config):
     processes: int = Field(default=1, ge=1)
     """Processes on this machine, one per GPU; train.tasks_per_step must be a multiple."""
     shard: bool = False
-    """Split the frozen base over the processes (FSDP2), for one that does not fit on one GPU."""
+    """Split the frozen base over the processes (FSDP2), for one that does not fit on one GPU. Each process reads all of it
+    into the memory of the CPU first."""
     tracker: Tracker = "tensorboard"
     """Where curves and sample videos go: tensorboard (in the run's folder), wandb, trackio or none. Any but the first and
     the last need their own package."""

@@ -97,7 +97,7 @@ def train(
     examples_file = folder / "examples.jsonl"
     trainer = Trainer(
         run.config,
-        models.generator(run.generator, run.settings, features or folder / "features"),
+        models.generator(run.generator, run.settings, features or folder / "features", split=world.sharded),
         load_examples(examples_file),
         models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
         if run.judge and run.config.judged
@@ -248,12 +248,7 @@ def main(arguments: list[str]) -> int:
     def remember(number: int, _: FrameType | None) -> None:
         received.append(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, remember)
-    # One thread and deterministic kernels: the price of resuming to the last bit.
-    torch.set_num_threads(1)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    be_deterministic()
     if options.with_parent:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
@@ -261,6 +256,9 @@ def main(arguments: list[str]) -> int:
             join(shard=options.shard) as world,
             alone(options.run, PATIENCE) if world.leads else nullcontext(),
         ):
+            # Until now there was nothing to save, and whoever waits for processes that are gone would wait half an hour.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, remember)
             finished = train(
                 options.run,
                 stop=lambda: bool(received),
@@ -275,6 +273,13 @@ def main(arguments: list[str]) -> int:
         return 2
     # Another process of the run may be the one that was told to stop.
     return 0 if finished else 128 + (received or [signal.SIGTERM])[0]
+
+
+def be_deterministic(on: bool = True) -> None:
+    """One thread and deterministic kernels: the price of resuming to the last bit."""
+    torch.set_num_threads(1)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(on)
 
 
 def _print(event: dict[str, Any]) -> None:
