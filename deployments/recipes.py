@@ -19,7 +19,6 @@ def miniature() -> Recipe:
     and learns the tasks from nothing in 240 steps. `docs/log.md` tells how they were found.
     """
     from wmsd_core.bench.worldtasks import EvaluateConfig
-    from wmsd_core.filters import MeasureConfig
     from wmsd_core.miniature.pictures import RenderConfig
     from wmsd_core.recipe import Recipe
     from wmsd_core.training.config import (
@@ -35,8 +34,6 @@ def miniature() -> Recipe:
 
     return Recipe(
         render=RenderConfig(n=1000),
-        # The width at which the published run ranked its pictures: at another one, two of 720 are others.
-        measure=MeasureConfig(working_width=512),
         recordings=RecordingConfig(frames=7, fps=8.0),
         # The planner's errors, wrong agents among them, are what the method has to bear.
         generate=GenerateConfig(tolerate=("other_agent",)),
