@@ -33,7 +33,7 @@ def settings(name: str) -> dict[str, Any]:
 
 def attached(name: str, **changes: Any) -> Any:
     made = tiny.generator(name, **settings(name) | changes)
-    adapters.attach(made, rank=2, alpha=8.0, seed=0)
+    adapters.attach(made, ("policy", "ema"), rank=2, alpha=8.0, seed=0)
     tiny.shake(made.network, "policy")
     tiny.shake(made.network, "ema")
     return made
