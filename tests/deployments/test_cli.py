@@ -34,7 +34,7 @@ def wmsd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["filter", "--treshold", "3"], "No such option: --treshold"),
         (["train", "--set", "train.stpes=3"], "there is no setting 'train.stpes'; did you mean 'train.steps'?"),
         (["train", "--set", "train.steps=0"], "train.steps: Input should be greater than 0"),
-        (["train", "--set", "train.arm=dnd"], "train.arm: Input should be 'full', 'rl', 'anchor', 'anchor_reward', 'off_policy'"),
+        (["train", "--set", "train.arm=dnd"], "train.arm: Input should be 'full', 'rl', 'anchor'"),
         (["train", "--set", "train.group_size=1"], "set group_size to 2 or more"),
         (["pipeline", "--recipe", "huge"], "there is no recipe 'huge'; choose from: miniature"),
         (["pipeline", "--workspace", "a_file"], "the workspace a_file cannot be created"),

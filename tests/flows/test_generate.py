@@ -46,7 +46,7 @@ def test_the_summary_says_what_became_of_everything(finished: tuple[Workspace, d
     assert summary["kept"] + sum(summary["dropped"].values()) == pairs
     assert set(summary["dropped"]) == {"over_quota"}  # every agent that the planner names is there, every goal open
     assert summary["labels_by_model"] == {"labelled": 0, "before": 0, "unread": pairs}
-    assert "writes TaskPairs only" in summary["a_label_was_unread_because"]
+    assert "only, not TaskLabels" in summary["a_label_was_unread_because"]
     assert rows(place, "SELECT count(*) AS n FROM verifications WHERE log_odds > 0")[0]["n"] == 2 * pairs
 
 

@@ -41,7 +41,6 @@ def test_a_step_elsewhere_is_the_same_step(tmp_path: Path, case: str) -> None:
         assert [report(there) for _ in range(2)] == rows
 
 
-@pytest.mark.xfail(strict=True, raises=TwoDevices, reason="Trainer.restore leaves the optimizer's moments on the CPU")
 def test_a_run_elsewhere_resumes_to_the_same_step(tmp_path: Path) -> None:
     with Elsewhere():
         straight, resumed = (trainer(tmp_path, str(DEVICE)) for _ in range(2))

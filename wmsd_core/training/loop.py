@@ -224,5 +224,9 @@ class Trainer:
                 moments = {key: f"optimizer.{adapter}.{key}.{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
                 # There are no moments before the first step with a gradient.
                 if moments["step"] in checkpoint.tensors:
-                    self.optimizer.state[weight] = {key: checkpoint.tensors[place] for key, place in moments.items()}
+                    # The count of steps stays on the CPU, where Adam keeps it.
+                    self.optimizer.state[weight] = {
+                        key: value if key == "step" else value.to(weight.device)
+                        for key, value in ((key, checkpoint.tensors[place]) for key, place in moments.items())
+                    }
         self.steps_done, self.groups.cursor = checkpoint.counters["step"], checkpoint.counters["cursor"]
