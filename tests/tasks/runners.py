@@ -27,7 +27,7 @@ if __name__ == "__main__":
     filter.SHARD = dedup.SHARD = 10
     root, images = map(Path, sys.argv[1:])
     measuring = MeasureConfig(working_width=64)
-    found = filter.filter_frames(root, images, FramesConfig(), measuring, FilterConfig(min_side=16))
+    found = filter.filter_frames(root, [str(images)], FramesConfig(), measuring, FilterConfig(min_side=16))
     assert found["kept"] + found["dropped"] == 35, found
     found = dedup.dedup(root, measuring)
     assert found["signed"] > 20, found
