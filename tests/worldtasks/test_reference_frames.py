@@ -99,7 +99,7 @@ def test_twelve_frames_end_where_they_should(tmp_path: Path) -> None:
     measure_frames(store, ids, MeasureConfig())
     assert judge(store, MeasureConfig(), FilterConfig()).kept == 12
     ranking = RankConfig(keep_fraction=1.0)
-    score_frames(store, ids, ranking)
+    score_frames(store, ids, ranking.aesthetic)
     assert keep_top(store, MeasureConfig(), ranking).kept == 12
 
     with reading(store) as con:
