@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from tests.frames.pictures import LENIENT, SMALL, encode, left, registered
+from tests.reference import REFERENCE
 from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
 from wmsd_core.filters.calibrate import calibrate
 from wmsd_core.filters.overlay import overlay
@@ -18,7 +19,6 @@ from wmsd_core.frames import FramesConfig, register
 from wmsd_core.store import query, reading
 
 H, W = 360, 640
-REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "frames"
 ROWS = [
     "The keeper opens the gate,",
     "walks across to the harbour",
@@ -142,7 +142,7 @@ def test_tiny_and_odd_pictures_are_no_trouble(shape: tuple[int, int]) -> None:
     assert overlay(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)) == 0
 
 
-@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((REFERENCE / "frames").glob("*")), ids=lambda path: path.name)
 def test_published_frames_with_their_displays_stay_well_below_the_threshold(path: Path) -> None:
     grey = cast(np.ndarray, cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
     small = cv2.resize(grey, (640, round(640 * grey.shape[0] / grey.shape[1])), interpolation=cv2.INTER_AREA)

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.frames.pictures import LENIENT, SMALL, count, encode, left, registered, rejections, scene
+from tests.reference import REFERENCE
 from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
 from wmsd_core.frames import Frame, FramesConfig, register
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.store import query, reading, writing
-
-REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "frames"
 
 CASES = [
     ("min_sharpness", "sharpness", "blurred", 40.0, 39.999),
@@ -104,7 +103,7 @@ def test_a_file_that_cannot_be_decoded_leaves_the_funnel_with_its_reason(tmp_pat
     assert len(left(store, "frames")) == 2
 
 
-@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((REFERENCE / "frames").glob("*")), ids=lambda path: path.name)
 def test_published_frames_pass_the_default_filter(path: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     shutil.copy(path, tmp_path / "images" / path.name)

@@ -1,7 +1,6 @@
 """Frames of videos: which are taken, that none is taken twice, and what is said about broken ones."""
 
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -11,6 +10,7 @@ import pytest
 
 from tests.frames.clips import CODECS, FPS, sound_only, view, write_video
 from tests.frames.pictures import encode, rejections, scene
+from tests.reference import REFERENCE
 from wmsd_core.frames import FramesConfig, register, videos
 from wmsd_core.frames.videos import VideoConfig
 from wmsd_core.store import query, reading
@@ -219,10 +219,10 @@ def test_what_is_readable_of_a_truncated_video_is_used_and_said_each_time(tmp_pa
     assert video.name not in rejections(store, "frames")
 
 
-REFERENCE: Sequence[Path] = sorted((Path(__file__).parents[3] / "shared" / "reference" / "videos").glob("*.mp4"))
+PUBLISHED = sorted((REFERENCE / "videos").glob("*.mp4"))
 
 
-@pytest.mark.skipif(not REFERENCE, reason="the reference videos are not beside the checkout")
+@pytest.mark.skipif(not PUBLISHED, reason="the reference videos are not beside the checkout")
 def test_a_generated_video_is_one_scene_taken_from_its_middle(tmp_path: Path) -> None:
-    (moment,) = taken(tmp_path, REFERENCE[0])
+    (moment,) = taken(tmp_path, PUBLISHED[0])
     assert moment == pytest.approx(2.5, abs=0.35)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.frames.pictures import FramesConfig, encode, registered, scene
+from tests.reference import REFERENCE
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.store import query, reading, writing
 from wmsd_core.worldtasks import GenerateConfig, SplitConfig, assign_splits, generate_pairs, label_tasks
@@ -26,7 +27,6 @@ from wmsd_core.worldtasks.publication import publishing, verify
 
 HALF = SplitConfig(bench_fraction=0.5)
 ALL = ExportConfig(formats=("parquet", "jsonl", "duckdb", "worldtasks"), rows_per_file=7)
-REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 
 
 @pytest.fixture(scope="module")
