@@ -74,6 +74,12 @@ def test_look_alikes_with_their_distance_and_not_beyond_it() -> None:
     assert planted(rows, {"f1": 0.0, "f2": 5.0}) == []
 
 
+def test_look_alikes_on_the_same_side_are_no_leak() -> None:
+    for split in ("train", "bench"):
+        rows = [("p1", "f1", "[A]: Go.", "He goes.", split), ("p2", "f2", "[B]: Sit.", "She sits.", split)]
+        assert planted(rows, {"f1": 0.0, "f2": 1.0}) == []
+
+
 def test_embeddings_by_their_cosine() -> None:
     rows = [("p1", "f1", "[A]: Go.", "He goes.", "train"), ("p2", "f2", "[B]: Sit.", "She sits.", "bench")]
     near, far = [1.0, *[0.0] * 15], [0.96, 0.28, *[0.0] * 14]  # a cosine of .96 exactly
