@@ -28,11 +28,12 @@ from typing import Any
 import torch
 from PIL import Image as Pictures
 
+from wmsd_core.arrays import Image
 from wmsd_core.generators import checkpoints
 from wmsd_core.generators.features import Features
 from wmsd_core.generators.ltx2 import Ltx2Generator
 from wmsd_core.generators.settings import Ltx2Config
-from wmsd_core.shapes import Image, Latents
+from wmsd_core.shapes import Latents
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example

@@ -88,7 +88,7 @@ def _imports() -> Iterator[Finding]:
 
 
 def _weights() -> Finding:
-    from wmsd_core.generators.miniature import WEIGHTS
+    from wmsd_core.miniature.generator import WEIGHTS
 
     if WEIGHTS.is_file():
         return Finding("ok", "weights", f"{WEIGHTS} ({WEIGHTS.stat().st_size / 2**20:.1f} MiB)")

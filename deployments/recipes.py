@@ -29,8 +29,8 @@ def miniature() -> Recipe:
         RewardConfig,
         TrainConfig,
     )
+    from wmsd_core.training.recordings import RecordingConfig
     from wmsd_core.worldtasks import GenerateConfig
-    from wmsd_core.worldtasks.recordings import RecordingConfig
 
     return Recipe(
         render=RenderConfig(n=1000),

@@ -8,7 +8,7 @@ from tasks.bookkeeping import Summary
 from tasks.recordings import label, plan_run
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
-from wmsd_core.worldtasks.recordings import RecordingConfig
+from wmsd_core.training.recordings import RecordingConfig
 
 
 @flow(name="label-videos")

@@ -6,7 +6,7 @@ from prefect import task
 
 from tasks.bookkeeping import Summary
 from tasks.progress import progress
-from wmsd_core.generators.miniature import MiniatureGenerator
+from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.pretrain import PretrainConfig, make
 
 

@@ -10,7 +10,7 @@ from tasks.retrying import retried
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.process import Run
-from wmsd_core.worldtasks.recordings import RecordingConfig, label_recordings
+from wmsd_core.training.recordings import RecordingConfig, label_recordings
 
 
 @task(name="label recordings", **retried(3, 10))

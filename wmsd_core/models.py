@@ -15,7 +15,7 @@ from wmsd_core.vlm.protocol import VisionLanguageModel
 from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
 GENERATORS = {
-    "miniature": "wmsd_core.generators.miniature:MiniatureGenerator.load",
+    "miniature": "wmsd_core.miniature.generator:MiniatureGenerator.load",
     "ltx2": "wmsd_core.generators.ltx2:Ltx2Generator",
     "hunyuan15": "wmsd_core.generators.hunyuan15:Hunyuan15Generator",
 }

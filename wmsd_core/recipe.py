@@ -10,10 +10,10 @@ from wmsd_core.models import ModelsConfig
 from wmsd_core.ranking import RankConfig
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.launch import LaunchConfig
+from wmsd_core.training.recordings import RecordingConfig
 from wmsd_core.worldtasks import GenerateConfig, LabelConfig, ScreenConfig, SelectConfig, SplitConfig
 from wmsd_core.worldtasks.export import ExportConfig
 from wmsd_core.worldtasks.layout import ImportConfig
-from wmsd_core.worldtasks.recordings import RecordingConfig
 
 
 class Recipe(Config):

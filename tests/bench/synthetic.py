@@ -15,10 +15,11 @@ import numpy as np
 from PIL import Image
 
 from wmsd_core import store
-from wmsd_core.bench import clips, scores
+from wmsd_core.bench import scores
 from wmsd_core.bench.judging import question_versions
 from wmsd_core.bench.worldtasks import ARMS, CRITERIA, Arm, EvaluateConfig, Evaluation, Item, draw, video_id
 from wmsd_core.filters import DefectScore
+from wmsd_core.frames import clips
 from wmsd_core.store import insert
 
 Until = Literal["frames", "filter", "generate", "train", "evaluate"]

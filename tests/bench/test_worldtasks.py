@@ -6,13 +6,13 @@ import pytest
 from tests.bench.synthetic import build
 from tests.bench.tiny import FRAMES, FadeGenerator, ScriptedJudge
 from wmsd_core import seeds, store
-from wmsd_core.bench import clips
 from wmsd_core.bench.breakdown import breakdown
 from wmsd_core.bench.comparison import compare_arms
 from wmsd_core.bench.generation import Generated, generate_videos
 from wmsd_core.bench.judging import Judged, judge_videos
 from wmsd_core.bench.scores import MEASURES, aggregate, evaluation_id, outcomes, scores
 from wmsd_core.bench.worldtasks import ARMS, EvaluateConfig, Evaluation, draw, video_id
+from wmsd_core.frames import clips
 from wmsd_core.vlm import LogOdds
 
 EVALUATION = Evaluation(

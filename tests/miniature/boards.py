@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from wmsd_core.arrays import Videos
 from wmsd_core.miniature import planner, scene
 from wmsd_core.miniature.drawing import to_uint8
 from wmsd_core.miniature.language import Task
 from wmsd_core.miniature.motion import film
-from wmsd_core.shapes import Videos
 
 
 def waypoints_of(plan: planner.Plan) -> np.ndarray:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from wmsd_core.generators.miniature import WEIGHTS, MiniatureGenerator
 from wmsd_core.miniature import exam
 from wmsd_core.miniature.drawing import to_uint8
+from wmsd_core.miniature.generator import WEIGHTS, MiniatureGenerator
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, find_task, tokenize
 from wmsd_core.miniature.network import NetworkConfig
 from wmsd_core.miniature.pretrain import PretrainConfig, captioned, make, pretrain

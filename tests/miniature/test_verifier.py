@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from tests.miniature.boards import solved, tasks_of
+from wmsd_core.arrays import Videos
 from wmsd_core.miniature import verifier
 from wmsd_core.miniature.drawing import to_uint8
 from wmsd_core.miniature.language import Task
 from wmsd_core.miniature.motion import film, waypoints
-from wmsd_core.shapes import Videos
 
 N = 300
 

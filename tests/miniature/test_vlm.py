@@ -3,12 +3,12 @@ import pytest
 from pydantic import BaseModel
 
 from tests.miniature.boards import solved
+from wmsd_core.arrays import Image
 from wmsd_core.miniature import drawing, scene
 from wmsd_core.miniature.language import find_task, tokenize
 from wmsd_core.miniature.pictures import suitable
 from wmsd_core.miniature.scene import COLOURS, SIDE
 from wmsd_core.miniature.vlm import MiniatureVLM
-from wmsd_core.shapes import Image
 from wmsd_core.vlm.prompts import messages, question
 from wmsd_core.vlm.protocol import Message, Question
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from wmsd_core.objectives.awm import awm_loss, log_likelihood
-from wmsd_core.objectives.choices import Ratio, Weighting
 from wmsd_core.objectives.distillation import discrepancy
+from wmsd_core.sampling.choices import Ratio, Weighting
 
 S = 1e-10
 

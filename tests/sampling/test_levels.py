@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from wmsd_core.objectives.choices import Times
 from wmsd_core.sampling import noised, stratified
+from wmsd_core.sampling.choices import Times
 from wmsd_core.sampling.levels import (
     discrete,
     logit_normal,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.training.test_loop import trainer
 from tests.training.toy import LEVELS, ToyJudge
-from wmsd_core.bench import clips
+from wmsd_core.frames import clips
 from wmsd_core.sampling import stratified
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.groups import GroupSampler

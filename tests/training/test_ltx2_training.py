@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tests.generators import tiny
-from wmsd_core.bench import clips
+from wmsd_core.frames import clips
 from wmsd_core.training.arms import Arm
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example

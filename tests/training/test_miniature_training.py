@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from wmsd_core.bench import clips
-from wmsd_core.generators.miniature import MiniatureGenerator
+from wmsd_core.frames import clips
 from wmsd_core.miniature import exam
+from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.motion import FRAMES
 from wmsd_core.miniature.vlm import MiniatureVLM
 from wmsd_core.training.arms import Arm

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from wmsd_core.bench import clips
+from wmsd_core.frames import clips
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter
 from wmsd_core.training.config import TrainConfig

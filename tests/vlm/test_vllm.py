@@ -23,6 +23,7 @@ from PIL import Image
 from tests.frames.pictures import registered
 from tests.vlm import tiny
 from wmsd_core.frames import find
+from wmsd_core.frames.view import view
 from wmsd_core.store import query, reading
 from wmsd_core.vlm import Question, prompts
 from wmsd_core.vlm.local import LocalVLM
@@ -31,7 +32,6 @@ from wmsd_core.vlm.request_log import spent
 from wmsd_core.vlm.server import ServerVLM
 from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 from wmsd_core.worldtasks import GenerateConfig, generate_pairs, screen_frames
-from wmsd_core.worldtasks.view import view
 
 PYTHON = os.environ.get("WMSD_VLLM_PYTHON", "")
 KEY = "a-key-for-this-test"

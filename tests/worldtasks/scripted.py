@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel
 
-from wmsd_core.shapes import Image, Video
+from wmsd_core.arrays import Image, Video
 from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
 from wmsd_core.worldtasks import TaskPairs
 

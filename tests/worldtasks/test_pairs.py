@@ -2,7 +2,8 @@
 
 import pytest
 
-from wmsd_core.worldtasks.pairs import TaskPair, parse
+from wmsd_core.instruction import parse
+from wmsd_core.worldtasks.pairs import TaskPair
 from wmsd_core.worldtasks.text import words
 
 

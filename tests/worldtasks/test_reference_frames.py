@@ -9,10 +9,11 @@ import pytest
 
 from tests.frames.pictures import left
 from tests.reference import REFERENCE
+from wmsd_core.arrays import Image, Video
 from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
 from wmsd_core.frames import FramesConfig, find, register
+from wmsd_core.frames.view import view
 from wmsd_core.ranking import RankConfig, keep_top, score_frames
-from wmsd_core.shapes import Image, Video
 from wmsd_core.store import query, reading
 from wmsd_core.vlm import LogOdds, Message, Question
 from wmsd_core.vlm.protocol import Answer
@@ -33,7 +34,6 @@ from wmsd_core.worldtasks.agreement import agreements
 from wmsd_core.worldtasks.generation import generation
 from wmsd_core.worldtasks.labelling import TaskLabels
 from wmsd_core.worldtasks.overview import overview
-from wmsd_core.worldtasks.view import view
 
 pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published frames are not at hand")
 

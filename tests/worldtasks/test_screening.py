@@ -10,7 +10,7 @@ import pytest
 
 from tests.frames.pictures import count, left, registered, rejections
 from tests.worldtasks.scripted import ScriptedVLM
-from wmsd_core.shapes import Image, Video
+from wmsd_core.arrays import Image, Video
 from wmsd_core.store import query, reading
 from wmsd_core.vlm import LogOdds, Question
 from wmsd_core.worldtasks import ScreenConfig, keep_suitable, screen_frames

@@ -8,7 +8,7 @@ import pytest
 
 from tests.frames.pictures import count, left, registered
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
-from wmsd_core.shapes import Image, Video
+from wmsd_core.arrays import Image, Video
 from wmsd_core.store import insert, query, reading, writing
 from wmsd_core.vlm import LogOdds, Question, prompts
 from wmsd_core.worldtasks import GenerateConfig, SelectConfig, generate_pairs, keep_pairs, label_tasks, verify_pairs

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wmsd_core.worldtasks.pairs import parse
+from wmsd_core.instruction import parse
 from wmsd_core.worldtasks.taxonomy import agent_noun, label
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 
 from wmsd_core import sampling, store
-from wmsd_core.bench import clips
+from wmsd_core.arrays import Image, Videos
 from wmsd_core.bench.worldtasks import Arm, Evaluation, Item, draw, video_id
-from wmsd_core.frames import Refusal
+from wmsd_core.frames import Refusal, clips
 from wmsd_core.frames.decode import rgb
 from wmsd_core.generators import Adapter, Generator
-from wmsd_core.shapes import Image, Videos
 
 
 @dataclass(frozen=True)

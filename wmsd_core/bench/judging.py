@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wmsd_core import store
-from wmsd_core.bench import clips
+from wmsd_core.arrays import Video
 from wmsd_core.bench.worldtasks import CRITERIA, Evaluation, draw, video_id
-from wmsd_core.shapes import Video
+from wmsd_core.frames import clips
 from wmsd_core.vlm import LogOdds, Question, VisionLanguageModel, prompts
 
 

@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 from wmsd_core import seeds, store
 from wmsd_core.bench.worldtasks import EvaluateConfig, Item, draw
 from wmsd_core.frames.refusal import Refusal, attempt
+from wmsd_core.frames.view import view
 from wmsd_core.vlm import VisionLanguageModel, prompts
-from wmsd_core.worldtasks.stream import as_they_come, gathered
-from wmsd_core.worldtasks.view import view
+from wmsd_core.vlm.stream import as_they_come, gathered
 
 PROMPT = "solve"
 

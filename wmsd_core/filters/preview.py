@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from wmsd_core.bench.report import charts
-from wmsd_core.bench.report.charts import Chart
-from wmsd_core.bench.report.images import thumbnail
-from wmsd_core.bench.report.page import ASSETS, count, percent
 from wmsd_core.filters.measuring import MeasureConfig
 from wmsd_core.filters.thresholds import THRESHOLDS, USABLE, Threshold, measured_by
 from wmsd_core.filters.verdict import FilterConfig
+from wmsd_core.pages import charts
+from wmsd_core.pages.charts import Chart
+from wmsd_core.pages.environment import environment
+from wmsd_core.pages.images import thumbnail
 from wmsd_core.store import query, reading
 
 BESIDE, TILES = 6, 20
@@ -100,7 +98,7 @@ def write_preview(store: Path, out: Path, measuring: MeasureConfig, cfg: FilterC
             "unmeasured": con.execute("SELECT count(*) FROM usable WHERE sharpness IS NULL").fetchall()[0][0],
             "width": measuring.working_width,
         }
-    _write(out, _environment().get_template("preview.html.j2").render(page))
+    _write(out, environment(_OWN, "preview.css").get_template("preview.html.j2").render(page))
     return Preview(out, frames, kept.frames, sum(group.frames for group in page["lost"]))
 
 
@@ -167,16 +165,6 @@ def _lost(con: duckdb.DuckDBPyConnection) -> list[Group]:
 
 def _thumbnails(paths: list[str]) -> list[str]:
     return list(islice((uri for path in paths if (uri := thumbnail(Path(path)))), TILES))
-
-
-def _environment() -> Environment:
-    environment: Any = Environment(
-        loader=FileSystemLoader(_OWN), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(count=count, percent=percent)
-    style = (ASSETS / "style.css").read_text(encoding="utf-8") + (_OWN / "preview.css").read_text(encoding="utf-8")
-    environment.globals["style"] = Markup(style)
-    return environment
 
 
 def _write(out: Path, text: str) -> None:

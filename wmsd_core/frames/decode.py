@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as PillowImage
 
+from wmsd_core.arrays import Image
 from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.frame import Frame
 from wmsd_core.frames.refusal import Refusal
-from wmsd_core.shapes import Image
 
 cv2.setNumThreads(1)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged file is recorded, it need not be printed

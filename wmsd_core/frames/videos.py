@@ -24,6 +24,7 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from pydantic import Field
 
+from wmsd_core.arrays import Video
 from wmsd_core.config import Config
 from wmsd_core.frames.content import opened
 from wmsd_core.frames.entry import Entry, Found, Refused
@@ -31,7 +32,6 @@ from wmsd_core.frames.formats import VIDEOS
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.frames.scenes import Picture, cuts, is_blank
 from wmsd_core.frames.spread import Spread
-from wmsd_core.shapes import Video
 
 Report = Callable[[str], None]
 """Called as often as the work likes, with a sentence that says where it is."""

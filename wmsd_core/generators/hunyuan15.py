@@ -27,12 +27,13 @@ from PIL.Image import Resampling
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from wmsd_core.arrays import Image
 from wmsd_core.generators import checkpoints, lora
 from wmsd_core.generators.features import Features
 from wmsd_core.generators.pretrained import PretrainedGenerator, fitted, pixels_of
 from wmsd_core.generators.protocol import Adapter, Condition
 from wmsd_core.generators.settings import Hunyuan15Config
-from wmsd_core.shapes import Grid, Image, LatentMask, Latents, PerSample
+from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 _IMAGE_STREAM = ("attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0", "ff.net.0.proj", "ff.net.2")
 _TEXT_STREAM = ("attn.add_k_proj", "attn.add_v_proj")

@@ -22,12 +22,13 @@ from diffusers.pipelines.ltx2.utils import apply_image_conditioning_crf
 from PIL.Image import Resampling
 from torch import Tensor
 
+from wmsd_core.arrays import Image
 from wmsd_core.generators import checkpoints, lora
 from wmsd_core.generators.features import Features
 from wmsd_core.generators.pretrained import PretrainedGenerator, fitted, pixels_of
 from wmsd_core.generators.protocol import Adapter, Condition
 from wmsd_core.generators.settings import Ltx2Config
-from wmsd_core.shapes import Grid, Image, LatentMask, Latents, PerSample
+from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 DISTILLED = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0)
 """The published grid of the distilled model. Its scheduler's shift must not act on it."""

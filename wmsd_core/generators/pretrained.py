@@ -19,11 +19,12 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from PIL import Image as Pictures
 from torch import Tensor
 
+from wmsd_core.arrays import Image, Images, Videos
 from wmsd_core.generators import checkpoints, lora
 from wmsd_core.generators.features import FeatureCache, Features
 from wmsd_core.generators.protocol import Adapter, Condition
 from wmsd_core.generators.settings import PretrainedConfig
-from wmsd_core.shapes import Grid, Image, Images, LatentMask, Latents, PerSample, Videos
+from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 CHECKSUMS = "checksums.json"
 """Where the folder of features remembers the sums of weight files."""

@@ -9,7 +9,8 @@ from typing import Literal, Protocol, Self
 
 import torch
 
-from wmsd_core.shapes import Grid, Images, LatentMask, Latents, PerSample, Videos
+from wmsd_core.arrays import Images, Videos
+from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 Adapter = Literal["policy", "ema", "old", "demonstrator", "critic"]
 """policy: the Executor's, trained. ema: its average. old: a slow copy of whoever learns from rewards. demonstrator: a

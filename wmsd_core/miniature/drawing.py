@@ -9,8 +9,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from wmsd_core.arrays import Image
 from wmsd_core.miniature.scene import KINDS, RGB, SIDE, Scenes
-from wmsd_core.shapes import Image
 
 CELL = 4
 """Pixels along a cell at the generator's resolution."""

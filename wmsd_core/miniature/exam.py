@@ -14,13 +14,13 @@ from typing import Literal
 import numpy as np
 import torch
 
+from wmsd_core.arrays import Images
 from wmsd_core.generators.protocol import Adapter, Generator
 from wmsd_core.miniature import planner, verifier
 from wmsd_core.miniature.drawing import draw, to_uint8
 from wmsd_core.miniature.language import Task
 from wmsd_core.miniature.scene import Scenes, sample
 from wmsd_core.seeds import derive
-from wmsd_core.shapes import Images
 
 Telling = Literal["clean", "planner", "short"]
 _BATCH = 256

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
+from wmsd_core.arrays import Image
 from wmsd_core.config import Config
 from wmsd_core.miniature import planner
 from wmsd_core.miniature.drawing import SCALE, SIZE, bare_picture, picture, to_uint8
 from wmsd_core.miniature.scene import Scenes, sample
 from wmsd_core.seeds import derive
-from wmsd_core.shapes import Image
 
 GOOD = "good"
 TASKS = 8

@@ -28,8 +28,8 @@ import torch
 from pydantic import Field
 
 from wmsd_core.config import Config
-from wmsd_core.generators.miniature import MiniatureGenerator
 from wmsd_core.miniature import exam, language
+from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.motion import film, waypoints
 from wmsd_core.miniature.network import Network, NetworkConfig, noise_shift
 from wmsd_core.miniature.scene import SIDE, Scenes, sample

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from wmsd_core.arrays import Videos
 from wmsd_core.miniature.drawing import CELL, SIZE, area, coverage, paint
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, Task
 from wmsd_core.miniature.perception import perceive
 from wmsd_core.miniature.scene import RGB, SIDE, Scenes
-from wmsd_core.shapes import Videos
 
 BOUND = 6.0
 """Scores lie in [-6, 6]."""

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wmsd_core.arrays import Image, Video
 from wmsd_core.miniature import planner
 from wmsd_core.miniature.drawing import shrink
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, find_task
 from wmsd_core.miniature.perception import perceive
 from wmsd_core.miniature.verifier import BOUND, Tracks, judge, track
 from wmsd_core.seeds import derive
-from wmsd_core.shapes import Image, Video
 from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
 
 PAIRS = 8

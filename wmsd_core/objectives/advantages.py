@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from wmsd_core.objectives.choices import Deviation
+from wmsd_core.sampling.choices import Deviation
 from wmsd_core.shapes import Groups
 
 RewardGroups = Float[Tensor, "R P G"]

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from wmsd_core.objectives.choices import Ratio, Weighting
 from wmsd_core.objectives.surrogate import clipped_surrogate, log_ratio
+from wmsd_core.sampling.choices import Ratio, Weighting
 from wmsd_core.shapes import PerSample
 
 PerTime = Float[Tensor, "B N"]

@@ -11,9 +11,9 @@ from jaxtyping import Float32
 from PIL import Image as PillowImage
 from torch import Tensor
 
+from wmsd_core.arrays import Image
 from wmsd_core.config import Config, digest
 from wmsd_core.ranking.weights import checksum, load, locate
-from wmsd_core.shapes import Image
 
 WHERE = (
     "open_clip_model.safetensors of the Hugging Face repository timm/vit_large_patch14_clip_224.openai "

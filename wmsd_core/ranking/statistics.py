@@ -9,7 +9,7 @@ import math
 import cv2
 import numpy as np
 
-from wmsd_core.shapes import Image
+from wmsd_core.arrays import Image
 
 _OPPONENTS = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from wmsd_core.shapes import Image, Video, Videos
+from wmsd_core.arrays import Image, Video, Videos
 from wmsd_core.vlm.prompts import question
 from wmsd_core.vlm.protocol import LogOdds, Question
 

@@ -17,7 +17,8 @@ from jaxtyping import Float
 from PIL import Image as PillowImage
 from torch import Tensor
 
-from wmsd_core.shapes import Image, PerSample, Videos
+from wmsd_core.arrays import Image, Videos
+from wmsd_core.shapes import PerSample
 
 MODEL, PROCESSOR = "yuvalkirstain/PickScore_v1", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 SCALE = 26.0

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from wmsd_core.objectives.choices import Times
+from wmsd_core.sampling.choices import Times
 from wmsd_core.sampling.trajectory import Levels
 
 PerTime = Float[Tensor, "B N"]

@@ -30,7 +30,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from wmsd_core.objectives.choices import Likelihood, Sde
+from wmsd_core.sampling.choices import Likelihood, Sde
 from wmsd_core.sampling.masking import generated, generated_mean
 from wmsd_core.sampling.ode import Velocity, euler_step
 from wmsd_core.sampling.precision import widened

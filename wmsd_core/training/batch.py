@@ -8,8 +8,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from wmsd_core import seeds
+from wmsd_core.arrays import Images
 from wmsd_core.generators.protocol import Condition, Generator
-from wmsd_core.shapes import Images, LatentMask, Latents, PerSample
+from wmsd_core.shapes import LatentMask, Latents, PerSample
 from wmsd_core.training.arms import Role
 from wmsd_core.training.examples import Example, load_images, load_videos
 from wmsd_core.training.groups import Slot

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from wmsd_core.config import Config
 from wmsd_core.generators.protocol import Adapter
-from wmsd_core.objectives.choices import Likelihood, Ratio, Sde, Times, Weighting, Window
+from wmsd_core.sampling.choices import Likelihood, Ratio, Sde, Times, Weighting, Window
 from wmsd_core.training.arms import EXECUTOR, LESSONS, Arm, Lesson
 
 Policy = Literal["awm", "grpo", "nft"]

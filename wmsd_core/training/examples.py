@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from wmsd_core.bench import clips
+from wmsd_core.arrays import Images, Videos
 from wmsd_core.config import Config
-from wmsd_core.shapes import Images, Videos
+from wmsd_core.frames import clips
 
 
 class Example(Config):
@@ -25,7 +25,7 @@ class Example(Config):
     solution: str
     """Detailed solution: what the Demonstrator sees."""
     video: Path | None = None
-    """A recording in which the task is done, where there is one: an animated PNG as `bench.clips` writes it."""
+    """A recording in which the task is done, where there is one: an animated PNG as `frames.clips` writes it."""
 
 
 def load_examples(path: Path) -> list[Example]:

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from wmsd_core.arrays import Video
 from wmsd_core.generators.protocol import Adapter, Generator
 from wmsd_core.objectives.nft import old_decay
-from wmsd_core.shapes import Latents, Video
+from wmsd_core.shapes import Latents
 from wmsd_core.training import credit
 from wmsd_core.training.adapters import attach
 from wmsd_core.training.arms import Lesson

@@ -6,8 +6,8 @@ from functools import partial
 
 import torch
 
-from wmsd_core.objectives.choices import Sde
 from wmsd_core.sampling import Trajectory, stochastic_trajectory, trajectory
+from wmsd_core.sampling.choices import Sde
 from wmsd_core.sampling.trajectory import Levels, Velocities
 from wmsd_core.shapes import LatentMask, Latents
 from wmsd_core.training.arms import Lesson, Role

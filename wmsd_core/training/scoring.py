@@ -8,10 +8,11 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor
 
+from wmsd_core.arrays import Videos
 from wmsd_core.rewards.gating import gated
 from wmsd_core.rewards.judged import judged
 from wmsd_core.rewards.pickscore import PickScores
-from wmsd_core.shapes import Groups, Latents, Videos
+from wmsd_core.shapes import Groups, Latents
 from wmsd_core.training.batch import Batch, Rows
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.stopwatch import Stopwatch

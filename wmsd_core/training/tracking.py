@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from PIL import Image
 
-from wmsd_core.shapes import Video
+from wmsd_core.arrays import Video
 
 Tracker = Literal["tensorboard", "wandb", "trackio", "none"]
 

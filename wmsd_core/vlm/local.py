@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from wmsd_core.shapes import Image, Video
+from wmsd_core.arrays import Image, Video
 from wmsd_core.vlm.media import shown_frames
 from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
 from wmsd_core.vlm.reply import read

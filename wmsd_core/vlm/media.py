@@ -7,7 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from wmsd_core.shapes import Image, Video
+from wmsd_core.arrays import Image, Video
 
 _OPTIONS = {
     # Full colour resolution: small coloured things are what is judged.

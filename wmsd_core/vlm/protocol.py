@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from wmsd_core.shapes import Image, Video
+from wmsd_core.arrays import Image, Video
 
 Answer = TypeVar("Answer", bound=BaseModel)
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from wmsd_core.shapes import Image, Video
+from wmsd_core.arrays import Image, Video
 from wmsd_core.vlm.background import Background, all_of
 from wmsd_core.vlm.breaker import ServerUnusable
 from wmsd_core.vlm.connection import Connection, Unanswered

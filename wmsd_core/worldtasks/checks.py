@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from wmsd_core.worldtasks.pairs import Parsed, TaskPair, parse
+from wmsd_core.instruction import Parsed, parse
+from wmsd_core.worldtasks.pairs import TaskPair
 from wmsd_core.worldtasks.taxonomy import HANDLES, MOVES, agent_noun, noun_type
 from wmsd_core.worldtasks.text import content, rouge_l, words
 

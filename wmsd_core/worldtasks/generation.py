@@ -19,14 +19,14 @@ from pydantic import Field, field_validator
 from wmsd_core.config import Config, digest
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.refusal import attempt, record
+from wmsd_core.frames.view import view
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.vlm import Refused, VisionLanguageModel, prompts
+from wmsd_core.vlm.stream import as_they_come, gathered
 from wmsd_core.worldtasks.checks import CHECKS, Limits, sift
 from wmsd_core.worldtasks.kinds import AGENTS, TASKS, Cell, Mix, wishes
 from wmsd_core.worldtasks.pairs import TaskPairs
-from wmsd_core.worldtasks.stream import as_they_come, gathered
-from wmsd_core.worldtasks.view import view
 
 PROMPT = "generate"
 

@@ -15,8 +15,8 @@ from wmsd_core.config import Config
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, query, reading, writing
 from wmsd_core.vlm import VisionLanguageModel, prompts
+from wmsd_core.vlm.stream import as_they_come, gathered
 from wmsd_core.worldtasks.kinds import AGENTS, TASKS, AgentType, TaskType
-from wmsd_core.worldtasks.stream import as_they_come, gathered
 
 PROMPT = "taxonomy"
 

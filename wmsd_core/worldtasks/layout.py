@@ -14,7 +14,8 @@ from typing import Any, Literal, cast
 from pydantic import Field
 
 from wmsd_core.config import Config
-from wmsd_core.worldtasks.pairs import Parsed, parse, words
+from wmsd_core.instruction import Parsed, parse
+from wmsd_core.worldtasks.text import words
 
 SplitName = Literal["train", "bench"]
 

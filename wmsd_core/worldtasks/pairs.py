@@ -1,14 +1,8 @@
-"""A task and its solution, as a model is asked to write them, and the form "[Agent]: Task" (paper 4.1.1)."""
-
-import re
-from dataclasses import dataclass
+"""A task and its solution, as a model is asked to write them (paper 4.1.1)."""
 
 from pydantic import BaseModel, Field
 
 from wmsd_core.worldtasks.kinds import AgentType, TaskType
-from wmsd_core.worldtasks.text import words
-
-_FORM = re.compile(r"\[([^\[\]]+)\]:\s*(\S.*)")
 
 
 class TaskPair(BaseModel):
@@ -33,23 +27,3 @@ class TaskPairs(BaseModel):
     refused: bool = Field(default=False, description="True if the picture allows no task.")
     reason: str = Field(default="", description="Why it allows none; empty otherwise.")
     pairs: list[TaskPair] = Field(default_factory=list[TaskPair], description="The tasks; empty if refused.")
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """A task taken apart, whitespace normalised."""
-
-    agent: str
-    instruction: str
-
-    @property
-    def task(self) -> str:
-        return f"[{self.agent}]: {self.instruction}"
-
-
-def parse(task: str) -> Parsed | None:
-    """Agent and instruction of a task in the form "[Agent]: Task"; None if it has another form."""
-    found = _FORM.fullmatch(" ".join(task.split()))
-    if found is None or not words(found[1]) or not words(found[2]):
-        return None
-    return Parsed(found[1].strip(), found[2])

@@ -13,11 +13,11 @@ from pathlib import Path
 from wmsd_core.config import Config, digest
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.refusal import attempt, record
+from wmsd_core.frames.view import view
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import replace_rejections
 from wmsd_core.vlm import LogOdds, VisionLanguageModel, prompts
-from wmsd_core.worldtasks.stream import as_they_come, gathered
-from wmsd_core.worldtasks.view import view
+from wmsd_core.vlm.stream import as_they_come, gathered
 
 PROMPT = "screen"
 BATCH = 32

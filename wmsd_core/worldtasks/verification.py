@@ -12,11 +12,11 @@ from pathlib import Path
 
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.refusal import attempt
+from wmsd_core.frames.view import view
 from wmsd_core.store import insert, query, reading, writing
 from wmsd_core.vlm import LogOdds, Question, VisionLanguageModel, prompts
+from wmsd_core.vlm.stream import as_they_come, gathered
 from wmsd_core.worldtasks.screening import loads
-from wmsd_core.worldtasks.stream import as_they_come, gathered
-from wmsd_core.worldtasks.view import view
 
 AGENT = "verify_agent"
 OPEN = "verify_open"

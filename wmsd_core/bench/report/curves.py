@@ -8,8 +8,8 @@ from itertools import groupby
 import duckdb
 
 from wmsd_core import store
-from wmsd_core.bench.report import charts
-from wmsd_core.bench.report.charts import Chart, Line
+from wmsd_core.pages import charts
+from wmsd_core.pages.charts import Chart, Line
 
 RUNS_SHOWN, CHARTS_SHOWN = 6, 24
 _TEXT = {  # the last words of a metric's name -> title, unit

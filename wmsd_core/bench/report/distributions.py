@@ -8,8 +8,8 @@ from typing import cast
 import duckdb
 
 from wmsd_core import store
-from wmsd_core.bench.report import charts
-from wmsd_core.bench.report.charts import Chart, Threshold
+from wmsd_core.pages import charts
+from wmsd_core.pages.charts import Chart, Threshold
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from wmsd_core import store
-from wmsd_core.bench.report.images import thumbnail
+from wmsd_core.pages.images import thumbnail
 from wmsd_core.store.funnel import STAGES, survivors
 
 EXAMPLES = 8

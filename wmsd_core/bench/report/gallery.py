@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from wmsd_core.bench.report.images import Strip, strip
 from wmsd_core.bench.scores import Outcome
 from wmsd_core.bench.worldtasks import Arm
+from wmsd_core.pages.images import Strip, strip
 
 FAILURES, WINS = 12, 6
 BUDGET = 9_000_000

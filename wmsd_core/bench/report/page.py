@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from wmsd_core import store
@@ -20,6 +20,7 @@ from wmsd_core.bench.report.provenance import provenance
 from wmsd_core.bench.report.samples import samples
 from wmsd_core.bench.worldtasks import Evaluation
 from wmsd_core.filters import DefectScore
+from wmsd_core.pages.environment import environment
 
 ASSETS = Path(__file__).parent / "assets"
 SECTIONS = {
@@ -80,18 +81,10 @@ def write_report(
 
 
 def _environment() -> Environment:
-    """Everything from the store is escaped; only our own style, script and drawings are not."""
-    environment: Any = Environment(
-        loader=FileSystemLoader(ASSETS),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, signed=signed, count=count, p=p_text)
-    environment.globals.update(
+    made: Any = environment(ASSETS)
+    made.filters["p"] = p_text
+    made.globals.update(
         {
-            "style": Markup((ASSETS / "style.css").read_text(encoding="utf-8")),
             "script": Markup((ASSETS / "script.js").read_text(encoding="utf-8")),
             "arm_text": ARM_TEXT,
             "measure_text": MEASURE_TEXT,
@@ -101,19 +94,4 @@ def _environment() -> Environment:
             "arms": worldtasks.ARMS,
         }
     )
-    return environment
-
-
-def percent(share: float | None) -> str:
-    """A share in per cent; a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
-def signed(difference: float) -> str:
-    """A difference of shares in points, with its sign."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
-
-
-def count(number: int) -> str:
-    """A whole number with narrow spaces between the thousands."""
-    return f"{number:,}".replace(",", "\u202f")
+    return made

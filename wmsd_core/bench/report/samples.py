@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from wmsd_core import store
-from wmsd_core.bench.report.images import thumbnail
+from wmsd_core.pages.images import thumbnail
 
 SHOWN = 12
 LABELS_SHOWN = 12

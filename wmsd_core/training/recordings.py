@@ -20,17 +20,17 @@ import numpy as np
 from PIL import Image as Pictures
 from pydantic import BaseModel, Field
 
-from wmsd_core.bench import clips
+from wmsd_core.arrays import Image, Video
 from wmsd_core.config import Config
+from wmsd_core.frames import clips
 from wmsd_core.frames.formats import VIDEOS
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.frames.videos import beginning
+from wmsd_core.instruction import parse
 from wmsd_core.seeds import derive
-from wmsd_core.shapes import Image, Video
 from wmsd_core.training.examples import Example
 from wmsd_core.vlm import VisionLanguageModel, prompts
-from wmsd_core.worldtasks.pairs import parse
-from wmsd_core.worldtasks.stream import as_they_come, gathered
+from wmsd_core.vlm.stream import as_they_come, gathered
 
 PROMPT = "label"
 CLIP = ".png"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wmsd_core.bench import clips
-from wmsd_core.shapes import Video
+from wmsd_core.arrays import Video
+from wmsd_core.frames import clips
 
 PIXELATED = 64
 """Pictures up to this many pixels wide are kept whole, lossless, and enlarged without smoothing."""

@@ -8,15 +8,15 @@ import pytest
 
 from tests.frames.clips import FPS, write_video
 from tests.miniature.boards import solved
-from wmsd_core.bench import clips
+from wmsd_core.frames import clips
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.frames.videos import beginning
-from wmsd_core.generators.miniature import MiniatureGenerator
+from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.vlm import MiniatureVLM
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.loop import Trainer
-from wmsd_core.worldtasks.recordings import Recorded, RecordingConfig, label_recordings
+from wmsd_core.training.recordings import Recorded, RecordingConfig, label_recordings
 
 CONFIG = RecordingConfig(frames=7, fps=8)
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from wmsd_core.shapes import Video
+from wmsd_core.arrays import Video
 
 FRAME_MS = 125
 """Display time of a frame. It is also the unit in which Pillow counts equal frames, see `read`."""

@@ -15,13 +15,14 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from wmsd_core.arrays import Images, Videos
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter, Condition
 from wmsd_core.miniature.drawing import SIZE, shrink
 from wmsd_core.miniature.language import tokenize
 from wmsd_core.miniature.motion import FRAMES
 from wmsd_core.miniature.network import LORA_TARGETS, Network, NetworkConfig, noise_shift
-from wmsd_core.shapes import Grid, Images, LatentMask, Latents, PerSample, Videos
+from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 WEIGHTS = Path(__file__).parents[2] / "data" / "miniature" / "base.safetensors"
 """The weights that ship."""

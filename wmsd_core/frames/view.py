@@ -1,8 +1,8 @@
 """A frame as a vision-language model is shown it."""
 
+from wmsd_core.arrays import Image
 from wmsd_core.frames import Frame
 from wmsd_core.frames.decode import rgb
-from wmsd_core.shapes import Image
 
 LONGEST = 1280
 """Pixels of the longer side: the size of the published WorldTasks frames."""

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from wmsd_core.worldtasks import stream
-from wmsd_core.worldtasks.stream import as_they_come, gathered
+from wmsd_core.vlm import stream
+from wmsd_core.vlm.stream import as_they_come, gathered
 
 
 def test_results_come_in_order_of_completion() -> None:

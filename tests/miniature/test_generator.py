@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from wmsd_core.generators import lora
-from wmsd_core.generators.miniature import MiniatureCondition, MiniatureGenerator
 from wmsd_core.generators.protocol import Generator
 from wmsd_core.miniature.drawing import draw, picture, to_uint8
+from wmsd_core.miniature.generator import MiniatureCondition, MiniatureGenerator
 from wmsd_core.miniature.network import Network, NetworkConfig
 from wmsd_core.miniature.scene import sample
 
