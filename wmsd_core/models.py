@@ -9,8 +9,7 @@ from typing import Any
 from wmsd_core.config import Config
 from wmsd_core.generators.protocol import Generator
 from wmsd_core.generators.settings import GeneratorConfig, Hunyuan15Config, Ltx2Config
-from wmsd_core.rewards.pickscore import MODEL as PICKSCORE
-from wmsd_core.rewards.pickscore import PROCESSOR as PICKSCORE_PROCESSOR
+from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.vlm.protocol import VisionLanguageModel
 from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 

@@ -1,5 +1,6 @@
 """What a person sees who types something wrong: one line with cause and cure, a status other than 0, nothing lost."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from wmsd_core.workspace import Workspace
 
 
 def wmsd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from deployments.cli import main; main()", *arguments]
+    command = [sys.executable, "-m", "deployments.cli", *arguments]
     root = str(Path(__file__).parents[2])
     return subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root, "COLUMNS": "200"}
@@ -111,3 +112,17 @@ def undocumented(config: type[BaseModel]) -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             missing += undocumented(field.annotation)
     return missing
+
+
+def test_settings_in_a_pipe_are_one_line_each_and_as_json_a_list(tmp_path: Path) -> None:
+    lines = wmsd("settings", cwd=tmp_path).stdout.splitlines()
+    found = next(line.split("\t") for line in lines if line.startswith("train.steps\t"))
+    assert found[1] == "240" and len(found[2]) > 10
+    rows = json.loads(wmsd("settings", "--json", cwd=tmp_path).stdout)
+    assert [row["key"] for row in rows] == [line.split("\t")[0] for line in lines]
+
+
+def test_every_command_says_what_it_does_and_takes_a_dataclass_of_options_flat(tmp_path: Path) -> None:
+    shown = wmsd("train", "--help", cwd=tmp_path).stdout
+    assert all(option in shown for option in ("--workspace", "--recipe", "--set", "--refresh", "--json"))
+    assert "given" not in shown

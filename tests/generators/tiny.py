@@ -41,7 +41,7 @@ from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTe
 from wmsd_core import models as models_by_name
 from wmsd_core.generators import Adapter, Generator, lora
 from wmsd_core.generators.settings import GeneratorConfig, Hunyuan15Config, Ltx2Config
-from wmsd_core.sampling import sample
+from wmsd_core.sampling.ode import sample
 
 SENTENCES = (
     "the gripper opens, moves left, and closes around the red mug",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wmsd_core.objectives.dmd import critic_loss, dmd_loss, kl_gradient, matching_gradient
-from wmsd_core.sampling import noised
+from wmsd_core.sampling.interpolation import noised
 
 REAL = (0.4, 0.6)
 """Mean and deviation of the Demonstrator's data."""

@@ -18,8 +18,7 @@ from wmsd_core.objectives.flow_matching import flow_matching_loss
 from wmsd_core.objectives.kl import mean_kl, velocity_kl
 from wmsd_core.objectives.nft import nft_loss, optimality
 from wmsd_core.objectives.off_policy import off_policy_loss
-from wmsd_core.sampling import noised
-from wmsd_core.sampling.interpolation import denoised
+from wmsd_core.sampling.interpolation import denoised, noised
 from wmsd_core.sampling.sde import log_prob, transition
 
 B, N, D = 3, 2, 4

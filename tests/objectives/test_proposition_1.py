@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wmsd_core.objectives.distillation import step_costs
-from wmsd_core.sampling import trajectory
+from wmsd_core.sampling.ode import trajectory
 
 SIZE, STEPS = 3, 2000
 

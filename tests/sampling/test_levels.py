@@ -3,14 +3,15 @@ import math
 import pytest
 import torch
 
-from wmsd_core.sampling import noised, stratified
 from wmsd_core.sampling.choices import Times
+from wmsd_core.sampling.interpolation import noised
 from wmsd_core.sampling.levels import (
     discrete,
     logit_normal,
     step_of,
     steps_by_index,
     steps_by_level,
+    stratified,
     training_levels,
     uniform,
 )

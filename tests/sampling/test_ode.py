@@ -5,7 +5,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
-from wmsd_core.sampling import sample, trajectory
+from wmsd_core.sampling.ode import sample, trajectory
 
 ACTIVE = torch.ones(2, 3, dtype=torch.bool)
 

@@ -6,8 +6,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
-from wmsd_core.sampling import trajectory
 from wmsd_core.sampling.choices import Sde
+from wmsd_core.sampling.ode import trajectory
 from wmsd_core.sampling.sde import draw, log_prob, stochastic_trajectory, transition
 
 SDES: tuple[Sde, ...] = ("flow", "dance", "cps")

@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.training.test_loop import trainer
 from tests.training.toy import LEVELS, ToyJudge
 from wmsd_core.frames import clips
-from wmsd_core.sampling import stratified
+from wmsd_core.sampling.levels import stratified
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.levels import drawn_levels

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wmsd_core import sampling, store
+from wmsd_core import store
 from wmsd_core.arrays import Image, Videos
 from wmsd_core.bench.worldtasks import Arm, Evaluation, Item, draw, video_id
 from wmsd_core.frames import Refusal, clips
 from wmsd_core.frames.decode import rgb
 from wmsd_core.generators import Adapter, Generator
+from wmsd_core.sampling.ode import sample
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _sample(generator: Generator, pictures: dict[Item, Image], arm: Arm, evaluat
     adapter: Adapter | None = "ema" if arm == "executor" else None
     condition = generator.encode(np.stack(list(pictures.values())), [item.text(arm) for item in pictures])
     noise = generator.noise(condition, [item.seed(evaluation.config.seed) for item in pictures])
-    x_0 = sampling.sample(
+    x_0 = sample(
         lambda x, sigma: generator.velocity(x, sigma, condition, adapter),
         noise,
         generator.grid(evaluation.config.steps),

@@ -4,13 +4,17 @@ Convention (as in diffusers): noise level sigma in [0, 1], x_sigma = (1 - sigma)
 v = eps - x_0 = dx/dsigma. The paper's flow time runs the other way: t = 1 - sigma, and its velocity is -v.
 """
 
-from collections.abc import Sequence
-from typing import Literal, Protocol, Self
+from __future__ import annotations  # settings name adapters without reading torch
 
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from wmsd_core.arrays import Images, Videos
-from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
+
+if TYPE_CHECKING:
+    import torch
+
+    from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 Adapter = Literal["policy", "ema", "old", "demonstrator", "critic"]
 """policy: the Executor's, trained. ema: its average. old: a slow copy of whoever learns from rewards. demonstrator: a

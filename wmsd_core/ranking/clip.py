@@ -1,19 +1,12 @@
-"""CLIP image embeddings: computed once per picture and kept, for any number of heads and comparisons."""
+"""Which CLIP image encoder embeds pictures. `encoder` runs it, and reads torch; these settings do not."""
 
-import importlib
-import threading
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float32
-from PIL import Image as PillowImage
-from torch import Tensor
 
-from wmsd_core.arrays import Image
 from wmsd_core.config import Config, digest
-from wmsd_core.ranking.weights import checksum, load, locate
+from wmsd_core.ranking.weights import checksum, locate
 
 WHERE = (
     "open_clip_model.safetensors of the Hugging Face repository timm/vit_large_patch14_clip_224.openai "
@@ -43,50 +36,3 @@ class Clip(Config):
             ValueError: there are no weights; the message says where to get them.
         """
         return f"clip/{digest([self.model, self.precision, LONGEST, checksum(locate(self.weights, WHERE))])}"
-
-
-class ClipEncoder:
-    """Embeds pictures, on the GPU if there is one."""
-
-    def __init__(self, cfg: Clip) -> None:
-        """Loads the weights.
-
-        Raises:
-            ValueError: a file is missing, is no safetensors, or does not fit the model; the message says what to do.
-        """
-        self.name = cfg.encoder()
-        open_clip: Any = importlib.import_module("open_clip")  # untyped, and seconds to import
-        if cfg.model not in open_clip.list_models():
-            raise ValueError(f"open_clip knows no model '{cfg.model}'; LAION's predictors need ViT-L-14-quickgelu")
-        model, _, self._preprocess = open_clip.create_model_and_transforms(cfg.model)
-        try:
-            model.load_state_dict(load(locate(cfg.weights, WHERE), WHERE))
-        except RuntimeError as error:  # torch's word for missing, unexpected and misshapen tensors
-            raise ValueError(f"{cfg.weights} does not hold a {cfg.model}: {error}") from error
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._dtype = getattr(torch, cfg.precision)
-        self._model: Any = model.eval().to(self._device, self._dtype)
-
-    def prepare(self, image: Image) -> Tensor:
-        """The picture as the network takes it [3, S, S]: scaled, cropped, normalised. Safe to call from several threads."""
-        return self._preprocess(PillowImage.fromarray(image))
-
-    @torch.inference_mode()
-    def encode(self, prepared: Sequence[Tensor]) -> Embeddings:
-        """L2-normalised embeddings of prepared pictures."""
-        inputs = torch.stack(list(prepared)).to(self._device, self._dtype)
-        embeddings = self._model.encode_image(inputs).float()
-        return torch.nn.functional.normalize(embeddings, dim=-1).cpu().numpy()
-
-
-_loading = threading.Lock()
-_loaded: dict[str, ClipEncoder] = {}
-
-
-def encoder(cfg: Clip) -> ClipEncoder:
-    """The encoder of these settings, loaded once per process, whatever threads ask for it."""
-    name = cfg.encoder()
-    with _loading:
-        if name not in _loaded:
-            _loaded[name] = ClipEncoder(cfg)
-        return _loaded[name]

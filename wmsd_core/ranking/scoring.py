@@ -11,7 +11,7 @@ import numpy as np
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import rgb
 from wmsd_core.frames.refusal import attempt, record
-from wmsd_core.ranking.clip import LONGEST, Clip, encoder
+from wmsd_core.ranking.clip import LONGEST, Clip
 from wmsd_core.ranking.laion import LaionAesthetic, LaionHead
 from wmsd_core.ranking.statistics import ImageStatistics
 from wmsd_core.store import insert, reading, unseen, writing
@@ -71,6 +71,8 @@ def embed_frames(store: Path, frame_ids: Sequence[str], clip: Clip, *, threads: 
         todo = find(con, unseen(con, frame_ids, "embeddings", encoder=name))
     if not todo:
         return 0
+    from wmsd_core.ranking.encoder import encoder  # reads torch, which settings and statistics do without
+
     model = encoder(clip)
     unusable = 0
     with ThreadPoolExecutor(threads) as pool:

@@ -3,13 +3,10 @@
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HUB = "hf-hub:"
 
@@ -30,6 +27,10 @@ def locate(weights: str, where: str) -> Path:
     repository, _, file = rest.partition("/")
     if not file:
         raise ValueError(f"'{weights}' is not of the form {HUB}OWNER/REPOSITORY/FILE. Get {where}")
+    import httpx
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
     try:
         return Path(hf_hub_download(f"{owner}/{repository}", file))
     except (OSError, HfHubHTTPError, HFValidationError, httpx.HTTPError) as error:
@@ -40,12 +41,15 @@ def locate(weights: str, where: str) -> Path:
         ) from error
 
 
-def load(path: Path, where: str) -> dict[str, Tensor]:
+def load(path: Path, where: str) -> "dict[str, Tensor]":
     """The tensors of a file.
 
     Raises:
         ValueError: it is no safetensors file.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
+
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

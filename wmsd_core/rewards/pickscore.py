@@ -18,9 +18,9 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from wmsd_core.arrays import Image, Videos
+from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.shapes import PerSample
 
-MODEL, PROCESSOR = "yuvalkirstain/PickScore_v1", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 SCALE = 26.0
 FRAMES = 16
 """Frames scored of each video; a video that is shorter is scored in full."""
@@ -39,7 +39,7 @@ class PickScores(NamedTuple):
 class PickScore:
     """The scorer, on the GPU if there is one, in float32 on a CPU."""
 
-    def __init__(self, model: str = MODEL, processor: str = PROCESSOR) -> None:
+    def __init__(self, model: str = PICKSCORE, processor: str = PICKSCORE_PROCESSOR) -> None:
         """Loads model and processor, each from a local folder or a hub.
 
         Raises:
@@ -52,9 +52,9 @@ class PickScore:
             self._model: Any = AutoModel.from_pretrained(model, use_safetensors=True)
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"PickScore cannot be loaded ({str(error).splitlines()[0]}). Get {MODEL} and the processor of {PROCESSOR} "
-                "from huggingface.co, and give their folders as models.pickscore and models.pickscore_processor, or set "
-                "rewards.pickscore to 0"
+                f"PickScore cannot be loaded ({str(error).splitlines()[0]}). Get {PICKSCORE} and the processor of "
+                f"{PICKSCORE_PROCESSOR} from huggingface.co, and give their folders as models.pickscore and "
+                "models.pickscore_processor, or set rewards.pickscore to 0"
             ) from error
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.eval().requires_grad_(False).to(self._device)

@@ -10,11 +10,3 @@ squared difference of two velocities, and so every equation of the method, is th
 
 Latents that are given (the first frame of an image-to-video model) are never noised and never stepped.
 """
-
-from wmsd_core.sampling.interpolation import noised
-from wmsd_core.sampling.levels import stratified
-from wmsd_core.sampling.ode import sample, trajectory
-from wmsd_core.sampling.sde import stochastic_trajectory
-from wmsd_core.sampling.trajectory import Trajectory
-
-__all__ = ["Trajectory", "noised", "sample", "stochastic_trajectory", "stratified", "trajectory"]

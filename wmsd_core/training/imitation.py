@@ -3,7 +3,7 @@
 from typing import Any
 
 from wmsd_core.objectives.flow_matching import flow_matching_loss
-from wmsd_core.sampling import noised
+from wmsd_core.sampling.interpolation import noised
 from wmsd_core.sampling.levels import step_of
 from wmsd_core.training.arms import EXECUTOR
 from wmsd_core.training.levels import beside, drawn_levels

@@ -5,9 +5,8 @@ from typing import Any
 import torch
 
 from wmsd_core.objectives.dmd import critic_loss, dmd_loss, matching_gradient
-from wmsd_core.sampling import noised, stratified
-from wmsd_core.sampling.interpolation import denoised
-from wmsd_core.sampling.levels import step_of
+from wmsd_core.sampling.interpolation import denoised, noised
+from wmsd_core.sampling.levels import step_of, stratified
 from wmsd_core.training.arms import CRITIC, EXECUTOR
 from wmsd_core.training.levels import beside, drawn_levels
 from wmsd_core.training.tally import Tally

@@ -32,9 +32,8 @@ from pydantic import ValidationError
 from wmsd_core import models
 from wmsd_core.config import Config
 from wmsd_core.generators.settings import GeneratorConfig
-from wmsd_core.rewards.pickscore import MODEL as PICKSCORE
-from wmsd_core.rewards.pickscore import PROCESSOR as PICKSCORE_PROCESSOR
 from wmsd_core.rewards.pickscore import PickScore
+from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.training import metrics
 from wmsd_core.training.adapters import publish, start_from
 from wmsd_core.training.checkpoint import load_newest, save, sha256

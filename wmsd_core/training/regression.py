@@ -6,7 +6,7 @@ import torch
 
 from wmsd_core.objectives.anchor import anchor_loss
 from wmsd_core.objectives.off_policy import off_policy_loss
-from wmsd_core.sampling import stratified
+from wmsd_core.sampling.levels import stratified
 from wmsd_core.training.arms import EXECUTOR
 from wmsd_core.training.tally import Tally
 from wmsd_core.training.turn import Turn

@@ -6,9 +6,10 @@ from functools import partial
 
 import torch
 
-from wmsd_core.sampling import Trajectory, stochastic_trajectory, trajectory
 from wmsd_core.sampling.choices import Sde
-from wmsd_core.sampling.trajectory import Levels, Velocities
+from wmsd_core.sampling.ode import trajectory
+from wmsd_core.sampling.sde import stochastic_trajectory
+from wmsd_core.sampling.trajectory import Levels, Trajectory, Velocities
 from wmsd_core.shapes import LatentMask, Latents
 from wmsd_core.training.arms import Lesson, Role
 from wmsd_core.training.batch import Batch, Rows

@@ -17,7 +17,6 @@ from PIL import Image
 
 from wmsd_core import __version__, store
 from wmsd_core.store.funnel import STAGES
-from wmsd_core.worldtasks.figures import lengths, taxonomy
 from wmsd_core.worldtasks.overview import refusal_rates
 from wmsd_core.worldtasks.snapshot import SCHEMA
 from wmsd_core.worldtasks.taxonomy import LABELLER
@@ -48,6 +47,8 @@ def write_card(path: Path, con: duckdb.DuckDBPyConnection, folder: Path, about: 
     types = store.query(
         con, "SELECT split, agent_type, task_type, count(*) AS pairs FROM pairs GROUP BY ALL ORDER BY ALL"
     )
+    from wmsd_core.worldtasks.figures import lengths, taxonomy  # matplotlib is slow to read
+
     taxonomy(pictures / "taxonomy.png", types)
     lengths(pictures / "lengths.png", _words(con, "prompt"), _words(con, "solution"))
     with store.reading(path) as source:

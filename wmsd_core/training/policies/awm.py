@@ -7,7 +7,7 @@ from torch import Tensor
 from wmsd_core.objectives.awm import awm_loss, log_likelihood
 from wmsd_core.objectives.flow_matching import flow_matching_loss
 from wmsd_core.objectives.kl import velocity_kl
-from wmsd_core.sampling import noised
+from wmsd_core.sampling.interpolation import noised
 from wmsd_core.sampling.levels import step_of
 from wmsd_core.training.batch import Rows
 from wmsd_core.training.levels import beside, drawn_levels

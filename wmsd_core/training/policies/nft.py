@@ -6,7 +6,7 @@ from torch import Tensor
 
 from wmsd_core.objectives.kl import velocity_kl
 from wmsd_core.objectives.nft import nft_loss, optimality
-from wmsd_core.sampling import noised
+from wmsd_core.sampling.interpolation import noised
 from wmsd_core.sampling.levels import step_of
 from wmsd_core.training.arms import Role
 from wmsd_core.training.batch import Rows

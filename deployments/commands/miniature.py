@@ -1,0 +1,38 @@
+"""The small world on which the whole method runs in minutes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments.options import Summary, Work, command
+
+app = typer.Typer(help="The small world on which the whole method runs in minutes.", no_args_is_help=True)
+
+
+@command(app)
+def render(given: Work) -> Summary:
+    """Render the miniature's image files, with planted defects among them."""
+    configured = given.configuration
+    if configured.render is None:
+        raise ValueError(f"recipe '{given.recipe}' renders no images; use --recipe miniature")
+    from flows.miniature import render as flow
+
+    return flow(given.place.root, configured.render)
+
+
+@command(app)
+def pretrain(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file to write.")] = Path(
+        "base.safetensors"
+    ),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="Change one setting.", metavar="KEY=VALUE")
+    ] = None,
+) -> Summary:
+    """Recreate the miniature's base weights from nothing (about half an hour of one core)."""
+    from flows.pretrain import pretrain as flow
+    from wmsd_core import overrides
+    from wmsd_core.miniature.pretrain import PretrainConfig
+
+    return flow(output, overrides.apply(PretrainConfig(), settings or []))

@@ -1,0 +1,34 @@
+"""Training of the Executor, and the naming of tasks for recorded videos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments.options import Configured, Stage, Summary, command
+
+app = typer.Typer()
+
+
+@command(app)
+def train(given: Stage) -> Summary:
+    """Distil the Demonstrator into the Executor. Stop it at any time: it resumes from its last checkpoint."""
+    c = given.configuration
+    from flows.train import train as flow
+
+    return flow(given.place.root, c.train, c.models, c.launch, refresh=given.refresh)
+
+
+@command(app, "label-videos")
+def label_videos(
+    videos: Annotated[
+        Path, typer.Argument(help="Folder of recorded videos, searched recursively. They are only read.")
+    ],
+    run: Annotated[Path, typer.Argument(help="Folder of the training run that is made: examples, clips, run.json.")],
+    given: Configured,
+) -> Summary:
+    """Name a task for each recorded video, for supervised fine-tuning: then `python -m wmsd_core.training RUN`."""
+    c = given.configuration
+    from flows.recordings import label_videos as flow
+
+    return flow(videos, run, c.recordings, c.train, c.models)

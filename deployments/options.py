@@ -1,0 +1,226 @@
+"""Options that many commands share, said once, and how a command becomes one of `wmsd`.
+
+A command is a function whose parameters are single options, or one of the dataclasses below, whose fields are options:
+
+    app = typer.Typer()
+
+    @command(app)
+    def dedup(given: Stage) -> Summary:
+        \"\"\"Keep one of several images that show the same.\"\"\"
+        from flows.dedup import dedup as flow
+
+        c = given.configuration
+        return flow(given.place.root, c.measure, c.dedup, given.refresh)
+
+What it returns is shown as a table, or printed as JSON with `--json`. Whatever is heavy is imported inside the function:
+`wmsd --help` reads all of these modules and must answer at once.
+"""
+
+import dataclasses
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deployments import recipes
+
+if TYPE_CHECKING:
+    from wmsd_core.recipe import Recipe
+    from wmsd_core.workspace import Workspace
+
+Summary = Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+
+HERE = Path("workspace")
+
+out = Console()
+err = Console(stderr=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configured:
+    """A recipe, with single settings changed."""
+
+    default_recipe: ClassVar[str] = "miniature"
+
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", help=f"Named configuration: {', '.join(recipes.RECIPES)}.")
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", "-s", help="Change one setting, such as train.steps=20. May be repeated.", metavar="KEY=VALUE"
+        ),
+    ] = None
+
+    @cached_property
+    def configuration(self) -> "Recipe":
+        """Every setting.
+
+        Raises:
+            ValueError: there is no such recipe or setting, or a value is refused.
+        """
+        from wmsd_core import overrides
+
+        return overrides.apply(recipes.named(self.recipe or self.default_recipe), self.settings or [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class InWorkspace:
+    """A workspace alone."""
+
+    workspace: Annotated[
+        Path, typer.Option("--workspace", "-w", help="Folder of store, images, videos, checkpoints and report.")
+    ] = HERE
+
+    @cached_property
+    def place(self) -> "Workspace":
+        """The workspace, ready to use: what is wrong with it is said before a server is started."""
+        from wmsd_core import store
+        from wmsd_core.workspace import Workspace
+
+        place = Workspace(self.workspace).prepare()
+        if place.store.exists():
+            with store.writing(place.store):  # opens it, and brings an older one up to date
+                pass
+        return place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work(Configured, InWorkspace):
+    """Work in a workspace by a recipe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Work):
+    """A stage whose results can be forgotten."""
+
+    refresh: Annotated[bool, typer.Option("--refresh", help="Forget this stage's earlier results and do it again.")] = (
+        False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake(Stage):
+    """A stage that takes images and videos in."""
+
+    frames: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--frames",
+            help="Your own images and videos, which are only read: a folder (searched recursively), a file, a pattern in "
+            "quotes, or a manifest (.jsonl, .parquet). May be repeated.",
+            metavar="SOURCE",
+        ),
+    ] = None
+
+    @cached_property
+    def sources(self) -> list[str] | None:
+        """Where frames come from, as absolute paths and patterns: what is wrong with one is said before a server starts."""
+        return checked_sources(self.frames) if self.frames else None
+
+    @property
+    def sources_or_rendered(self) -> list[str]:
+        """The sources, or what the miniature has rendered into the workspace."""
+        return self.sources or checked_sources([str(self.place.frames)])
+
+
+def checked_sources(frames: list[str]) -> list[str]:
+    from wmsd_core.frames.sources import checked, several
+
+    return [source.name for source in checked(several(frames)).sources]
+
+
+def command(
+    app: typer.Typer, name: str | None = None, **options: Any
+) -> Callable[[Callable[..., Summary | Rows | None]], Callable[..., Summary | Rows | None]]:
+    """Registers a function as a command: its options said flat, its result shown or printed as JSON."""
+
+    def register(function: Callable[..., Summary | Rows | None]) -> Callable[..., Summary | Rows | None]:
+        title = name or function.__name__
+        grouped = _grouped(function)
+
+        def run(**given: Any) -> None:
+            as_json = given.pop("as_json")
+            arguments = {
+                parameter: kind(**{field.name: given.pop(field.name) for field in dataclasses.fields(kind)})
+                for parameter, kind in grouped.items()
+            }
+            result = function(**arguments, **given)
+            if result is not None:
+                show(title, result, as_json=as_json)
+
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        run.__signature__ = _flat(function, grouped)  # pyright: ignore[reportFunctionMemberAccess]
+        app.command(title, **options)(run)
+        return function
+
+    return register
+
+
+def _grouped(function: Callable[..., Any]) -> dict[str, type]:
+    hints = get_type_hints(function)
+    return {name: kind for name, kind in hints.items() if isinstance(kind, type) and dataclasses.is_dataclass(kind)}
+
+
+def _flat(function: Callable[..., Any], grouped: Mapping[str, type]) -> inspect.Signature:
+    """The signature with the fields of each dataclass in place of it; by keyword, as typer calls."""
+    hints = get_type_hints(function, include_extras=True)
+    found: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in grouped:
+            found.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        kinds = get_type_hints(grouped[name], include_extras=True)
+        found += [
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=kinds[field.name]
+            )
+            for field in dataclasses.fields(grouped[name])
+        ]
+    as_json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
+    found.append(inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=as_json))
+    return inspect.Signature(found)
+
+
+def show(title: str, result: Summary | Rows, *, as_json: bool = False) -> None:
+    """A result for people; for programs as JSON, or, where rows go into a pipe, one line each, tabs between the cells."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
+    elif isinstance(result, Mapping):
+        table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+        for name, value in result.items():
+            table.add_row(name.replace("_", " "), _text(value))
+        out.print(table)
+    elif out.is_terminal:
+        table = Table(box=None, pad_edge=False)
+        for heading in result[0] if result else ():
+            table.add_column(heading.replace("_", " "), overflow="fold")
+        for row in result:
+            table.add_row(*(_text(value) for value in row.values()))
+        out.print(table)
+    else:
+        for row in result:
+            sys.stdout.write("\t".join(" ".join(_text(value).split()) for value in row.values()) + "\n")
+
+
+def _text(value: Any) -> str:
+    match value:
+        case bool() | None:
+            return json.dumps(value)
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.3f}"
+        case dict():
+            return ", ".join(f"{_text(item)} {name}" for name, item in value.items()) or "none"  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return str(value)

@@ -1,0 +1,67 @@
+"""What every process that runs flows sets up first, whoever started it: a command, a worker, a test of either.
+
+`begin` is called before anything heavy is imported: threads of arithmetic are counted when numpy and torch are loaded.
+"""
+
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+ENVIRONMENT = {
+    # No usage data leaves the machine.
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # One thread of arithmetic: a second one waits more than it works on a small network, and bits depend on their number.
+    "OMP_NUM_THREADS": "1",
+    # A first start makes the server's database; on a busy machine the default of 20 s is too short for that.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+}
+"""Set where the user has set nothing else, and inherited by every child."""
+
+
+def begin() -> None:
+    """Sets up this process, once; a second call changes nothing."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(_without_traceback)
+    if _end_quietly not in _last:
+        _last.append(_end_quietly)
+
+
+def leave(status: int) -> None:
+    """Ends the process with `status`, after every exit handler has run."""
+    global _status
+    _status = status
+    sys.exit(status)
+
+
+_status: int | None = None
+_last: list[Callable[[], None]] = []
+
+
+@atexit.register
+def _run_last() -> None:
+    # Handlers run last in, first out: this one, registered before those of all libraries, is the last.
+    for function in _last:
+        function()
+
+
+def _end_quietly() -> None:
+    """Ends the process before the interpreter is torn down.
+
+    Prefect's daemon threads are alive then, hold DuckDB's connection type, and DuckDB's bindings print a page of "leaked"
+    names for it over the result that the user wanted to read.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if _status is not None:
+        os._exit(_status)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A user's mistake is told once, at the end, in one line; a traceback in front of it would bury it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, ValueError | OSError)
