@@ -3,8 +3,26 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from wmsd_core.bench.statistics import cluster_bootstrap, holm, mcnemar, sign_flip, wilson
+from tests.bench import coverage
+from wmsd_core.bench.statistics import (
+    Interval,
+    clopper_pearson,
+    difference_interval,
+    holm,
+    mean_interval,
+    missing_bounds,
+    missing_extremes,
+    sign_flip,
+    t_quantile,
+    wilson,
+)
+
+
+def assert_same(interval: Interval, low: float, high: float):
+    assert interval.low == pytest.approx(low, rel=1e-12, abs=1e-12)
+    assert interval.high == pytest.approx(high, rel=1e-12, abs=1e-12)
 
 
 def test_wilson_agrees_with_published_values():
@@ -33,15 +51,133 @@ def test_wilson_at_the_ends():
             wilson(k, n)
 
 
-def test_mcnemar_by_hand_and_as_published():
-    assert mcnemar(0, 0) == 1
-    assert mcnemar(4, 4) == 1
-    assert mcnemar(0, 5) == 2 / 32
-    assert mcnemar(1, 7) == mcnemar(7, 1) == 2 * (1 + 8) / 256
-    assert round(mcnemar(10, 25), 3) == 0.017
-    assert round(mcnemar(15, 30), 3) == 0.036
-    assert round(mcnemar(20, 35), 3) == 0.058
-    assert 0 < mcnemar(0, 900) < 1e-200
+def test_wilson_agrees_with_scipy():
+    for n in (1, 2, 8, 200):
+        for k in sorted({0, 1, n // 2, n - 1, n}):
+            found = stats.binomtest(k, n).proportion_ci(method="wilson")
+            assert_same(wilson(k, n), found.low, found.high)
+
+
+def test_the_exact_interval_agrees_with_scipy():
+    for n in (1, 2, 9, 50, 1000):
+        for k in sorted({0, 1, n // 2, n - 1, n}):
+            found = stats.binomtest(k, n).proportion_ci(method="exact")
+            assert_same(clopper_pearson(k, n), found.low, found.high)
+
+
+def test_the_exact_interval_of_a_fraction_holds_those_of_its_neighbours():
+    assert clopper_pearson(2.5, 9) == Interval(clopper_pearson(2, 9).low, clopper_pearson(3, 9).high)
+    assert clopper_pearson((0.1 + 0.2) * 10, 30) == clopper_pearson(3, 30)  # 3.0000000000000004
+    for k, n in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError):
+            clopper_pearson(k, n)
+
+
+def test_students_t_agrees_with_scipy():
+    for degrees in (1, 2, 3, 4, 9, 24, 49, 78, 999, 10_000):
+        assert t_quantile(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=1e-12)
+    with pytest.raises(ValueError):
+        t_quantile(0)
+
+
+def test_the_interval_of_a_score_by_hand():
+    """Twelve pictures of unequal size: the variance of the ratio, the effective size, and t instead of z."""
+    sums, sizes = np.array([8, 0, 3, 5, 2, 1, 7, 4, 0, 6, 3, 2]), np.array([8, 4, 8, 8, 2, 8, 8, 5, 8, 8, 8, 3])
+    p = sums.sum() / sizes.sum()
+    variance = 12 / 11 * ((sums - p * sizes) ** 2).sum() / sizes.sum() ** 2
+    n, z = p * (1 - p) / variance, stats.t.ppf(0.975, 11)
+    ends = [p_0 for sign in (-1, 1) for p_0 in [(p + z**2 / (2 * n) + sign * z * math.sqrt(
+        p * (1 - p) / n + z**2 / (4 * n**2))) / (1 + z**2 / n)]]  # fmt: skip
+    assert_same(mean_interval(sums.tolist(), sizes.tolist()), *ends)
+
+
+def test_tasks_that_agree_within_a_picture_count_once():
+    """If the eight tasks of each picture share one outcome, the interval is that of the pictures alone."""
+    outcomes = [1] * 13 + [0] * 12
+    assert_same(
+        mean_interval([8 * o for o in outcomes], [8] * 25),
+        *(lambda i: (i.low, i.high))(mean_interval(outcomes, [1] * 25)),
+    )
+    z = stats.t.ppf(0.975, 24)
+    alone = wilson(13 / 25 * 24, 24, z=z)  # V = p (1 - p) / 24: the spread is estimated with C - 1
+    assert_same(mean_interval(outcomes, [1] * 25), alone.low, alone.high)
+
+
+@pytest.mark.parametrize("pictures", [1, 9, 10, 200])
+def test_no_interval_is_without_a_width_where_all_pictures_agree(pictures: int):
+    """0 of n, n of n, and half of each: exact bounds that count a picture once."""
+    tail = 0.025 ** (1 / pictures)
+    assert_same(mean_interval([0] * pictures, [8] * pictures), 0, 1 - tail)
+    assert_same(mean_interval([8] * pictures, [8] * pictures), tail, 1)
+    half = mean_interval([4] * pictures, [8] * pictures)
+    if pictures == 1:
+        assert half == Interval(0, 1)
+    assert mean_interval([0.3, 0.1 + 0.2] * pictures, [1, 1] * pictures).high > 0.301  # the same but for rounding
+    found = stats.binomtest(pictures // 2, pictures).proportion_ci(method="exact")
+    assert half.low == pytest.approx(found.low, rel=1e-12)
+
+
+def test_few_pictures_get_the_exact_bound_however_many_tasks_they_have():
+    found = stats.binomtest(4, 8).proportion_ci(method="exact")
+    assert_same(mean_interval([80, 0, 80, 0, 80, 0, 80, 0], [80] * 8), found.low, found.high)
+
+
+def test_differences_have_students_interval_by_picture():
+    sums, sizes = [3, -1, 2, 0, 4, 1, 0, -2, 5, 1, 2, 0], [8] * 12
+    means = np.array(sums) / 8
+    half = stats.t.ppf(0.975, 11) * stats.sem(means)
+    assert_same(difference_interval(sums, sizes), means.mean() - half, means.mean() + half)
+
+
+def test_without_a_different_pair_the_difference_is_still_uncertain():
+    bound = 1 - 0.025 ** (1 / 25)
+    assert_same(difference_interval([0] * 25, [8] * 25), -bound, bound)
+    assert difference_interval([0], [8]).high == pytest.approx(0.975)
+
+
+def test_the_interval_of_a_difference_holds_0_wherever_the_test_shows_none():
+    for pictures in (5, 9, 10, 40):
+        for won in range(min(pictures, 9) + 1):
+            sums = [8] * won + [0] * (pictures - won)
+            assert (difference_interval(sums, [8] * pictures).low > 0) <= (sign_flip(sums) < 0.05)
+
+
+def test_a_certain_difference_stays_within_its_range():
+    assert difference_interval([8] * 9, [8] * 9).high == 1
+    assert difference_interval([8] * 20 + [7], [8] * 21).high <= 1
+
+
+def test_what_is_no_score_by_picture_is_refused():
+    for sums, sizes in (([], []), ([1], []), ([1], [0]), ([9], [8]), ([-1], [8])):
+        with pytest.raises(ValueError):
+            mean_interval(sums, sizes)
+    with pytest.raises(ValueError):
+        difference_interval([-9], [8])
+    mean_interval([1 + 1e-12], [1])  # thirds need not add up exactly
+
+
+def test_missing_verdicts_bound_a_score():
+    assert missing_bounds(5, 8, 10) == Interval(0.5, 0.7)
+    assert missing_bounds(0, 0, 4) == Interval(0, 1)
+    assert missing_bounds(4, 4, 4) == Interval(1, 1)
+    for counts in ((5, 4, 10), (1, 3, 2), (0, 0, 0)):
+        with pytest.raises(ValueError):
+            missing_bounds(*counts)
+
+
+def test_missing_verdicts_are_taken_for_and_against():
+    worst, best = missing_extremes([3, None, 2, None], [1, 1, None, None], full=3)
+    assert worst == [2, -1, -1, -3]
+    assert best == [2, 2, 2, 3]
+
+
+@pytest.mark.parametrize("correlation", coverage.CORRELATIONS)
+def test_intervals_by_picture_hold_the_truth_and_the_test_errs_rarely(correlation: float):
+    """The small form of `python -m tests.bench.coverage`: 400 runs, so that a rate of 95 % is known to +-3.3 points."""
+    found = coverage.measure(25, correlation, runs=400, seed=0)
+    assert 0.917 < found.score < 0.983
+    assert 0.917 < found.difference < 0.983
+    assert found.error < 0.075
 
 
 def test_sign_flip_counts_every_pattern():
@@ -51,9 +187,16 @@ def test_sign_flip_counts_every_pattern():
     assert sign_flip(sums) == sum(t >= total for t in patterns) / 2**8
 
 
-def test_sign_flip_with_unit_sums_is_mcnemar():
-    for wins, losses in ((10, 25), (35, 20), (7, 0), (4, 4)):
-        assert math.isclose(sign_flip([1] * wins + [-1] * losses), mcnemar(wins, losses), rel_tol=1e-12)
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (10, 25), (35, 20), (7, 0), (4, 4), (0, 900)])
+def test_sign_flip_with_unit_sums_is_the_binomial_test(wins: int, losses: int):
+    p = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1
+    assert sign_flip([1] * wins + [-1] * losses) == pytest.approx(p, rel=1e-10)
+
+
+def test_sign_flip_agrees_with_the_permutation_test_of_scipy():
+    sums = np.random.default_rng(3).integers(-4, 5, 12)
+    found = stats.permutation_test((sums,), np.sum, permutation_type="samples", n_resamples=10**5)
+    assert sign_flip(sums.tolist()) == pytest.approx(found.pvalue, rel=1e-12)
 
 
 def test_sign_flip_without_a_difference_is_1():
@@ -64,41 +207,6 @@ def test_clustering_costs_power():
     """Five pictures whose two tasks were both won are five observations, not ten."""
     assert sign_flip([2] * 5) == 2 / 2**5
     assert sign_flip([1] * 10) == 2 / 2**10
-
-
-def test_bootstrap_of_a_constant_is_a_point():
-    interval = cluster_bootstrap(np.full(9, 0.5), np.ones(9, dtype=np.int64), seed=1)
-    assert interval.low == interval.high == 0.5
-
-
-def test_bootstrap_has_the_width_of_the_central_limit():
-    rng = np.random.default_rng(0)
-    values = rng.normal(0.3, 1, 400)
-    interval = cluster_bootstrap(values, np.ones(400, dtype=np.int64), seed=1)
-    half = 1.96 * values.std() / math.sqrt(400)
-    assert interval.low == pytest.approx(values.mean() - half, abs=0.01)
-    assert interval.high == pytest.approx(values.mean() + half, abs=0.01)
-
-
-def test_bootstrap_resamples_clusters_and_not_items():
-    """Clusters of 4 equal items: the interval is that of a fourth of the observations."""
-    rng = np.random.default_rng(0)
-    values = rng.integers(0, 2, 100).astype(float)
-    single = cluster_bootstrap(values, np.ones(100, dtype=np.int64), seed=1)
-    fourfold = cluster_bootstrap(4 * values, np.full(100, 4), seed=1)
-    assert fourfold == single
-
-
-def test_bootstrap_weighs_clusters_by_their_items():
-    """Whatever is drawn, clusters whose items all score .5 have a mean of .5."""
-    sizes = np.array([1, 2, 7, 30])
-    interval = cluster_bootstrap(0.5 * sizes, sizes, seed=1)
-    assert interval.low == interval.high == 0.5
-
-
-def test_bootstrap_refuses_nothing():
-    with pytest.raises(ValueError):
-        cluster_bootstrap(np.empty(0), np.empty(0, dtype=np.int64), seed=1)
 
 
 def test_holm_by_hand():

@@ -75,10 +75,7 @@ def _categories(by_arm: dict[Arm, list[Outcome]], label: dict[str, str], measure
         Category(
             name,
             len(pairs),
-            [
-                score(arm, measure, [o.points(measure) for o in found if o.item.pair_id in pairs])
-                for arm, found in by_arm.items()
-            ],
+            [score(arm, measure, [o for o in found if o.item.pair_id in pairs]) for arm, found in by_arm.items()],
         )
         for name, pairs in members.items()
         if pairs

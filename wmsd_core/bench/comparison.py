@@ -1,18 +1,14 @@
 """Arms against each other on the same items.
 
-A pair counts where both arms have a valid verdict; how many were dropped is stated. Verdicts are compared by McNemar's
-exact test, which takes tasks as independent; averages by the exact sign-flip test of the summed differences of each
-picture, which several tasks may share. The interval of a difference is a cluster bootstrap over pictures. Holm's
-correction covers all tests that are reported together.
+A pair counts where both arms have a valid verdict; how many were dropped is stated. Every measure is compared by the
+exact sign-flip test of the summed differences of each picture, which several tasks may share, and its interval is one by
+picture too. Holm's correction covers all tests that are reported together.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-import numpy as np
-
-from wmsd_core import seeds
 from wmsd_core.bench import statistics
 from wmsd_core.bench.scores import MEASURES, Outcome, full_points
 from wmsd_core.bench.worldtasks import Arm
@@ -37,14 +33,14 @@ class Comparison:
     """Mean difference of scores, in [-1, 1]."""
     low: float
     high: float
-    """Cluster bootstrap 95 % interval of the difference."""
+    """95 % interval of the difference by picture (`statistics.difference_interval`)."""
     p: float
-    """Exact, two-sided: McNemar, for the average the sign-flip test by picture."""
+    """Exact, two-sided: the sign-flip test by picture."""
     p_holm: float
     """`p` after Holm's correction over all comparisons of the call."""
 
 
-def compare_arms(by_arm: dict[Arm, list[Outcome]], *, seed: int = 0) -> list[Comparison]:
+def compare_arms(by_arm: dict[Arm, list[Outcome]]) -> list[Comparison]:
     """Every later arm against every earlier one (in the order of `ARMS`), on every measure.
 
     Measures without a common valid item are left out.
@@ -53,13 +49,13 @@ def compare_arms(by_arm: dict[Arm, list[Outcome]], *, seed: int = 0) -> list[Com
         comparison
         for against, arm in combinations(by_arm, 2)
         for measure in MEASURES
-        if (comparison := compare(by_arm[arm], by_arm[against], measure, seed=seed))
+        if (comparison := compare(by_arm[arm], by_arm[against], measure))
     ]
     adjusted = statistics.holm([comparison.p for comparison in found])
     return [replace(comparison, p_holm=p) for comparison, p in zip(found, adjusted, strict=True)]
 
 
-def compare(arm: list[Outcome], against: list[Outcome], measure: str, *, seed: int) -> Comparison | None:
+def compare(arm: list[Outcome], against: list[Outcome], measure: str) -> Comparison | None:
     """One comparison, its p uncorrected (`p_holm` equals `p`); None without a common valid item.
 
     Both lists hold the same items in the same order.
@@ -75,12 +71,10 @@ def compare(arm: list[Outcome], against: list[Outcome], measure: str, *, seed: i
     sums = [sum(group) for group in by_picture.values()]
     wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     unit = full_points(measure)
-    interval = statistics.cluster_bootstrap(
-        np.array(sums, dtype=np.float64) / unit,
-        np.array([len(group) for group in by_picture.values()], dtype=np.int64),
-        seed=seeds.derive(seed, "bootstrap", measure),
+    interval = statistics.difference_interval(
+        [total / unit for total in sums], [len(group) for group in by_picture.values()]
     )
-    p = statistics.sign_flip(sums) if measure == "average" else statistics.mcnemar(wins, losses)
+    p = statistics.sign_flip(sums)
     return Comparison(
         arm=arm[0].arm,
         against=against[0].arm,

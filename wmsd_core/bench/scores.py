@@ -1,5 +1,7 @@
 """From verdicts to scores: over valid judgments only, with numerator, denominator and failure rate (paper A.4)."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -60,7 +62,9 @@ class Score:
     """successes / valid; None without a valid judgment."""
     low: float | None
     high: float | None
-    """Wilson 95 % interval."""
+    """95 % interval by picture (`statistics.mean_interval`)."""
+    pictures: int
+    """Distinct pictures among the valid items."""
 
     @property
     def failure_rate(self) -> float:
@@ -68,14 +72,20 @@ class Score:
         return 1 - self.valid / self.expected
 
 
-def score(arm: str, measure: str, points: list[int | None]) -> Score:
+def score(arm: str, measure: str, found: Sequence[Outcome]) -> Score:
     """Counts one measure of one arm over its items."""
-    valid = [p for p in points if p is not None]
-    successes = sum(valid) / full_points(measure)
-    if not valid:
-        return Score(arm, measure, 0.0, 0, len(points), None, None, None)
-    interval = statistics.wilson(successes, len(valid))
-    return Score(arm, measure, successes, len(valid), len(points), successes / len(valid), interval.low, interval.high)
+    by_picture: defaultdict[str, list[int]] = defaultdict(list)
+    for outcome in found:
+        points = outcome.points(measure)
+        if points is not None:
+            by_picture[outcome.item.frame.frame_id].append(points)
+    if not by_picture:
+        return Score(arm, measure, 0.0, 0, len(found), None, None, None, 0)
+    full = full_points(measure)
+    sizes = [len(group) for group in by_picture.values()]
+    successes, valid = sum(map(sum, by_picture.values())) / full, sum(sizes)
+    interval = statistics.mean_interval([sum(group) / full for group in by_picture.values()], sizes)
+    return Score(arm, measure, successes, valid, len(found), successes / valid, interval.low, interval.high, len(sizes))
 
 
 def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm, list[Outcome]]:
@@ -110,11 +120,7 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
 
 def scores(by_arm: dict[Arm, list[Outcome]]) -> list[Score]:
     """Every measure of every arm."""
-    return [
-        score(arm, measure, [outcome.points(measure) for outcome in found])
-        for arm, found in by_arm.items()
-        for measure in MEASURES
-    ]
+    return [score(arm, measure, found) for arm, found in by_arm.items() for measure in MEASURES]
 
 
 def evaluation_id(items: list[Item], evaluation: Evaluation) -> str:

@@ -1,37 +1,108 @@
-"""Intervals and paired tests for success rates, float64, no distributional assumption where an exact test exists.
+"""Intervals and paired tests of scores whose items share pictures, in float64.
 
-Sources: Wilson, JASA 22 (1927); McNemar, Psychometrika 12 (1947), in its exact binomial form; Fisher's randomization
-test by sign flips; Holm, Scand. J. Statist. 6 (1979); the cluster bootstrap of Field and Welsh, JRSS B 69 (2007).
+Several tasks share one picture, so that their outcomes are not independent: what is counted, and what is flipped, is the
+picture. With eight tasks a picture, intervals and tests that count items err several times as often as they say.
 
-Several tasks share one picture, so that their outcomes are not independent: what is flipped and resampled is the
-picture.
+Sources: Wilson, JASA 22 (1927), at the effective sample size n / design effect of Kish, Survey Sampling (1965); Clopper
+and Pearson, Biometrika 26 (1934); Fisher's randomization test by sign flips; Holm, Scand. J. Statist. 6 (1979).
+`python -m tests.bench.coverage` measures how often they err.
+
+Scores are given by picture: `sums` [C] is the total of each picture's items, `sizes` [C] their number; an item scores
+between 0 and 1 (a difference between -1 and 1), and the estimate is the ratio of both totals.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the normal distribution: two-sided 95 % intervals."""
-RESAMPLES = 10_000
+FEWEST_PICTURES = 10
+"""With fewer, their spread says too little about itself: the bound is exact instead."""
+FEWEST_DIFFERENT = 6
+"""With fewer pictures that differ, no sign-flip test can reach p < .05 (2 / 2^5 = .0625)."""
+_TAIL = 0.025
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % confidence interval."""
+    """A 95 % confidence interval, or the range between two bounds."""
 
     low: float
     high: float
 
 
-def wilson(successes: float, n: int) -> Interval:
+def mean_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval:
+    """Of a score in [0, 1], by picture.
+
+    Wilson's interval at the effective sample size p (1 - p) / V, with V the variance of the ratio between pictures and
+    with Student's t at C - 1 degrees of freedom for z. With fewer than `FEWEST_PICTURES` pictures, or where all of them
+    score the same, it is the exact bound that counts each picture once: never an interval without a width.
+
+    Raises:
+        ValueError: no picture, an empty one, or a total that its items cannot have.
+    """
+    totals, counts = _by_picture(sums, sizes, least=0)
+    pictures, p = len(totals), _ratio(totals, counts)
+    variance = _variance(totals, counts)
+    if pictures < FEWEST_PICTURES or variance == 0:
+        return clopper_pearson(p * pictures, pictures)
+    n = p * (1 - p) / variance
+    return wilson(p * n, n, z=t_quantile(pictures - 1))
+
+
+def difference_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval:
+    """Of a mean difference in [-1, 1], by picture: d -+ t sqrt(V), with V and t as in `mean_interval`.
+
+    With fewer than `FEWEST_PICTURES` pictures, or fewer than `FEWEST_DIFFERENT` that differ, it is the range between the
+    exact bounds of what is won and of what is lost, each picture counted once.
+
+    Raises:
+        ValueError: no picture, an empty one, or a total that its items cannot have.
+    """
+    totals, counts = _by_picture(sums, sizes, least=-1)
+    pictures, d = len(totals), _ratio(totals, counts)
+    if pictures < FEWEST_PICTURES or np.count_nonzero(totals) < FEWEST_DIFFERENT:
+        won = clopper_pearson(_ratio(np.maximum(totals, 0), counts) * pictures, pictures)
+        lost = clopper_pearson(_ratio(np.maximum(-totals, 0), counts) * pictures, pictures)
+        return Interval(won.low - lost.high, won.high - lost.low)
+    half = t_quantile(pictures - 1) * math.sqrt(_variance(totals, counts))
+    return Interval(max(-1.0, d - half), min(1.0, d + half))
+
+
+def missing_bounds(successes: float, valid: int, expected: int) -> Interval:
+    """The scores that `expected` items have if each one without a verdict failed, and if each succeeded.
+
+    Raises:
+        ValueError: not 0 <= successes <= valid <= expected, or nothing expected.
+    """
+    if not 0 <= successes <= valid <= expected or expected < 1:
+        raise ValueError(f"{successes} successes of {valid} valid of {expected} expected items are no counts")
+    return Interval(successes / expected, (successes + expected - valid) / expected)
+
+
+def missing_extremes(
+    mine: Sequence[int | None], theirs: Sequence[int | None], *, full: int
+) -> tuple[list[int], list[int]]:
+    """Paired differences of points in 0 to `full`, what is missing taken against `mine`, and taken in its favour.
+
+    An arm is better, whatever the missing verdicts would have been, if it is better by the first list.
+    """
+    pairs = list(zip(mine, theirs, strict=True))
+    worst = [(0 if a is None else a) - (full if b is None else b) for a, b in pairs]
+    best = [(full if a is None else a) - (0 if b is None else b) for a, b in pairs]
+    return worst, best
+
+
+def wilson(successes: float, n: float, *, z: float = Z95) -> Interval:
     """The score interval of a proportion: (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n).
 
-    `successes` may be fractional: a mean of scores in [0, 1] has variance at most p(1-p), so its interval is too wide
-    rather than too narrow.
+    Both may be fractional: of an effective sample size, or of a mean of scores in [0, 1], whose variance is at most
+    p(1-p), so that its interval is too wide rather than too narrow.
 
     Raises:
         ValueError: no observations, or a count outside [0, n].
@@ -39,17 +110,40 @@ def wilson(successes: float, n: int) -> Interval:
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"a proportion needs 0 <= successes <= n and n > 0, not {successes} of {n}")
     p = successes / n
-    shrink = 1 + Z95**2 / n
-    centre = (p + Z95**2 / (2 * n)) / shrink
-    half = Z95 * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2)) / shrink
+    shrink = 1 + z**2 / n
+    centre = (p + z**2 / (2 * n)) / shrink
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / shrink
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 
-def mcnemar(b: int, c: int) -> float:
-    """Exact two-sided p of b against c discordant pairs: min(1, 2 sum_{i <= min(b, c)} C(b + c, i) / 2^(b + c))."""
-    n = b + c
-    tail = sum(math.comb(n, i) for i in range(min(b, c) + 1))
-    return min(1.0, 2 * tail / 2**n)  # integers until the last division: no underflow for any n
+def clopper_pearson(successes: float, n: int) -> Interval:
+    """The exact interval of a proportion: all p under which neither tail of the binomial is below 2.5 %.
+
+    A fractional count is rounded down for the lower end and up for the upper one.
+
+    Raises:
+        ValueError: no observations, or a count outside [0, n].
+    """
+    if n < 1 or not 0 <= successes <= n * (1 + 1e-12):
+        raise ValueError(f"a proportion needs 0 <= successes <= n and n > 0, not {successes} of {n}")
+    whole = round(successes)
+    if math.isclose(successes, whole, rel_tol=1e-12):  # 3 pictures of 10 may come as .1 * 30
+        successes = whole
+    low, high = math.floor(successes), math.ceil(successes)
+    return Interval(_lower_end(low, n), 1 - _lower_end(n - high, n))
+
+
+@cache
+def t_quantile(degrees: int) -> float:
+    """The 97.5 % point of Student's t with a whole number of degrees of freedom.
+
+    Raises:
+        ValueError: no degree of freedom.
+    """
+    if degrees < 1:
+        raise ValueError(f"Student's t needs at least one degree of freedom, not {degrees}")
+    angle = _root(lambda theta: _inner_mass(theta, degrees) - (1 - 2 * _TAIL), 0.0, math.pi / 2)
+    return math.sqrt(degrees) * math.tan(angle)
 
 
 def sign_flip(sums: Sequence[int]) -> float:
@@ -70,27 +164,6 @@ def sign_flip(sums: Sequence[int]) -> float:
     return min(1.0, float(mass[np.abs(totals) >= abs(sum(sums))].sum()))
 
 
-def cluster_bootstrap(sums: NDArray[np.float64], sizes: NDArray[np.int64], *, seed: int) -> Interval:
-    """Percentile interval of the mean over items, whole clusters drawn with replacement.
-
-    `sums` [C] is the total of each cluster's items, `sizes` [C] their number; a resample's mean is the ratio of both
-    totals.
-
-    Raises:
-        ValueError: no cluster, or an empty one.
-    """
-    if len(sums) == 0 or len(sums) != len(sizes) or sizes.min() < 1:
-        raise ValueError("the bootstrap needs at least one cluster, and at least one item in each")
-    draws = np.random.default_rng(seed)
-    uniform = np.full(len(sums), 1 / len(sums))
-    means = np.empty(RESAMPLES)
-    for start in range(0, RESAMPLES, 500):  # blocks keep the counts at a few MB
-        counts = draws.multinomial(len(sums), uniform, size=500).astype(np.float64)  # floats multiply much faster
-        means[start : start + 500] = (counts @ sums) / (counts @ sizes.astype(np.float64))
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float(low), float(high))
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p values in the given order: of m, the i-th smallest times (m - i + 1), made monotone, at most 1."""
     adjusted = [0.0] * len(p_values)
@@ -99,3 +172,67 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = running
     return adjusted
+
+
+def _by_picture(
+    sums: Sequence[float], sizes: Sequence[int], *, least: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    totals, counts = np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    if len(totals) == 0 or len(totals) != len(counts) or counts.min() < 1:
+        raise ValueError("at least one picture is needed, and at least one item in each")
+    slack = 1e-9 * counts  # thirds do not add up to whole numbers
+    if (totals > counts + slack).any() or (totals < least * counts - slack).any():
+        raise ValueError(f"the items of a picture score between {least} and 1 each, and their totals accordingly")
+    return np.clip(totals, least * counts, counts), counts
+
+
+def _ratio(totals: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
+    return float(totals.sum() / counts.sum())
+
+
+def _variance(totals: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
+    """Of the ratio of totals, between pictures: C / (C - 1) sum_c (s_c - p n_c)^2 / n^2; 0 for equal pictures."""
+    pictures = len(totals)
+    means = totals / counts
+    if pictures < 2 or np.ptp(means) < 1e-12:
+        return 0.0
+    residual = totals - _ratio(totals, counts) * counts
+    return float(pictures / (pictures - 1) * np.square(residual).sum() / counts.sum() ** 2)
+
+
+def _lower_end(successes: int, n: int) -> float:
+    """The p under which `successes` or more of n have a probability of 2.5 %; 0 for no success."""
+    if successes == 0:
+        return 0.0
+    ways = [math.log(math.comb(n, i)) for i in range(successes, n + 1)]
+
+    def beyond(p: float) -> float:
+        if p in (0.0, 1.0):
+            return p
+        one, none = math.log(p), math.log1p(-p)
+        return math.fsum(math.exp(w + i * one + (n - i) * none) for i, w in enumerate(ways, start=successes))
+
+    return _root(lambda p: beyond(p) - _TAIL, 0.0, 1.0)
+
+
+def _inner_mass(theta: float, degrees: int) -> float:
+    """P(|t| < sqrt(degrees) tan theta): the finite series in cos(theta) of Abramowitz and Stegun, 26.7.3 and 26.7.4."""
+    odd = degrees % 2
+    k = np.arange(1, (degrees - odd) // 2, dtype=np.float64)
+    # ratios of successive terms: (2k - 1) / 2k cos^2 for even degrees, 2k / (2k + 1) cos^2 for odd ones
+    terms = np.cumprod((2 * k - 1 + odd) / (2 * k + odd) * math.cos(theta) ** 2)
+    series = 1 + math.fsum(terms)
+    if not odd:
+        return math.sin(theta) * series
+    beyond_one = math.sin(theta) * math.cos(theta) * series if degrees > 1 else 0.0
+    return 2 / math.pi * (theta + beyond_one)
+
+
+def _root(rising: Callable[[float], float], low: float, high: float) -> float:
+    """Where an increasing function crosses 0, by halving until two neighbouring numbers are left."""
+    while low < (middle := (low + high) / 2) < high:
+        if rising(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -72,7 +72,7 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
     name = evaluation_id(items, evaluation)
     counted = scores(by_arm)
     by_measure = {m: {score.arm: score for score in counted if score.measure == m} for m in MEASURES}
-    compared = compare_arms(by_arm, seed=evaluation.config.seed)
+    compared = compare_arms(by_arm)
     pairs = sorted({(c.arm, c.against) for c in compared}, key=lambda pair: (pair[0] != "executor", pair))
     return Headline(
         evaluation=evaluation,
