@@ -144,7 +144,7 @@ class Connection:
             return self._judge(error)
         except openai.APIConnectionError as error:
             return _Failure("down", f"the connection failed: {self._told(error.__cause__ or error)}")
-        except (openai.OpenAIError, ValueError) as error:
+        except (openai.OpenAIError, ValueError, RecursionError, MemoryError, OverflowError) as error:
             return _Failure("garbled", f"the reply cannot be read: {self._told(error)}")
 
     def _judge(self, error: openai.APIStatusError) -> _Failure:

@@ -17,9 +17,9 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from wmsd_core.arrays import Image, Video
+from wmsd_core.vlm.answer import read
 from wmsd_core.vlm.media import shown_frames
 from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
-from wmsd_core.vlm.reply import read
 from wmsd_core.vlm.schema import strict_schema
 from wmsd_core.vlm.settings import LocalConfig
 from wmsd_core.vlm.yes_no import Labels, log_odds

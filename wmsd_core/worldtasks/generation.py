@@ -18,13 +18,13 @@ from pydantic import Field, field_validator
 
 from wmsd_core.config import Config, digest
 from wmsd_core.frames import Frame, Refusal, find
-from wmsd_core.frames.refusal import attempt, record
+from wmsd_core.frames.refusal import attempt, failed, record
 from wmsd_core.frames.view import view
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.vlm import Refused, VisionLanguageModel, prompts
 from wmsd_core.vlm.stream import as_they_come, gathered
-from wmsd_core.worldtasks.checks import CHECKS, Limits, sift
+from wmsd_core.worldtasks.checks import CHECKS, Accepted, Limits, Rejected, sift
 from wmsd_core.worldtasks.kinds import AGENTS, TASKS, Cell, Mix, wishes
 from wmsd_core.worldtasks.pairs import TaskPairs
 
@@ -34,7 +34,7 @@ PROMPT = "generate"
 class GenerateConfig(Config):
     """How many pairs are asked for, of which kinds, and what makes one usable."""
 
-    revision = 2
+    revision = 3
 
     count: int = Field(default=8, ge=1)
     """Pairs per frame; the paper has eight."""
@@ -213,8 +213,10 @@ class _Rows:
         if isinstance(answer, Refusal):
             self.unusable.append((frame.frame_id, frame.path, answer))
             return "unusable"
-        if isinstance(answer, ValueError):
-            return self._reject(frame, "unanswered", str(answer))
+        sifted = self._sifted(answer) if isinstance(answer, TaskPairs) else answer
+        if isinstance(sifted, ValueError):
+            return self._reject(frame, "unanswered", str(sifted))
+        assert isinstance(answer, TaskPairs)
         self.answered.append(frame.frame_id)
         if self.cfg.wishes:
             cells = wishes(frame.frame_id, self.cfg.mix, self.cfg.wishes, seed=self.cfg.seed)
@@ -223,7 +225,7 @@ class _Rows:
             ]
         if answer.refused:
             return self._reject(frame, "refused", answer.reason or "no reason given")
-        accepted, rejected = sift(answer.pairs, self.cfg.limits())
+        accepted, rejected = sifted
         self.rejected += [{"frame_id": frame.frame_id, **vars(pair), **self.makers} for pair in rejected]
         for pair in accepted:
             identity = pair_id(frame.frame_id, pair.parsed.task)
@@ -248,6 +250,13 @@ class _Rows:
             why = f"none of {len(answer.pairs)} pairs is usable" if answer.pairs else "the answer holds no pair"
             return self._reject(frame, "no_pairs", why)
         return "done"
+
+    def _sifted(self, answer: TaskPairs) -> tuple[list[Accepted], list[Rejected]] | ValueError:
+        """Usable pairs and others; whatever a text does to the checks is the fault of that answer alone."""
+        try:
+            return sift(answer.pairs, self.cfg.limits())
+        except Exception as error:
+            return failed(error)
 
     def write(self, con: duckdb.DuckDBPyConnection, old: set[str]) -> None:
         """Stores everything in place of what frames in `old` had; an unreadable answer replaces no pairs."""
