@@ -103,9 +103,9 @@ class Generated:
 Answered = TaskPairs | ValueError | Refusal
 
 
-def generation(model: str, cfg: GenerateConfig) -> str:
-    """The `config_hash` of the pairs that `model` writes under `cfg` and the present prompt."""
-    return digest([model, prompts.version(PROMPT), cfg.digest()])
+def generation(model: str, config: GenerateConfig) -> str:
+    """The `config_hash` of the pairs that `model` writes under `config` and the present prompt."""
+    return digest([model, prompts.version(PROMPT), config.digest()])
 
 
 def pair_id(frame_id: str, task: str) -> str:
@@ -114,7 +114,7 @@ def pair_id(frame_id: str, task: str) -> str:
 
 
 def generate_pairs(
-    store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, cfg: GenerateConfig, *, concurrency: int = 1
+    store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, config: GenerateConfig, *, concurrency: int = 1
 ) -> Generated:
     """Writes pairs for those of `frame_ids` that this generation has not done, and stores them as they come.
 
@@ -122,7 +122,7 @@ def generate_pairs(
     as clients of a server may. What the model raises other than ValueError is passed on, after the answers that were
     under way have been stored.
     """
-    made_by = generation(vlm.name, cfg)
+    made_by = generation(vlm.name, config)
     with reading(store) as con:
         ids = {"ids": list(frame_ids)}
         rows = con.execute(
@@ -147,8 +147,8 @@ def generate_pairs(
         old = {row[0] for row in rows}
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
-    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, cfg=cfg), todo, concurrency)):
-        stored = _Rows(vlm.name, cfg)
+    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, config=config), todo, concurrency)):
+        stored = _Rows(vlm.name, config)
         for frame, answer in answers:
             outcomes[stored.add(frame, answer)] += 1
         with writing(store) as con:
@@ -167,18 +167,18 @@ def generate_pairs(
     )
 
 
-def _ask(frame: Frame, vlm: VisionLanguageModel, cfg: GenerateConfig) -> Answered:
+def _ask(frame: Frame, vlm: VisionLanguageModel, config: GenerateConfig) -> Answered:
     """The model's answer for one frame, or why there is none."""
     picture = attempt(view, frame)
     if isinstance(picture, Refusal):
         return picture
-    cells = wishes(frame.frame_id, cfg.mix, cfg.wishes, seed=cfg.seed) if cfg.wishes else []
-    system, user = prompts.messages(PROMPT, count=str(cfg.count), wishes=_wish(cells))
+    cells = wishes(frame.frame_id, config.mix, config.wishes, seed=config.seed) if config.wishes else []
+    system, user = prompts.messages(PROMPT, count=str(config.count), wishes=_wish(cells))
     messages = (system, replace(user, images=(picture,)))
     failure = ValueError()
-    for index in range(cfg.attempts):
+    for index in range(config.attempts):
         try:
-            return vlm.complete(messages, TaskPairs, seed=derive(cfg.seed, PROMPT, frame.frame_id, index))
+            return vlm.complete(messages, TaskPairs, seed=derive(config.seed, PROMPT, frame.frame_id, index))
         except Refused as refusal:  # said outside the form for it, and means the same
             return TaskPairs(refused=True, reason=refusal.reason)
         except ValueError as error:
@@ -196,9 +196,9 @@ def _wish(cells: Sequence[Cell]) -> str:
 class _Rows:
     """The outcomes of some frames as rows, written together."""
 
-    def __init__(self, model: str, cfg: GenerateConfig) -> None:
-        self.cfg = cfg
-        self.made_by = generation(model, cfg)
+    def __init__(self, model: str, config: GenerateConfig) -> None:
+        self.config = config
+        self.made_by = generation(model, config)
         self.makers = {"model": model, "prompt_version": prompts.version(PROMPT), "config_hash": self.made_by}
         self.answered: list[str] = []
         self.unusable: list[tuple[str, Path, Refusal]] = []
@@ -218,8 +218,8 @@ class _Rows:
             return self._reject(frame, "unanswered", str(sifted))
         assert isinstance(answer, TaskPairs)
         self.answered.append(frame.frame_id)
-        if self.cfg.wishes:
-            cells = wishes(frame.frame_id, self.cfg.mix, self.cfg.wishes, seed=self.cfg.seed)
+        if self.config.wishes:
+            cells = wishes(frame.frame_id, self.config.mix, self.config.wishes, seed=self.config.seed)
             self.wishes += [
                 {"frame_id": frame.frame_id, **cell._asdict(), "config_hash": self.made_by} for cell in cells
             ]
@@ -254,7 +254,7 @@ class _Rows:
     def _sifted(self, answer: TaskPairs) -> tuple[list[Accepted], list[Rejected]] | ValueError:
         """Usable pairs and others; whatever a text does to the checks is the fault of that answer alone."""
         try:
-            return sift(answer.pairs, self.cfg.limits())
+            return sift(answer.pairs, self.config.limits())
         except Exception as error:
             return failed(error)
 

@@ -119,12 +119,12 @@ _VERDICTS = """
 """
 
 
-def keep_suitable(store: Path, model: str, cfg: ScreenConfig) -> Suitable:
+def keep_suitable(store: Path, model: str, config: ScreenConfig) -> Suitable:
     """Sets the rejections of stage `screen` for every frame that passed the ranking, from stored answers of `model`."""
     made_by: dict[str, object] = {"model": model, "prompt_version": prompts.version(PROMPT)}
     with writing(store) as con:
-        parameters = {**made_by, "min_log_odds": cfg.min_log_odds}
-        replace_rejections(con, "screen", _VERDICTS, parameters, digest([made_by, cfg.digest()]))
+        parameters = {**made_by, "min_log_odds": config.min_log_odds}
+        replace_rejections(con, "screen", _VERDICTS, parameters, digest([made_by, config.digest()]))
         counts = dict(
             con.execute("SELECT reason, count(*) FROM rejections WHERE stage = 'screen' GROUP BY reason").fetchall()
         )
