@@ -111,6 +111,7 @@ class Trainer:
         return metrics | {
             "forwards": int(self.world.total(torch.tensor(batch.passes.all))),
             "seconds": dict(watch.seconds),
+            "memory": dict(watch.memory),
             "speed": self._speed(batch, rollouts, sum(watch.seconds.values())),
         }
 
