@@ -15,6 +15,7 @@ from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.frames.refusal import attempt, record
 from wmsd_core.store import insert, reading, unseen, writing
+from wmsd_core.store.funnel import lacking
 
 BATCH, CHUNK = 1000, 20
 """Frames that are stored together, and that a thread takes at once: opening the store costs as much as measuring six
@@ -40,6 +41,13 @@ class Measured:
     measured: int
     before: int
     unusable: int
+
+
+def unmeasured(store: Path, config: MeasureConfig) -> frozenset[str]:
+    """How the ids of readable frames begin that this configuration has not measured."""
+    with reading(store) as con:
+        done = "SELECT frame_id FROM measurements WHERE config_hash = $config_hash"
+        return lacking(con, None, done, config_hash=config.digest())
 
 
 def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig, *, threads: int = 1) -> Measured:

@@ -22,6 +22,7 @@ from wmsd_core.frames.refusal import attempt, failed, record
 from wmsd_core.frames.view import view
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
+from wmsd_core.store.funnel import lacking
 from wmsd_core.vlm import Refused, VisionLanguageModel, prompts
 from wmsd_core.vlm.stream import as_they_come, gathered
 from wmsd_core.worldtasks.checks import CHECKS, Accepted, Limits, Rejected, sift
@@ -108,6 +109,20 @@ def generation(model: str, config: GenerateConfig) -> str:
     return digest([model, prompts.version(PROMPT), config.digest()])
 
 
+_DONE = """
+    SELECT frame_id FROM task_pairs WHERE config_hash = $made_by
+    UNION SELECT item FROM rejections
+    WHERE stage = 'generate' AND config_hash = $made_by AND reason IN ('refused', 'no_pairs')
+"""
+"""SQL: the frames that a generation has finished with."""
+
+
+def unwritten(store: Path, model: str, cfg: GenerateConfig) -> frozenset[str]:
+    """How the ids of suitable frames begin that have neither pairs of this generation nor its word that there are none."""
+    with reading(store) as con:
+        return lacking(con, "screen", _DONE, made_by=generation(model, cfg))
+
+
 def pair_id(frame_id: str, task: str) -> str:
     """Identity of a task pair: SHA-256 of frame and task text, hexadecimal."""
     return hashlib.sha256(f"{frame_id}\n{task}".encode()).hexdigest()
@@ -126,12 +141,7 @@ def generate_pairs(
     with reading(store) as con:
         ids = {"ids": list(frame_ids)}
         rows = con.execute(
-            """
-            SELECT unnest($ids)
-            EXCEPT SELECT frame_id FROM task_pairs WHERE config_hash = $made_by
-            EXCEPT SELECT item FROM rejections
-                   WHERE stage = 'generate' AND config_hash = $made_by AND reason IN ('refused', 'no_pairs')
-            """,
+            f"SELECT unnest($ids) EXCEPT ({_DONE})",
             {**ids, "made_by": made_by},
         ).fetchall()
         todo = find(con, [row[0] for row in rows])
