@@ -43,7 +43,9 @@ def rank(
         done = in_shards(score, workspace, parts, lacking, summary["scorer"], config.aesthetic)
         summary |= now_and_before("scored", done, parts)
         summary |= verdicts(workspace, measuring, config)
-        require_done("rank", summary["unscored"], "scores, or no measurements with these settings (`wmsd filter` makes them)")
+        require_done(
+            "rank", summary["unscored"], "scores, or no measurements with these settings (`wmsd filter` makes them)"
+        )
         by = "by an aesthetic predictor" if config.aesthetic else "by image statistics, which are no aesthetic model"
         publish_table("rank", [summary], f"rank: {summary['kept']} kept, {summary['dropped']} dropped, {by}")
     return summary
