@@ -35,6 +35,15 @@ def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> R
     return ledger.run_folder(place.training, _run(config, models), _base(place, models), examples(place))
 
 
+def record_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> None:
+    """Brings the store up to date with a finished run."""
+    place = Workspace(workspace)
+    dataset, base, run = examples(place), _base(place, models), _run(config, models)
+    folder = ledger.run_folder(place.training, run, base, dataset)
+    ledger.prepare(place.store, folder, run, base, dataset)
+    ledger.record(place.store, folder)
+
+
 def examples(place: Workspace) -> list[Example]:
     """The training split.
 

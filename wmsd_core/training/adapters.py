@@ -78,7 +78,13 @@ def make_way(folder: Path, step: int) -> None:
 
 
 def publish(
-    generator: Generator, folder: Path, *, name: Adapter = "ema", rank: int, alpha: float, about: Mapping[str, Any]
+    generator: Generator,
+    folder: Path,
+    *,
+    name: Adapter = "ema",
+    rank: int,
+    alpha: float,
+    about: Mapping[str, Any] | None = None,
 ) -> str:
     """Writes an adapter, complete or not at all; returns its SHA-256. `about` tells its step and its origin.
 
@@ -95,7 +101,7 @@ def publish(
         (partial / SETTINGS).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         checksum = sha256(partial / WEIGHTS)
         (partial / CHECKSUM).write_text(checksum + "\n", encoding="utf-8")
-        (partial / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        (partial / ABOUT).write_text(json.dumps(about or {}, indent=1) + "\n", encoding="utf-8")
     return checksum
 
 

@@ -56,6 +56,8 @@ def begin(folder: Path, start: Path | None) -> Lineage | None:
         return None
     record = folder / RECORD
     if (known := _read(record)) and not fault(folder / FILES):
+        if (start / MANIFEST).is_file() and sha256(start / MANIFEST) != known.sha256:
+            raise ValueError(f"{folder} began at {known.checkpoint}, which is another checkpoint than {start}")
         return known
     found = origin(start, folder.parent)
     assert found

@@ -117,10 +117,10 @@ _DONE = """
 """SQL: the frames that a generation has finished with."""
 
 
-def unwritten(store: Path, model: str, cfg: GenerateConfig) -> frozenset[str]:
+def unwritten(store: Path, model: str, config: GenerateConfig) -> frozenset[str]:
     """How the ids of suitable frames begin that have neither pairs of this generation nor its word that there are none."""
     with reading(store) as con:
-        return lacking(con, "screen", _DONE, made_by=generation(model, cfg))
+        return lacking(con, "screen", _DONE, made_by=generation(model, config))
 
 
 def pair_id(frame_id: str, task: str) -> str:
