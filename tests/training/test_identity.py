@@ -105,7 +105,7 @@ def test_a_run_begins_at_the_checkpoint_of_another_and_says_so(tmp_path: Path, l
     with pytest.raises(ValueError, match=r"does not fit these settings.*train\.adapter\.rank"):
         finish(other)
     write_run(other, calmer.model_copy(update={"start": long / "checkpoints" / "step-00000008"}))
-    with pytest.raises(ValueError, match="began at .*which is another checkpoint"):
+    with pytest.raises(ValueError, match=r"began at .*which is another checkpoint"):
         finish(other)
     write_run(tmp_path / "new", calmer.model_copy(update={"start": tmp_path / "nowhere"}))
     with pytest.raises(ValueError, match=r"there is no checkpoint .*nowhere"):

@@ -11,9 +11,10 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
+from wmsd_core.files import sha256
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter, Generator
-from wmsd_core.training.checkpoint import Publication, sha256
+from wmsd_core.training.checkpoint import Publication
 
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"

@@ -8,7 +8,6 @@
 There is no random state to save: every draw comes from a seed derived from (run seed, purpose, example, position).
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from wmsd_core.files import sha256
 from wmsd_core.training.distributed import ALONE, World
 
 KEPT = 2
@@ -136,12 +136,6 @@ class Publication:
         shutil.rmtree(self.target, ignore_errors=True)
         self.partial.rename(self.target)
         _flush(self.target.parent)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _all(folder: Path) -> list[Path]:

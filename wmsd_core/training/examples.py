@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from wmsd_core.arrays import Images, Videos
 from wmsd_core.config import Config
+from wmsd_core.files import sha256
 from wmsd_core.frames import clips
-from wmsd_core.training.checkpoint import sha256
 
 
 class Example(Config):

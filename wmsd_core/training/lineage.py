@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from wmsd_core.config import Config
-from wmsd_core.training.checkpoint import MANIFEST, Publication, fault, sha256, state
+from wmsd_core.files import sha256
+from wmsd_core.training.checkpoint import MANIFEST, Publication, fault, state
 
 RECORD, FILES = "lineage.json", "start"
 

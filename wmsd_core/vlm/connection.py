@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import openai
 
+from wmsd_core.visible import blotted, cleaned
 from wmsd_core.vlm.breaker import Breaker, ServerUnusable
+from wmsd_core.vlm.origin import Elsewhere, hooks
 from wmsd_core.vlm.reply import Reply
 from wmsd_core.vlm.request_log import RequestLog
 from wmsd_core.vlm.retrying import asked_pause, backoff
@@ -60,7 +62,8 @@ class Connection:
             api_key=self._key or "none",
             max_retries=0,
             timeout=openai.Timeout(config.read_timeout, connect=config.connect_timeout),
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=not local),
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=not local, event_hooks=hooks(config.base_url)),
         )
         self._client.organization = self._client.project = None
 
@@ -108,11 +111,16 @@ class Connection:
         except (openai.AuthenticationError, openai.PermissionDeniedError):
             raise ServerUnusable(self._no_entry()) from None
         except (openai.OpenAIError, TimeoutError, ValueError) as error:
-            raise ServerUnusable(self._away(self._told(error))) from None
+            raise ServerUnusable(self._away(self._told(error.__cause__ or error))) from None
+        found = cleaned(found, self._key)
         entries = found.get("data") if isinstance(found, dict) else None
         if not isinstance(entries, list):
             raise ServerUnusable(self._away("it lists no models, so it is no such server"))
-        return {str(entry["id"]): str(entry.get("root") or entry["id"]) for entry in entries if "id" in entry}
+        return {
+            str(entry["id"]): str(entry.get("root") or entry["id"])
+            for entry in entries
+            if isinstance(entry, dict) and "id" in entry
+        }
 
     async def health(self) -> str:
         """What is wrong with the server, as a sentence with the cure; '' if nothing is."""
@@ -127,9 +135,13 @@ class Connection:
         url = self._config.base_url.removesuffix("/v1") + path
         try:
             async with asyncio.timeout(self._config.read_timeout):
-                return await self._client.post(url, body=body, cast_to=object)
+                return blotted(await self._client.post(url, body=body, cast_to=object), self._key)
         except (openai.OpenAIError, TimeoutError, ValueError):
             return None
+
+    def cleaned(self, value: Any) -> Any:
+        """What a server wrote, without the key, which some repeat, and with nothing in it that cannot be seen."""
+        return cleaned(value, self._key)
 
     async def close(self) -> None:
         await self._client.close()
@@ -139,7 +151,10 @@ class Connection:
         try:
             async with asyncio.timeout(self._config.total_timeout):
                 # The typed function walks through every part of the body first, which takes longer than sending it.
-                return Reply.parse(await self._client.post("/chat/completions", body=body, cast_to=object))
+                found = await self._client.post("/chat/completions", body=body, cast_to=object)
+                return Reply.parse(blotted(found, self._key))
+        except Elsewhere as error:
+            raise ServerUnusable(f"{self._config.base_url} is not to be trusted: {error}") from None
         except TimeoutError:
             return _Failure("down", f"no answer within {self._config.total_timeout:g} s")
         except openai.APITimeoutError:
@@ -175,7 +190,7 @@ class Connection:
     def _told(self, error: BaseException) -> str:
         """What an error says, short, and without the key, which some servers repeat."""
         text = " ".join((str(error) or type(error).__name__).split())
-        return (text.replace(self._key, "***") if self._key else text)[:_SHOWN]
+        return cleaned(text, self._key)[:_SHOWN]
 
     def _away(self, told: str) -> str:
         return (

@@ -121,19 +121,27 @@ class ServerVLM:
             key = self._key(body, schema.__name__)
             if before := self._log.find(key):
                 try:
-                    return before.read(schema)
+                    return self._cleaned(before.read(schema))
                 except Refused:
                     raise
                 except ValueError:  # an older reader took it for an answer
                     pass
             reply = await self._ask(body, packed, schema.__name__)
             try:
-                answer = reply.read(schema)
-            except Refused:
+                read = reply.read(schema)
+            except Refused as refused:
                 self._log.keep(key, schema.__name__, self._model, reply)
-                raise
+                raise Refused(self._connection.cleaned(refused.reason)) from None
+            except ValueError as error:
+                raise ValueError(self._connection.cleaned(str(error))) from None
+            answer = self._cleaned(read)
+            if answer != read:  # JSON can spell the key in escapes, which only show once it is read
+                reply = reply.model_copy(update={"text": answer.model_dump_json()})
             self._log.keep(key, schema.__name__, self._model, reply)
             return answer
+
+    def _cleaned(self, answer: Answer) -> Answer:
+        return type(answer).model_validate(self._connection.cleaned(answer.model_dump(mode="json")))
 
     async def _look(self, medium: Image | Video, questions: Sequence[Question]) -> list[LogOdds]:
         """Asks all questions about one picture or video. One slot for all of them: what is packed is packed once, and no
@@ -177,12 +185,16 @@ class ServerVLM:
 
     def _read(self, reply: Reply, question: Question) -> LogOdds:
         if reply.refusal:
-            return LogOdds.unread(f"the model refused: {reply.refusal[:100]}")
+            return LogOdds.unread(f"the model refused: {self._connection.cleaned(reply.refusal)[:100]}")
         if not reply.listed:
             return LogOdds.unread("the server sent no log-probabilities")
         labels = self._labels or Labels.by_spelling(reply.listed)
         return log_odds(
-            reply.listed, labels, good=question.good, least_mass=self._config.least_mass, said=reply.text or "nothing"
+            reply.listed,
+            labels,
+            good=question.good,
+            least_mass=self._config.least_mass,
+            said=self._connection.cleaned(reply.text) or "nothing",
         )
 
     async def _show(self, medium: Image | Video, packed: dict[str, Pack]) -> tuple[list[Part], Part]:
