@@ -84,7 +84,7 @@ def test_calibrated_thresholds_can_be_pasted_and_previewed(tmp_path: Path) -> No
     )
     assert calibrated.returncode == 0, calibrated.stderr
     options = calibrated.stdout.splitlines()[-1].split()
-    assert len(options) == 12 and options[1].startswith("filter.min_sharpness=")
+    assert len(options) == 14 and options[1].startswith("filter.min_sharpness=")
     with store.reading(place) as con:
         assert store.query(con, "SELECT count(*) AS n FROM rejections")[0]["n"] == 0
     again = wmsd("filter", "-w", str(tmp_path), "--set", "filter.min_side=1", *options, "--preview", cwd=tmp_path)

@@ -11,7 +11,15 @@ from wmsd_core.filters.calibrate import calibrate
 from wmsd_core.overrides import apply
 from wmsd_core.recipe import Recipe
 
-SAME = {"luminance": 100, "near_black": 0.1, "near_white": 0.1, "flatness": 0.2, "bars": 0.0, "sharpness": 50}
+SAME = {
+    "luminance": 100,
+    "near_black": 0.1,
+    "near_white": 0.1,
+    "flatness": 0.2,
+    "bars": 0.0,
+    "sharpness": 50,
+    "crispness": 0.15,
+}
 
 
 def store_of(tmp_path: Path, n: int, sides: list[int] | None = None, **columns: np.ndarray) -> Path:
@@ -55,7 +63,7 @@ def test_what_is_printed_keeps_what_was_promised(tmp_path: Path) -> None:
     """On values of many digits, pasted as settings: at least the share, and at most one step of k more."""
     rng = np.random.default_rng(1)
     columns = {"sharpness": rng.lognormal(5, 2, 400), "luminance": rng.uniform(0, 255, 400)}
-    columns |= {name: rng.beta(1, 6, 400) for name in ("near_black", "near_white", "flatness")}
+    columns |= {name: rng.beta(1, 6, 400) for name in ("near_black", "near_white", "flatness", "crispness")}
     store = store_of(tmp_path, 400, **columns)
     for keep in (0.3, 0.5, 0.8, 0.99, 1):
         found = calibrate(store, MeasureConfig(), FilterConfig(), keep)

@@ -14,6 +14,7 @@ from wmsd_core.store import query, reading, writing
 
 CASES = [
     ("min_sharpness", "sharpness", "blurred", 40.0, 39.999),
+    ("min_crispness", "crispness", "unsharp", 0.09, 0.0899),
     ("min_luminance", "luminance", "dark", 40.0, 39.999),
     ("max_luminance", "luminance", "bright", 200.0, 200.001),
     ("max_near_black", "near_black", "near_black", 0.5, 0.5001),

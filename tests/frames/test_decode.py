@@ -50,9 +50,10 @@ def test_no_pixel_is_passed_over_when_a_picture_shrinks(tmp_path: Path, width: i
     assert width > 128 or np.ptp(grey) <= (1 if width == 128 else 100)
 
 
-def test_a_narrow_frame_is_enlarged_and_rgb_is_never(tmp_path: Path) -> None:
+def test_a_narrow_frame_keeps_its_size(tmp_path: Path) -> None:
     frame = frame_of(tmp_path / "a.png", encode(scene(0)), "PNG", 64, 48)
-    assert grey_at_width(frame, 128).shape == (96, 128)
+    assert np.array_equal(grey_at_width(frame, 128), grey_at_width(frame, 64))
+    assert grey_at_width(frame, 128).shape == (48, 64)
     assert np.array_equal(rgb(frame, 128), scene(0))
     assert rgb(frame, 32).shape == (24, 32, 3)
 

@@ -1,7 +1,8 @@
-"""What is measured on one grey picture: the quantities of the paper's A.6.1, flatness, and bars.
+"""What is measured on one grey picture: the quantities of the paper's A.6.1, crispness, flatness, and bars.
 
 The paper names the variance of the Laplacian, mean luminance, and the fractions of near-black and near-white pixels,
-and rejects "nearly empty" frames as well; which measure it uses for those is not said, flatness is ours.
+and rejects "nearly empty" frames as well; which measure it uses for those is not said, flatness is ours. So is crispness: the
+variance of the Laplacian passes what is shaken, or grainy over a blur.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wmsd_core.filters.bars import bars
+from wmsd_core.filters.crispness import crispness
 
 BAND = 16
 """A sixteenth of the grey scale: near-black is the lowest (levels 0 to 15), near-white the highest (240 to 255)."""
@@ -22,6 +24,8 @@ class Measurement:
 
     sharpness: float
     """Variance of the Laplacian (kernel 0 1 0 / 1 -4 1 / 0 1 0, mirrored border), squared grey levels."""
+    crispness: float
+    """Fine detail over coarse, along the direction that has least of it: about .15 in a good photograph."""
     luminance: float
     """Mean grey level, 0 to 255."""
     near_black: float
@@ -44,6 +48,7 @@ def measure(grey: UInt8[np.ndarray, "H W"]) -> Measurement:
     bands = (below[BAND:] - below[:-BAND]) / grey.size  # sliding: an empty frame must not hide between two fixed bands
     return Measurement(
         sharpness=mean_square - mean**2,
+        crispness=crispness(grey),
         luminance=float(levels @ _LEVELS) / grey.size,
         near_black=float(bands[0]),
         near_white=float(bands[-1]),

@@ -15,7 +15,6 @@ from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.frames.refusal import attempt, record
 from wmsd_core.store import insert, reading, unseen, writing
-from wmsd_core.store.funnel import lacking
 
 BATCH, CHUNK = 1000, 20
 """Frames that are stored together, and that a thread takes at once: opening the store costs as much as measuring six
@@ -25,10 +24,11 @@ frames, and handing one over a twentieth of measuring it."""
 class MeasureConfig(Config):
     """How frames are measured. Thresholds are not among it: they may change without a frame being measured again."""
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     working_width: int = Field(default=640, ge=16)
-    """Pixels. Every frame is scaled to this width first, since sharpness is comparable at one width only."""
+    """Pixels. Wider frames are scaled down to this width first, since sharpness is comparable at one width only. Narrower ones
+    stay as they are: enlarged, they would all read as blurred."""
     overlay: bool = False
     """Also measure how much of the picture rows of text take (filter.max_overlay): 10 to 20 ms a picture, several times
     what the rest costs."""
@@ -43,25 +43,18 @@ class Measured:
     unusable: int
 
 
-def unmeasured(store: Path, config: MeasureConfig) -> frozenset[str]:
-    """How the ids of readable frames begin that this configuration has not measured."""
-    with reading(store) as con:
-        done = "SELECT frame_id FROM measurements WHERE config_hash = $config_hash"
-        return lacking(con, None, done, config_hash=config.digest())
-
-
-def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig, *, threads: int = 1) -> Measured:
+def measure_frames(store: Path, frame_ids: Sequence[str], cfg: MeasureConfig, *, threads: int = 1) -> Measured:
     """Measures those of `frame_ids` that this configuration has not measured yet, and stores each batch as it is done.
 
     A file that turns out to be truncated, missing or changed becomes a rejection of stage `frames`.
     """
-    config_hash = config.digest()
-    made_by = {"config_hash": config_hash, "working_width": config.working_width}
+    config_hash = cfg.digest()
+    made_by = {"config_hash": config_hash, "working_width": cfg.working_width}
 
     def measured(frame: Frame) -> Measurement:
-        grey = grey_at_width(frame, config.working_width)
+        grey = grey_at_width(frame, cfg.working_width)
         found = measure(grey)
-        return replace(found, overlay=overlay(grey)) if config.overlay else found
+        return replace(found, overlay=overlay(grey)) if cfg.overlay else found
 
     def measured_all(frames: Sequence[Frame]) -> list[tuple[Frame, Measurement | Refusal]]:
         return [(frame, attempt(measured, frame)) for frame in frames]

@@ -35,6 +35,7 @@ class Threshold:
 
 THRESHOLDS = (
     Threshold("min_sharpness", "sharpness", "blurred", "sharpness", "variance of the Laplacian", log=True),
+    Threshold("min_crispness", "crispness", "unsharp", "crispness", "fine detail over coarse"),
     Threshold("min_luminance", "luminance", "dark", "luminance", "mean grey level, 0 to 255"),
     Threshold("max_luminance", "luminance", "bright", "luminance", "mean grey level, 0 to 255"),
     Threshold("max_near_black", "near_black", "near_black", "fraction of near-black pixels", "fraction of pixels"),

@@ -9,7 +9,7 @@ from wmsd_core.store import reading
 
 GOOD = "good"
 REASONS = {
-    "blurred": frozenset({"blurred"}),
+    "blurred": frozenset({"blurred", "unsharp"}),
     "dark": frozenset({"dark", "near_black"}),
     "bright": frozenset({"bright", "near_white"}),
     "empty": frozenset({"flat"}),

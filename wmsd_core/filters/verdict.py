@@ -21,6 +21,9 @@ class FilterConfig(Config):
 
     min_sharpness: float = Field(default=12.0, ge=0)
     """Least variance of the Laplacian, squared grey levels; less is "blurred"."""
+    min_crispness: float = Field(default=0.085, ge=0)
+    """Least ratio of fine to coarse detail, see `wmsd_core/filters/crispness.py`; less is "unsharp": shaken, out of focus, or
+    grain over a blur. It holds at any size."""
     min_luminance: float = Field(default=24.0, ge=0, le=255)
     """Least mean grey level; less is "dark"."""
     max_luminance: float = Field(default=230.0, ge=0, le=255)
@@ -67,15 +70,15 @@ _VERDICTS = f"""
 """
 
 
-def judge(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Judged:
+def judge(store: Path, measuring: MeasureConfig, cfg: FilterConfig) -> Judged:
     """Sets the rejections of stage `filter` for every usable frame of the store, from stored measurements alone.
 
     Only measurements made with `measuring` count. A frame that has none is rejected as "unmeasured": what was not
     judged does not pass. The rows name the digest of both configurations.
     """
-    config_hash = digest([measuring.digest(), config.digest()])
+    config_hash = digest([measuring.digest(), cfg.digest()])
     with writing(store) as con:
-        parameters = measured_by(measuring) | config.model_dump()
+        parameters = measured_by(measuring) | cfg.model_dump()
         replace_rejections(con, "filter", _VERDICTS, parameters, config_hash)
         reasons = con.execute(
             "SELECT reason, count(*) FROM rejections WHERE stage = 'filter' GROUP BY reason ORDER BY reason"

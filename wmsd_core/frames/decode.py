@@ -39,14 +39,15 @@ _COLOUR = {
 
 
 def grey_at_width(frame: Frame, width: int) -> Grey:
-    """The frame in grey, exactly `width` pixels wide; a narrower frame is enlarged, and so reads as less sharp.
+    """The frame in grey, at most `width` pixels wide; a narrower frame keeps its size.
 
     Raises:
         Refusal: the file is missing, changed, truncated or undecodable.
     """
     image = _decode(frame, _GREY[_reduction(frame.format, frame.width, width)])
-    height = max(1, round(width * image.shape[0] / image.shape[1]))
-    return _resize(image, width, height)
+    if image.shape[1] <= width:
+        return image
+    return _resize(image, width, max(1, round(width * image.shape[0] / image.shape[1])))
 
 
 def rgb(frame: Frame, longest: int) -> Image:

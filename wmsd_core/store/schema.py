@@ -136,6 +136,10 @@ MIGRATIONS = (
         WHERE frame_id NOT IN (SELECT item FROM rejections) AND pair_id NOT IN (SELECT item FROM rejections);
     ALTER TABLE splits ADD COLUMN examined VARCHAR[];            -- a bench frame's benchmark pairs; NULL: all that it has
     """,
+    # 3: blur of any kind
+    """
+    ALTER TABLE measurements ADD COLUMN crispness DOUBLE;        -- fine detail over coarse, the least of four directions
+    """,
 )
 
 VERSION = len(MIGRATIONS)

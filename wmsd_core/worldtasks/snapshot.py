@@ -12,7 +12,6 @@ from typing import Any
 import duckdb
 
 from wmsd_core.store import reading
-from wmsd_core.store.connection import SEALED
 from wmsd_core.worldtasks.members import labels, members
 
 SCHEMA = "worldtask/1"
@@ -64,7 +63,7 @@ def snapshot(store: Path, path: Path) -> Generator[duckdb.DuckDBPyConnection]:
         StoreError: there is no store.
         ValueError: no pair belongs to a split.
     """
-    con = duckdb.connect(str(path), config=SEALED)
+    con = duckdb.connect(str(path))
     try:
         con.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{_quoted(path.with_suffix('.spill'))}'")
         with reading(store) as source:

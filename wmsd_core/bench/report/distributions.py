@@ -27,6 +27,7 @@ _MEASURES = (
     _Measure("luminance", "Luminance", "mean grey level, 0 to 255"),
     _Measure("near_black", "Near-black pixels", "fraction of pixels"),
     _Measure("near_white", "Near-white pixels", "fraction of pixels"),
+    _Measure("crispness", "Crispness", "fine detail over coarse"),
     _Measure("flatness", "Flatness", "share of the most frequent sixteenth of the grey scale"),
     _Measure("bars", "Bars", "fraction of the picture"),
     _Measure("overlay", "Text over the picture", "fraction of the picture"),
