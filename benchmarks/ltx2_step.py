@@ -7,11 +7,12 @@ run: settings that trade memory for speed. `as shipped` is measured again at the
     --size real    19B in bfloat16, 768x512, 121 frames with sound: for a GPU of 80 GB or more. Weights are made there
     --size small   a minute on a core: shows that all runs, and little about a GPU
     --only NAME    these variants only
-    --profile      the operators of the first variant's step that take longest
+    --profile      the operators that take longest in a forward and backward pass of the first variant
 
 Texts and image are random features of the real shapes: encoders are gone when training starts. The step asks no judge and
 thus decodes nothing; one decode, by a video autoencoder of random weights, is measured by itself. Utilisation is a share of
-what a large matrix product reaches on this machine at the start; blocks that are computed twice count once.
+what a large matrix product reaches on this machine at the start; blocks that are computed twice count once. Figures are
+written after every variant, so that a run that is cut short leaves those it has.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image as Pictures
@@ -40,9 +41,8 @@ from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.process import be_deterministic
 from wmsd_core.training.rollout import roll_out
+from wmsd_core.training.stopwatch import GIB
 from wmsd_core.training.throughput import counted, matmul_rate
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -174,12 +174,25 @@ class Memory:
             Path("/proc/self/clear_refs").write_text("5")
 
     @staticmethod
+    def now() -> float:
+        """GiB that tensors hold on a GPU; 0 without one."""
+        return torch.cuda.memory_allocated() / GIB
+
+    @staticmethod
     def peak() -> float:
         """In GiB."""
         if torch.cuda.is_available():
             return torch.cuda.max_memory_allocated() / GIB
         status = Path("/proc/self/status").read_text()
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024 / GIB
+
+
+class Work(NamedTuple):
+    """What was done: floating-point operations, and where there are stages, seconds and on a GPU GiB of each."""
+
+    flops: float
+    seconds: dict[str, float] = {}  # noqa: RUF012
+    memory: dict[str, float] = {}  # noqa: RUF012
 
 
 @dataclass(frozen=True)
@@ -191,20 +204,22 @@ class Measured:
     utilisation: float
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds of each stage in that repetition."""
+    memory_of_stages: dict[str, float] = field(default_factory=dict)
+    """GiB, the most that was held during each."""
 
 
-def measured(run: Callable[[], tuple[float, dict[str, float]]], repeats: int) -> Measured:
-    """`run` gives the floating-point operations that it was good for, and seconds by stage, if there are stages."""
+def measured(run: Callable[[], Work], repeats: int) -> Measured:
     Memory.reset()
-    found: list[tuple[float, float, dict[str, float]]] = []
+    found: list[tuple[float, Work]] = []
     for _ in range(repeats):
         _wait()
         start = time.perf_counter()
-        flops, stages = run()
+        work = run()
         _wait()
-        found.append((sum(stages.values()) or time.perf_counter() - start, flops, stages))
-    seconds, flops, stages = min(found, key=lambda one: one[0])
-    return Measured(seconds, Memory.peak(), flops / seconds / matmul_rate(), stages)
+        found.append((sum(work.seconds.values()) or time.perf_counter() - start, work))
+    seconds, work = min(found, key=lambda one: one[0])
+    memory = max(work.memory.values(), default=0.0) or Memory.peak()
+    return Measured(seconds, memory, work.flops / seconds / matmul_rate(), work.seconds, work.memory)
 
 
 def _wait() -> None:
@@ -224,10 +239,12 @@ class Bench:
         examples = [Example(pair_id="0", image=image, task="short", solution="a detailed solution")]
         self.trainer = Trainer(TrainConfig.model_validate(TRAIN | variant.train), self.generator, examples, judge=None)
         batch = self._batch()
-        x, sigma = batch.noise(batch.rows[:1], "rollout"), torch.ones(1, device=self.generator.device)
-        condition = batch.short.select(batch.rows[:1])
+        self.one = batch.short.select(batch.rows[:1])
+        x, sigma = self._state(), torch.ones(1, device=self.generator.device)
+        self.held = Memory.now()
         with torch.no_grad():
-            _, self.forward = counted(lambda: self.generator.velocity(x, sigma, condition, None))
+            _, self.forward = counted(lambda: self.generator.velocity(x, sigma, self.one, None))
+        self._pass()  # what is compiled, chosen or allocated once
 
     def _batch(self) -> Batch:
         trainer = self.trainer
@@ -235,31 +252,36 @@ class Bench:
             self.generator, trainer.examples, trainer.groups.next(), group_size=trainer.config.group_size, seed=0
         )
 
-    def rollout(self) -> tuple[float, dict[str, float]]:
+    def rollout(self) -> Work:
         trainer, batch = self.trainer, self._batch()
         lesson, most = trainer.config.lesson_at(0), trainer.config.micro_batch
         roll_out(batch, trainer.grid, lesson, compare=False, micro_batch=most)
-        return batch.passes.flops(self.forward), {}
+        return Work(batch.passes.flops(self.forward))
 
-    def step(self) -> tuple[float, dict[str, float]]:
+    def step(self) -> Work:
         row = self.trainer.step()
         seconds: dict[str, float] = row["seconds"]
-        return row["speed"]["flops_per_second"] * sum(seconds.values()), seconds
+        return Work(row["speed"]["flops_per_second"] * sum(seconds.values()), seconds, row["memory"])
 
-    def decode(self) -> tuple[float, dict[str, float]]:
+    def decode(self) -> Work:
         self.generator.decode(self._state())
-        return 0.0, {}
+        return Work(0.0)
 
     def _state(self) -> Latents:
-        batch = self._batch()
-        return batch.noise(batch.rows[:1], "rollout")
+        return self.generator.noise(self.one, [0])
+
+    def _pass(self) -> None:
+        sigma = torch.ones(1, device=self.generator.device)
+        self.generator.velocity(self._state(), sigma, self.one, "policy").sum().backward()
+        self.trainer.optimizer.zero_grad()
 
     def profile(self) -> str:
+        """Of one forward and backward pass of the Executor, on one latent."""
         from torch.profiler import ProfilerActivity, profile
 
         cuda = torch.cuda.is_available()
         with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as found:
-            self.trainer.step()
+            self._pass()
         order = "self_device_time_total" if cuda else "self_cpu_time_total"
         return found.key_averages().table(sort_by=order, row_limit=15, max_name_column_width=60)
 
@@ -271,6 +293,14 @@ class Bench:
             "parameters": sum(weight.numel() for weight in weights),
             "weights_gib": sum(weight.nbytes for weight in weights) / GIB,
             "adapter_parameters": sum(weight.numel() for weight in self.trainer.adapters["policy"].values()),
+            "adapters_gib": sum(weight.nbytes for one in self.trainer.adapters.values() for weight in one.values())
+            / GIB,
+            "moments_gib": sum(
+                value.nbytes for state in self.trainer.optimizer.state.values() for value in state.values()
+            )
+            / GIB,
+            "held_before_a_step_gib": self.held,
+            "state_gib": self._state().nbytes / GIB,
             "tokens": self.generator.video_tokens + self.generator.audio_tokens,
             "forward_flops": self.forward,
             "matmul_flops_per_second": matmul_rate(),
@@ -281,14 +311,13 @@ def bench(variant: Variant, size: Size, folder: Path, repeats: int, *, profile: 
     """All figures of one variant; {"failed": ...} where the memory is not enough."""
     try:
         run = Bench(variant, size, folder)
-        run.trainer.step()  # what is compiled, chosen or allocated once
         found: dict[str, Any] = {"rollout": measured(run.rollout, repeats), "step": measured(run.step, repeats)}
         if first:
             found |= {"about": run.describe(), "profile": run.profile() if profile else ""}
             found["decode"] = measured(run.decode, 1)
         return found
-    except torch.OutOfMemoryError:
-        return {"failed": "out of memory"}
+    except torch.OutOfMemoryError as error:
+        return {"failed": "out of memory", "reason": str(error)}
 
 
 def show(name: str, row: dict[str, Any]) -> None:
@@ -304,7 +333,10 @@ def stages(step: Measured) -> str:
     return ", ".join(f"{name} {value / step.seconds:.0%}" for name, value in order if value > 0.005 * step.seconds)
 
 
-def report(variants: Sequence[Variant], size: Size, repeats: int, *, profile: bool) -> dict[str, dict[str, Any]]:
+def report(
+    variants: Sequence[Variant], size: Size, repeats: int, *, profile: bool, done: Callable[[dict[str, Any]], None]
+) -> None:
+    """Measures one variant after the other; `done` gets all figures so far."""
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for variant in variants:
@@ -321,6 +353,7 @@ def report(variants: Sequence[Variant], size: Size, repeats: int, *, profile: bo
                 )
             show(variant.name, row)
             rows[variant.name] = row
+            done(rows)
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
@@ -329,7 +362,8 @@ def report(variants: Sequence[Variant], size: Size, repeats: int, *, profile: bo
             print(f"step, {name}: {stages(row['step'])}")
         if "decode" in row:
             print(f"decode of one video: {row['decode'].seconds:.2f} s, {row['decode'].memory:.2f} GiB")
-    return rows
+        if row.get("profile"):
+            print(row["profile"])
 
 
 def main() -> None:
@@ -341,12 +375,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file for all figures, as JSON")
     asked = parser.parse_args()
     variants = [variant for variant in VARIANTS if not asked.only or variant.name in asked.only]
-    rows = report(variants, SIZES[asked.size], asked.repeats, profile=asked.profile)
-    for row in rows.values():
-        if row.get("profile"):
-            print(row["profile"])
-    if asked.out:
-        asked.out.write_text(json.dumps({"size": asked.size, "variants": rows}, default=asdict, indent=1) + "\n")
+
+    def write(rows: dict[str, Any]) -> None:
+        if asked.out:
+            asked.out.write_text(json.dumps({"size": asked.size, "variants": rows}, default=asdict, indent=1) + "\n")
+
+    report(variants, SIZES[asked.size], asked.repeats, profile=asked.profile, done=write)
 
 
 if __name__ == "__main__":

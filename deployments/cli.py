@@ -12,6 +12,7 @@ import typer
 from deployments import start
 from deployments.commands import benchmark, data, miniature, pipeline, project, training
 from deployments.options import err
+from wmsd_core.visible import visible
 
 app = typer.Typer(
     help="World Model Self-Distillation: images become tasks, tasks become an Executor, the Executor is measured.",
@@ -47,7 +48,7 @@ def main() -> None:
 
 def _complain(kind: str, cause: object, status: int) -> int:
     err.print(f"[bold red]{kind}:[/]", end=" ")
-    err.print(str(cause), markup=False, highlight=False, soft_wrap=True)
+    err.print(visible(str(cause)), markup=False, highlight=False, soft_wrap=True)
     return status
 
 

@@ -29,8 +29,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from deployments import recipes
+from wmsd_core.visible import visible
 
 if TYPE_CHECKING:
     from wmsd_core.recipe import Recipe
@@ -198,14 +200,14 @@ def show(title: str, result: Summary | Rows, *, as_json: bool = False) -> None:
     elif isinstance(result, Mapping):
         table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
         for name, value in result.items():
-            table.add_row(name.replace("_", " "), _text(value))
+            table.add_row(Text(visible(name.replace("_", " "))), Text(_text(value)))
         out.print(table)
     elif out.is_terminal:
         table = Table(box=None, pad_edge=False)
         for heading in result[0] if result else ():
             table.add_column(heading.replace("_", " "), overflow="fold")
         for row in result:
-            table.add_row(*(_text(value) for value in row.values()))
+            table.add_row(*(Text(_text(value)) for value in row.values()))
         out.print(table)
     else:
         for row in result:
@@ -223,4 +225,4 @@ def _text(value: Any) -> str:
         case dict():
             return ", ".join(f"{_text(item)} {name}" for name, item in value.items()) or "none"  # pyright: ignore[reportUnknownVariableType]
         case _:
-            return str(value)
+            return visible(str(value))

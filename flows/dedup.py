@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
-from prefect import flow, unmapped
+from prefect import flow
 
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, stage_run
+from tasks.bookkeeping import Summary, require_done, stage_run
+from tasks.caching import in_shards, now_and_before
 from tasks.dedup import forget_signatures, sign, verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.frames.dedup import DedupConfig
+from wmsd_core.frames.likeness import unsigned
 from wmsd_core.workspace import Workspace
 
 SHARD = 2000
@@ -36,9 +38,10 @@ def dedup(
         if refresh:
             forget_signatures(workspace)
         parts = shards(Workspace(workspace), after="filter", size=SHARD)
-        signed = sign.with_options(refresh_cache=refresh).map(unmapped(workspace), parts)
-        summary["signed"] = sum(part["signed"] for part in signed.result())
+        done = in_shards(sign, workspace, parts, unsigned(Workspace(workspace).store))
+        summary |= now_and_before("signed", done, parts)
         summary |= verdicts(workspace, measuring, config)
+        require_done("dedup", summary["unsigned"], "signatures")
         publish_table(
             "dedup", [summary], f"dedup: {summary['kept']} kept, {summary['near_duplicates']} near-duplicates"
         )

@@ -34,11 +34,11 @@ def evaluate(
         models: Generator and judge by name.
     """
     with stage_run(workspace, "evaluate", {"evaluate": config, "train": trained, "models": models}) as summary:
-        run = planned_run(workspace, trained, models).path
+        adapter = planned_run(workspace, trained, models).adapter
         evaluation = planned_evaluation(workspace, config, trained, models)
         if evaluation.writer:
             summary["solutions"] = solve(workspace, evaluation, models)
-        making = [generate_videos.submit(workspace, of_arm(evaluation, arm), run, models) for arm in config.arms]
+        making = [generate_videos.submit(workspace, of_arm(evaluation, arm), adapter, models) for arm in config.arms]
         videos = dict(zip(config.arms, (future.result() for future in making), strict=True))
         judged = judge_videos(workspace, evaluation, models)
         counted = aggregate(workspace, evaluation)

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from prefect import flow, unmapped
+from prefect import flow
 
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, plain, stage_run
+from tasks.bookkeeping import Summary, plain, require_done, stage_run
+from tasks.caching import in_shards
 from tasks.filter import defect_scores, forget_measurements, measure, register_frames, verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import FilterConfig, MeasureConfig
+from wmsd_core.filters.measuring import unmeasured
 from wmsd_core.frames import FramesConfig
 from wmsd_core.workspace import Workspace
 
@@ -20,7 +22,7 @@ SHARD = 2000
 @flow(name="filter", task_runner=shard_runner())
 def filter_frames(
     workspace: Path,
-    frames: list[str],
+    frames: list[str] | None = None,
     scan: FramesConfig = FramesConfig(),
     measuring: MeasureConfig = MeasureConfig(),
     thresholds: FilterConfig = FilterConfig(),
@@ -32,20 +34,28 @@ def filter_frames(
 
     Args:
         workspace: Folder that receives the store.
-        frames: Images and videos, which are only read: folders (searched recursively), files, patterns, manifests.
+        frames: Images and videos, which are only read: folders (searched recursively), files, patterns, manifests. None:
+            what is registered, without a look at the files; a new threshold then costs one query.
         scan: What counts as a usable file, and which frames are taken of videos.
         measuring: At which working width images are measured.
         thresholds: What is good enough.
         refresh: Forget earlier measurements and measure again.
     """
     with stage_run(workspace, "filter", {"scan": scan, "measure": measuring, "filter": thresholds}) as summary:
-        summary["files"] = register_frames(workspace, frames, scan)
+        if frames:
+            summary["files"] = register_frames(workspace, frames, scan)
         if refresh:
             forget_measurements(workspace, measuring)
-        parts = shards(Workspace(workspace), after=None, size=SHARD)
-        measured = measure.with_options(refresh_cache=refresh).map(unmapped(workspace), parts, unmapped(measuring))
-        summary["measured"] = sum(part["measured"] for part in measured.result())
-        summary |= verdicts(workspace, measuring, thresholds)
+        place = Workspace(workspace)
+        lacking = unmeasured(place.store, measuring)
+        # Without a look for new files there is no set of them to remember: only what is lacking is a piece of work.
+        parts = shards(place, after=None, size=SHARD) if frames or lacking else []
+        measured = in_shards(measure, workspace, parts, lacking, measuring)
+        summary["measured"] = sum(part["measured"] for part in measured)
+        judged = verdicts(workspace, measuring, thresholds)
+        summary["measured_before"] = judged["kept"] + judged["dropped"] - summary["measured"]
+        summary |= judged
+        require_done("filter", judged["reasons"].get("unmeasured", 0), "measurements")
         planted = [plain(s) | {"precision": s.precision, "recall": s.recall} for s in defect_scores(workspace)]
         reasons = [{"reason": reason, "frames": n} for reason, n in summary["reasons"].items()]
         publish_table("filter-reasons", reasons, f"filter: {summary['kept']} kept, {summary['dropped']} dropped")

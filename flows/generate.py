@@ -7,14 +7,16 @@ from prefect import flow, unmapped
 from tasks import generate as stage
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
+from tasks.caching import in_shards
 from tasks.models import writer
 from tasks.runner import shard_runner
-from tasks.shards import shards, unfinished
+from tasks.shards import shards
 from wmsd_core.config import Config
 from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import prompts
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks import GenerateConfig, LabelConfig, SelectConfig, SplitConfig
+from wmsd_core.worldtasks.generation import unwritten
 
 SHARD = 250
 """Images per task run."""
@@ -53,16 +55,8 @@ def generate(
         model = writer(workspace, models).name
         if refresh:
             stage.forget_pairs(workspace)
-        again = refresh or unfinished(place, "generate") or stage.has_other_pairs(workspace, model, config)
-        parts = shards(place, after="screen", size=SHARD)
-        stage.generate.with_options(refresh_cache=again).map(
-            unmapped(workspace),
-            parts,
-            unmapped(models),
-            unmapped(model),
-            unmapped(prompts.version("generate")),
-            unmapped(config),
-        ).result()
+        parts, lacking = shards(place, after="screen", size=SHARD), unwritten(place.store, model, config)
+        in_shards(stage.generate, workspace, parts, lacking, models, model, prompts.version("generate"), config)
         summary |= stage.counts(workspace, model, config)
         summary["labels"] = stage.label(workspace)
         if labelling.ask:

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
-from prefect import flow, unmapped
+from prefect import flow
 
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, stage_run
+from tasks.bookkeeping import Summary, require_done, stage_run
+from tasks.caching import in_shards, now_and_before
 from tasks.rank import forget_scores, score, verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.ranking import RankConfig
+from wmsd_core.ranking.scoring import unscored
 from wmsd_core.workspace import Workspace
 
 SHARD = 2000
@@ -36,14 +38,14 @@ def rank(
         if refresh:
             forget_scores(workspace, config)
         summary["scorer"] = config.scorer_name()
-        scored = score.with_options(refresh_cache=refresh).map(
-            unmapped(workspace),
-            shards(Workspace(workspace), after="dedup", size=SHARD),
-            unmapped(summary["scorer"]),
-            unmapped(config.aesthetic),
-        )
-        summary["scored"] = sum(part["scored"] for part in scored.result())
+        place = Workspace(workspace)
+        parts, lacking = shards(place, after="dedup", size=SHARD), unscored(place.store, config.aesthetic)
+        done = in_shards(score, workspace, parts, lacking, summary["scorer"], config.aesthetic)
+        summary |= now_and_before("scored", done, parts)
         summary |= verdicts(workspace, measuring, config)
+        require_done(
+            "rank", summary["unscored"], "scores, or no measurements with these settings (`wmsd filter` makes them)"
+        )
         by = "by an aesthetic predictor" if config.aesthetic else "by image statistics, which are no aesthetic model"
         publish_table("rank", [summary], f"rank: {summary['kept']} kept, {summary['dropped']} dropped, {by}")
     return summary

@@ -2,19 +2,21 @@
 
 from pathlib import Path
 
-from prefect import flow, unmapped
+from prefect import flow
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
+from tasks.caching import in_shards, now_and_before
 from tasks.models import writer
 from tasks.runner import shard_runner
 from tasks.screen import forget_answers, verdicts
 from tasks.screen import screen as screen_shard
-from tasks.shards import shards, unfinished
+from tasks.shards import shards
 from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import prompts
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks import ScreenConfig
+from wmsd_core.worldtasks.screening import unscreened
 
 SHARD = 500
 """Images per task run."""
@@ -40,16 +42,9 @@ def screen(
         model = writer(workspace, models).name
         if refresh:
             forget_answers(workspace, model)
-        again = refresh or unfinished(place, "screen")
-        asked = screen_shard.with_options(refresh_cache=again).map(
-            unmapped(workspace),
-            shards(place, after="rank", size=SHARD),
-            unmapped(models),
-            unmapped(model),
-            unmapped(prompts.version("screen")),
-        )
-        parts = asked.result()
-        summary |= {name: sum(part[name] for part in parts) for name in ("answered", "unusable")}
+        parts, lacking = shards(place, after="rank", size=SHARD), unscreened(place.store, model)
+        done = in_shards(screen_shard, workspace, parts, lacking, models, model, prompts.version("screen"))
+        summary |= now_and_before("answered", done, parts)
         summary |= verdicts(workspace, model, config)
         told = (
             f"{summary['kept']} kept, {summary['unsuitable']} unsuitable, {summary['unread']} without a readable answer"

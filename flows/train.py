@@ -6,7 +6,7 @@ from prefect import flow
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
-from tasks.train import forget_run, planned_run
+from tasks.train import forget_run, planned_run, record_run
 from tasks.train import train as run_training
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
@@ -34,7 +34,12 @@ def train(
         run = planned_run(workspace, config, models)
         if refresh:
             forget_run(run)
-        lost = not run.checksum  # never finished, or its files are gone: whatever the cache says, there is work to do
-        summary |= run_training.with_options(refresh_cache=lost)(workspace, run.run_id, config, models, launch)
+        before = run.checksum  # of the files themselves: '' if never finished, lost or damaged, whatever a cache says
+        if before:
+            record_run(workspace, config, models)  # the store may have been restored from a backup
+        summary |= run_training.with_options(refresh_cache=not before)(workspace, run.run_id, config, models, launch)
+        if not run.checksum:
+            raise ValueError(f"training has ended well and left no whole adapter in {run.adapter}: run it again")
+        summary |= {"steps": config.steps, "adapter": run.checksum, "trained": "before" if before else "now"}
         publish_table("training-run", [summary], f"train: adapter {summary['adapter'][:12]} after {config.steps} steps")
     return summary

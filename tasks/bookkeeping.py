@@ -48,6 +48,20 @@ def stage_run(workspace: Path, stage: str, configs: dict[str, Config]) -> Genera
         store.insert(con, "stage_runs", [row], replace=True)
 
 
+def require_done(stage: str, missing: int, what: str) -> None:
+    """Stops where a stage that has just finished left frames without its rows, which only outside changes can bring about.
+
+    Raises:
+        ValueError: it did; the message says what to do.
+    """
+    if missing:
+        raise ValueError(
+            f"{stage}: {missing} frames have no {what}, though the stage has just made all that were missing. Something else "
+            "has changed the store or the files meanwhile: run the same command again, and if that does not help, "
+            "`wmsd verify --mend`"
+        )
+
+
 def plain(value: Any) -> Any:
     """A summary as plain JSON: dataclasses and configurations become mappings, paths strings."""
     if isinstance(value, BaseModel):

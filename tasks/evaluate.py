@@ -55,12 +55,12 @@ def solve(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summ
 
 
 @task(name="generate videos", task_run_name="generate videos of {evaluation.config.arms[0]}", **retried(2, 5))
-def generate_videos(workspace: Path, evaluation: Evaluation, run: Path, models: ModelsConfig) -> Summary:
+def generate_videos(workspace: Path, evaluation: Evaluation, adapter: Path, models: ModelsConfig) -> Summary:
     """Makes the missing videos of an evaluation; files that are lost or damaged are made again."""
     place = Workspace(workspace)
     model = generator(models.generator, models.settings, place.features)
     if evaluation.adapter:
-        load_adapter(model, run / "adapter")
+        load_adapter(model, adapter)
     return plain(generation.generate_videos(place.store, place.videos, model, evaluation))
 
 

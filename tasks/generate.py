@@ -76,14 +76,6 @@ def split(workspace: Path, config: SplitConfig) -> Summary:
     return plain(assign_splits(Workspace(workspace).store, config))
 
 
-def has_other_pairs(workspace: Path, model: str, config: GenerateConfig) -> bool:
-    """Whether the store holds pairs of another model or configuration: a generation replaces what was there before it,
-    so an earlier "done" of this one may no longer be true."""
-    made_by = generation(model, config)
-    with store.reading(Workspace(workspace).store) as con:
-        return store.query(con, "SELECT count(*) AS n FROM task_pairs WHERE config_hash <> ?", [made_by])[0]["n"] > 0
-
-
 def sample_pairs(workspace: Path, count: int) -> list[Summary]:
     """Some pairs to look at, the same ones every time."""
     with store.reading(Workspace(workspace).store) as con:

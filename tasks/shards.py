@@ -7,9 +7,6 @@ from wmsd_core.config import Config
 from wmsd_core.store.funnel import Bucket, Stage, buckets, survivors
 from wmsd_core.workspace import Workspace
 
-OPEN = ("unmeasured", "unscored", "unread", "unanswered")
-"""Reasons that say "not known yet"."""
-
 
 class Shard(Config):
     """The surviving frames with ids from `first` to `last`; ids are hashes, so shards are random and about equal in size."""
@@ -20,6 +17,10 @@ class Shard(Config):
     frames: int
     members: str
     """Digest of the frame ids: the input set of a cache key."""
+
+    def holds(self, beginnings: frozenset[str]) -> bool:
+        """Whether ids that begin so can be among its frames."""
+        return any(self.first[: len(begin)] <= begin <= self.last[: len(begin)] for begin in beginnings)
 
 
 def shards(workspace: Workspace, after: Stage | None, size: int) -> list[Shard]:
@@ -33,13 +34,6 @@ def members(workspace: Workspace, shard: Shard) -> list[str]:
     """The frame ids of a shard, in order."""
     with store.reading(workspace.store) as con:
         return survivors(con, shard.after, first=shard.first, last=shard.last)
-
-
-def unfinished(workspace: Workspace, stage: Stage) -> bool:
-    """Whether the stage left frames without an answer. They are asked about again, whatever a cache says is done."""
-    with store.reading(workspace.store) as con:
-        sql = "SELECT count(*) AS n FROM rejections WHERE stage = ? AND list_contains(?, reason)"
-        return store.query(con, sql, [stage, list(OPEN)])[0]["n"] > 0
 
 
 def _filled(found: list[Bucket], size: int) -> Iterator[list[Bucket]]:

@@ -17,6 +17,7 @@ from tasks.retrying import retried
 from wmsd_core import store, worldtasks
 from wmsd_core.models import ModelsConfig, base_checksum
 from wmsd_core.training import launch, ledger
+from wmsd_core.training.checkpoint import KEPT
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.launch import LaunchConfig
@@ -34,6 +35,15 @@ def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> R
     return ledger.run_folder(place.training, _run(config, models), _base(place, models), examples(place))
 
 
+def record_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> None:
+    """Brings the store up to date with a finished run."""
+    place = Workspace(workspace)
+    dataset, base, run = examples(place), _base(place, models), _run(config, models)
+    folder = ledger.run_folder(place.training, run, base, dataset)
+    ledger.prepare(place.store, folder, run, base, dataset)
+    ledger.record(place.store, folder)
+
+
 def examples(place: Workspace) -> list[Example]:
     """The training split.
 
@@ -42,7 +52,13 @@ def examples(place: Workspace) -> list[Example]:
     """
     with store.reading(place.store) as con:
         found = [
-            Example(pair_id=pair.pair_id, image=pair.path, task=pair.task, solution=pair.solution)
+            Example(
+                pair_id=pair.pair_id,
+                image=pair.path.absolute(),
+                task=pair.task,
+                solution=pair.solution,
+                sha256=pair.frame_id,
+            )
             for pair in worldtasks.examples(con, "train")
         ]
     if not found:
@@ -80,6 +96,13 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
                 mistakes.append(event["reason"])
             if event["event"] == "damaged checkpoint":
                 log.warning(f"an older checkpoint is used: {event['reason']}")
+            if event["event"] == "warning":
+                log.warning(event["reason"])
+            if event["event"] == "start":
+                each = event["checkpoint_bytes"] / 2**20
+                log.info(
+                    f"a checkpoint takes {each:.0f} MiB; the last {KEPT} are kept, every {config.checkpoint_every} steps"
+                )
             if event["event"] in ("start", "step"):
                 report(event["step"], event["steps"])
             if time.monotonic() - recorded > RECORD_EVERY:
@@ -92,7 +115,7 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
             if not mistakes:
                 raise
             # The run's own words; torchrun buries them under a traceback of its own.
-            raise ProcessFailed(mistakes[0]) from failure
+            raise ValueError(mistakes[0]) from failure
     ledger.record(place.store, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
 

@@ -57,7 +57,8 @@ def filter_(
         return vars(write_preview(place.store, place.preview, c.measure, c.filter))
     if calibrate:
         return None
-    sources = given.sources_or_rendered
+    # What is registered needs no look at its files, and a new threshold no more than a query.
+    sources = given.sources if place.store.exists() else given.sources_or_rendered
     from flows.filter import filter_frames as flow
 
     return flow(place.root, sources, c.scan, c.measure, c.filter, given.refresh)

@@ -11,12 +11,26 @@ app = typer.Typer()
 
 
 @command(app)
-def train(given: Stage) -> Summary:
-    """Distil the Demonstrator into the Executor. Stop it at any time: it resumes from its last checkpoint."""
+def train(
+    given: Stage,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="CHECKPOINT",
+            help="Begin at a checkpoint of another run (RUN/checkpoints/step-...), with other settings: train.start.",
+        ),
+    ] = None,
+) -> Summary:
+    """Distil the Demonstrator into the Executor. Stop it at any time: it resumes from its last checkpoint.
+
+    With more train.steps a finished run goes on; smaller train.micro_batch resumes one that ran out of memory.
+    """
     c = given.configuration
+    training = c.train.model_copy(update={"start": start.absolute()}) if start else c.train
     from flows.train import train as flow
 
-    return flow(given.place.root, c.train, c.models, c.launch, refresh=given.refresh)
+    return flow(given.place.root, training, c.models, c.launch, refresh=given.refresh)
 
 
 @command(app, "label-videos")

@@ -161,31 +161,33 @@ def titled(tmp_path: Path) -> tuple[Path, list[str]]:
 
 def test_heavy_text_is_dropped_where_asked_for(tmp_path: Path) -> None:
     store, ids = titled(tmp_path)
-    asked, cfg = MeasureConfig(overlay=True), FilterConfig(min_sharpness=0, max_flatness=1)
+    asked, config = MeasureConfig(overlay=True), FilterConfig(min_sharpness=0, max_flatness=1)
     measure_frames(store, ids, asked)
-    assert judge(store, asked, cfg).reasons == {"overlay": 1}
+    assert judge(store, asked, config).reasons == {"overlay": 1}
     with reading(store) as con:
         rows = query(con, "SELECT path, overlay FROM measurements JOIN frames USING (frame_id) ORDER BY path")
         dropped = query(con, "SELECT path, detail FROM rejections WHERE stage = 'filter'")
     assert rows[0]["overlay"] == 0 and rows[1]["overlay"] > 0.2
     assert Path(dropped[0]["path"]).name == "titled.png" and "fraction of text" in dropped[0]["detail"]
-    assert calibrate(store, asked, cfg, 0.5).ruled_out == 1
-    assert "Fraction of text" in write_preview(store, tmp_path / "a.html", asked, cfg).path.read_text(encoding="utf-8")
+    assert calibrate(store, asked, config, 0.5).ruled_out == 1
+    assert "Fraction of text" in write_preview(store, tmp_path / "a.html", asked, config).path.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_where_it_was_not_asked_for_nothing_is_dropped_and_nothing_else_differs(tmp_path: Path) -> None:
     store, ids = titled(tmp_path)
-    cfg = FilterConfig(min_sharpness=0, max_flatness=1, max_overlay=0)
+    config = FilterConfig(min_sharpness=0, max_flatness=1, max_overlay=0)
     for asked in (False, True):
         measure_frames(store, ids, MeasureConfig(overlay=asked))
-    assert judge(store, MeasureConfig(), cfg).kept == 2
+    assert judge(store, MeasureConfig(), config).kept == 2
     with reading(store) as con:
         figures = "frame_id, working_width, sharpness, luminance, near_black, near_white, flatness, bars"
         alike = query(con, f"SELECT count(*) AS n FROM measurements GROUP BY {figures}")
         empty = query(con, "SELECT count(*) AS n FROM measurements WHERE overlay IS NULL")
     assert [row["n"] for row in alike] == [2, 2] and empty[0]["n"] == 2
-    assert calibrate(store, MeasureConfig(), cfg, 1).ruled_out == 0
-    found = write_preview(store, tmp_path / "a.html", MeasureConfig(), cfg)
+    assert calibrate(store, MeasureConfig(), config, 1).ruled_out == 0
+    found = write_preview(store, tmp_path / "a.html", MeasureConfig(), config)
     assert found.kept == 2 and "Fraction of text" not in found.path.read_text(encoding="utf-8")
 
 

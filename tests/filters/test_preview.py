@@ -35,8 +35,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_side_shows_its_nearest_frames(store: Path, tmp_path: Path) -> None:
-    cfg = LENIENT.model_copy(update={"min_sharpness": 30, "max_bars": 1})
-    found = write_preview(store, tmp_path / "preview.html", SMALL, cfg)
+    config = LENIENT.model_copy(update={"min_sharpness": 30, "max_bars": 1})
+    found = write_preview(store, tmp_path / "preview.html", SMALL, config)
     assert (found.frames, found.kept, found.lost) == (12, 9, 2)
     text = found.path.read_text(encoding="utf-8")
     article = text[text.index("Sharpness, at least 30") :]

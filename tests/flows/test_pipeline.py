@@ -1,5 +1,6 @@
 """The whole pipeline, small, through a real Prefect server: what runs, what is not repeated, what a person can read."""
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from flows.filter import filter_frames
 from flows.pipeline import pipeline
 from flows.train import train
 from tests.flows.kill import content
-from wmsd_core import overrides
+from wmsd_core import overrides, store
 from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.recipe import Recipe
 from wmsd_core.workspace import Workspace
@@ -77,6 +78,31 @@ def test_a_second_run_changes_no_row_and_repeats_no_work(
     states = task_states()[before:]
     cached = {name for name, state in states if state == "Cached"}
     assert {"measure", "sign", "score", "screen", "generate pairs", "train"} <= cached
+
+
+def test_what_is_remembered_as_done_counts_only_where_its_rows_are(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]], tmp_path: Path
+) -> None:
+    place, _, rows = finished
+    copy = Workspace(tmp_path / "copy")
+    shutil.copytree(place.root, copy.root)  # Prefect's memory knows the id of its store
+    lost = ("measurements", "signatures", "aesthetics", "screenings", "task_pairs", "rejected_pairs", "training_steps")
+    with store.writing(copy.store) as con:
+        for table in lost:
+            con.execute(f"DELETE FROM {table}")
+    assert pipeline(copy.root, SMALL)["new"] != "nothing, everything was up to date"
+    found = content(copy)
+    assert {table: found[table] for table in lost} == {table: rows[table] for table in lost}
+
+
+def test_a_threshold_alone_starts_no_work(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    place, _, rows = finished
+    before = len(task_states())
+    summary = filter_frames(place.root, None, SMALL.scan, SMALL.measure, SMALL.filter)
+    assert (summary["measured"], summary["measured_before"]) == (0, len(rows["measurements"]))
+    assert task_states()[before:] == [("filter verdicts", "Completed")]
 
 
 def test_a_new_threshold_reads_no_image_and_acts(

@@ -194,8 +194,8 @@ def files(count: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
 def run(folder: Path, store: Path) -> dict[str, Any]:
     """Registers and measures the files of a folder; what became of them, by file name, and what it cost."""
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cfg = FramesConfig(max_pixels=LIMIT, require_matching_extension=False)
-    counts = register(store, folder, cfg)
+    config = FramesConfig(max_pixels=LIMIT, require_matching_extension=False)
+    counts = register(store, folder, config)
     with reading(store) as con:
         ids = [row["frame_id"] for row in query(con, "SELECT frame_id FROM frames")]
     measured = measure_frames(store, ids, SMALL, threads=2)

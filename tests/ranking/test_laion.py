@@ -84,8 +84,8 @@ def test_a_score_is_the_head_of_the_normalised_embedding_and_a_second_head_reads
     embeddings = by_hand(clip, store)
     torch.manual_seed(2)
     first, second = nn.Linear(WIDTH, 1), mlp(WIDTH)
-    cfg = predictor(clip, tmp_path, first)
-    assert score_frames(store, ids, cfg).scored == 40
+    config = predictor(clip, tmp_path, first)
+    assert score_frames(store, ids, config).scored == 40
     for path in (tmp_path / "images").iterdir():
         path.unlink()
     other = predictor(clip, tmp_path, second)
@@ -104,23 +104,23 @@ def test_a_score_is_the_head_of_the_normalised_embedding_and_a_second_head_reads
 def test_the_first_heads_scores_are_right_too_and_made_once(clip: Clip, tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 5)
     head = nn.Linear(WIDTH, 1)
-    cfg = predictor(clip, tmp_path, head)
-    assert score_frames(store, ids[:2], cfg).scored == 2
-    again = score_frames(store, ids, cfg)
+    config = predictor(clip, tmp_path, head)
+    assert score_frames(store, ids[:2], config).scored == 2
+    again = score_frames(store, ids, config)
     assert (again.scored, again.before) == (3, 2)
     with torch.no_grad():
         expected = {frame_id: head(vector).item() for frame_id, vector in by_hand(clip, store).items()}
-    assert scores_of(store, cfg.scorer_name()) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert scores_of(store, config.scorer_name()) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def test_an_unreadable_picture_has_no_embedding_and_no_score(clip: Clip, tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 3)
     (tmp_path / "images" / "001.png").unlink()
-    cfg = predictor(clip, tmp_path, nn.Linear(WIDTH, 1))
-    found = score_frames(store, ids, cfg)
+    config = predictor(clip, tmp_path, nn.Linear(WIDTH, 1))
+    found = score_frames(store, ids, config)
     assert (found.scored, found.unusable) == (2, 1)
     assert rejections(store, "frames") == {"001.png": {"missing"}}
-    assert len(scores_of(store, cfg.scorer_name())) == 2
+    assert len(scores_of(store, config.scorer_name())) == 2
 
 
 def test_the_name_follows_weights_and_precision(clip: Clip, tmp_path: Path) -> None:
@@ -159,11 +159,11 @@ def test_frames_too_similar_to_a_better_one_are_dropped_and_make_room(clip: Clip
     for frame_id in order:
         if all(vectors[frame_id] @ vectors[other] <= limit for other in kept):
             kept.append(frame_id)
-    cfg = RankConfig(aesthetic=aesthetic, keep_fraction=1, sharpness_weight=0, max_similarity=limit)
-    found = keep_top(store, SMALL, cfg)
+    config = RankConfig(aesthetic=aesthetic, keep_fraction=1, sharpness_weight=0, max_similarity=limit)
+    found = keep_top(store, SMALL, config)
     assert (found.kept, found.similar, found.dropped) == (len(kept), 12 - len(kept), 0)
     assert left(store, "rank") == sorted(kept) and 1 < len(kept) < 12
-    few = keep_top(store, SMALL, cfg.model_copy(update={"keep_fraction": 2 / 12}))
+    few = keep_top(store, SMALL, config.model_copy(update={"keep_fraction": 2 / 12}))
     assert left(store, "rank") == sorted(kept[:2]) and few.dropped == len(kept) - 2
     with reading(store) as con:
         details = query(con, "SELECT item, detail FROM rejections WHERE reason = 'similar'")

@@ -38,12 +38,12 @@ def test_quality_is_the_weighted_sum_of_ranks(tmp_path: Path) -> None:
     score_frames(store, ids, None)
     set_scores(store, ids, scores=[1, 2, 300], sharpness=[900, 500, 100])
     # ranks by score 0, .5, 1 and by sharpness 1, .5, 0, whatever the size of the values
-    cfg = RankConfig(keep_fraction=0.3, aesthetic_weight=0.75, sharpness_weight=0.25)
-    keep_top(store, SMALL, cfg)
+    config = RankConfig(keep_fraction=0.3, aesthetic_weight=0.75, sharpness_weight=0.25)
+    keep_top(store, SMALL, config)
     assert left(store, "rank") == [ids[2]]
-    keep_top(store, SMALL, cfg.model_copy(update={"aesthetic_weight": 0.25, "sharpness_weight": 0.75}))
+    keep_top(store, SMALL, config.model_copy(update={"aesthetic_weight": 0.25, "sharpness_weight": 0.75}))
     assert left(store, "rank") == [ids[0]]
-    keep_top(store, SMALL, cfg.model_copy(update={"sharpness_weight": 0.75}))  # a tie: all qualities are .75
+    keep_top(store, SMALL, config.model_copy(update={"sharpness_weight": 0.75}))  # a tie: all qualities are .75
     assert left(store, "rank") == [min(ids)]
 
 

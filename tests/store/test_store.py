@@ -1,5 +1,6 @@
 """The store keeps what was committed, drops what was not, and says what is wrong with it."""
 
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -169,3 +170,31 @@ def test_a_full_disk_is_told_and_loses_only_the_batch_in_flight(path: Path) -> N
     assert "cannot write the store" in run.stdout and "run the same command again" in run.stdout, run.stderr
     with store.reading(path) as con:
         assert survivors(con, "frames") == ["kept"]
+
+
+@pytest.mark.parametrize("part", [0.0, 0.0001, 0.02, 0.1])
+def test_a_truncated_store_is_one_line(path: Path, part: float) -> None:
+    with store.writing(path) as con:
+        con.execute("INSERT INTO signatures SELECT md5(i::VARCHAR), repeat('x', 100)::BLOB FROM range(50_000) t(i)")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * part)])
+    for use in (store.reading, store.writing):
+        with (
+            pytest.raises(store.StoreError, match=r"(damaged|cannot be opened).*move it away") as told,
+            use(path) as con,
+        ):
+            con.execute("SELECT sum(octet_length(levels)) FROM signatures").fetchall()
+        assert "\n" not in str(told.value)
+
+
+def test_a_file_of_another_database_loads_no_extension(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE t (a)")
+    other.commit()
+    other.close()
+    with pytest.raises(store.StoreError, match="is a SQLite file and no store"), store.writing(path):
+        pass
+    path.unlink()
+    with store.writing(path) as con:
+        settings = "SELECT name, value FROM duckdb_settings() WHERE name LIKE 'auto%known_extensions' ORDER BY name"
+        assert {value for _, value in con.execute(settings).fetchall()} == {"false"}

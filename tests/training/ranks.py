@@ -68,9 +68,10 @@ def held(network: torch.nn.Module) -> float:
 
 
 class Blocks(ToyGenerator):
-    """The toy with its linears in a ModuleList, as transformers keep their blocks, each a unit of sharding."""
+    """The toy with its linears in a ModuleList, as transformers keep their blocks, each a unit of sharding. As there, a
+    block has a list of its own."""
 
-    lora_targets = ("0", "1")
+    lora_targets = ("net.0",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,10 +79,20 @@ class Blocks(ToyGenerator):
         self.network = _Blocked(toy).requires_grad_(False)
 
 
+class _Block(torch.nn.Module):
+    def __init__(self, linear: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = torch.nn.ModuleList([linear])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net[0](x)
+
+
 class _Blocked(torch.nn.Module):
     def __init__(self, toy: torch.nn.Module) -> None:
         super().__init__()
-        self.blocks = torch.nn.ModuleList([toy.inner, toy.outer])  # pyright: ignore[reportArgumentType]
+        linears: list[Any] = [toy.inner, toy.outer]
+        self.blocks = torch.nn.ModuleList([_Block(linear) for linear in linears])
 
     def forward(self, x: torch.Tensor, sigma: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         inner, outer = self.blocks

@@ -39,7 +39,7 @@ def weights(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def without_times(metrics: Metrics) -> Metrics:
-    return {key: value for key, value in metrics.items() if key not in ("seconds", "speed")}
+    return {key: value for key, value in metrics.items() if key not in ("seconds", "memory", "speed")}
 
 
 def first_gradients(trainer: Trainer) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.toy import ToyGenerator, write_run
+from wmsd_core.files import sha256
 from wmsd_core.training.adapters import load_adapter
-from wmsd_core.training.checkpoint import sha256
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.process import alone, read_run, train
 

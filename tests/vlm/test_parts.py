@@ -12,9 +12,12 @@ import pytest
 from pydantic import BaseModel, Field
 
 from wmsd_core.models import ModelsConfig
+from wmsd_core.unicode import storable
+from wmsd_core.vlm.answer import read
 from wmsd_core.vlm.breaker import Breaker, ServerUnusable
 from wmsd_core.vlm.media import fingerprint, image_url, shown_frames, video_url
-from wmsd_core.vlm.reply import Reply, Usage, read
+from wmsd_core.vlm.protocol import Refused
+from wmsd_core.vlm.reply import Reply, Usage
 from wmsd_core.vlm.request_log import RequestLog, forget, spent
 from wmsd_core.vlm.retrying import asked_pause, backoff
 from wmsd_core.vlm.schema import strict_schema
@@ -178,6 +181,71 @@ def test_an_object_is_found_in_what_surrounds_it() -> None:
     assert read('```json\n{"title": "a"}\n```', Outer).title == "a"
     with pytest.raises(ValueError, match="holds no JSON object"):
         read("]", Outer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<think>There is {"title": "a long draft of it"}</think>{"title": "a"}',
+        'There is [one] {dog}.</think>\n{"title": "a"} I hope that {this} helps!',
+        'First {"title": ""}, or rather: {"title": "a"}. Not [1, 2], nor {"title": 7}.',
+        'Thus: ```json\n{"title": "a", "inner": []}\n```',
+        "[" * 100_000 + '{"title": "a"}',
+    ],
+)
+def test_an_answer_is_found_among_thoughts_drafts_and_words(text: str) -> None:
+    if text.startswith("[["):
+        with pytest.raises(ValueError, match="broken"):
+            read(text, Outer)
+    else:
+        assert read(text, Outer).title == "a"
+
+
+@pytest.mark.parametrize("text", ["", " ", "<think>I am not sure</think>", '{"title": "a', '{"title": [}'])
+def test_half_an_answer_and_mere_thoughts_are_none(text: str) -> None:
+    with pytest.raises(ValueError):
+        read(text, Outer)
+
+
+def test_a_refusal_is_told_behind_thoughts_and_among_brackets() -> None:
+    with pytest.raises(Refused):
+        read("<think>Is this {safe}?</think>I'm sorry, but [as a model] I cannot.", Outer)
+
+
+def test_halves_of_surrogates_are_written_so_that_they_can_be_stored() -> None:
+    assert read('{"title": "a\\ud800b \\ud83d\\ude00"}', Outer).title == "a\\ud800b 😀"
+    assert storable("a\ud800b") == "a\\ud800b"
+
+
+def reply_of(usage: object = None, **message: object) -> Reply:
+    return Reply.parse({"choices": [{"message": message}], "usage": usage})
+
+
+def test_the_text_is_read_wherever_servers_put_it() -> None:
+    assert reply_of(content="a").text == "a"
+    parts = [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "a"}, "b", {"text": "c"}, 7]
+    assert reply_of(content=parts).text == "abc"
+    assert reply_of(content={"title": "a"}).text == '{"title": "a"}'
+    assert reply_of(content=None, reasoning_content="a").text == reply_of(content="", reasoning="a").text == "a"
+    assert reply_of(content="a", reasoning_content="thoughts").text == "a"
+
+
+@pytest.mark.parametrize("count", [1e30, 10**30, -1, float("nan"), float("inf"), "many", None, [1], {}])
+def test_a_count_of_tokens_that_cannot_be_one_costs_no_answer(count: object) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count, "prompt_tokens_details": {"cached_tokens": count}}
+    log = RequestLog(None)
+    for reply in (reply_of(usage, content="a"), reply_of({**usage, "prompt_tokens_details": count}, content="a")):
+        assert (reply.text, reply.usage.prompt_tokens, reply.usage.cached_tokens) == ("a", 0, 0)
+        log.spend("x", "m", reply.usage)
+    assert log.spent().prompt_tokens == 0
+    log.close()
+    assert reply_of(count, content="a").text == "a"
+
+
+def test_log_probabilities_of_another_form_are_missing_and_cost_no_answer() -> None:
+    for wrong in ("x", {"content": 7}, {"content": [{"token": "a"}]}, []):
+        reply = Reply.parse({"choices": [{"message": {"content": "a"}, "logprobs": wrong}]})
+        assert (reply.text, reply.listed) == ("a", None)
 
 
 def test_a_reply_without_number_is_not_a_number() -> None:

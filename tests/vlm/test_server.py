@@ -68,8 +68,8 @@ def client(naps: Naps) -> Iterator[type]:
     made: list[ServerVLM] = []
 
     def make(server: ScriptedServer, requests: Path | None = None, **settings: object) -> ServerVLM:
-        cfg = ServerConfig.model_validate({"base_url": server.base_url, "attempts": 3, **settings})
-        made.append(ServerVLM(cfg, requests, sleep=naps.sleep, clock=naps.clock, draw=lambda: 0.5))
+        config = ServerConfig.model_validate({"base_url": server.base_url, "attempts": 3, **settings})
+        made.append(ServerVLM(config, requests, sleep=naps.sleep, clock=naps.clock, draw=lambda: 0.5))
         return made[-1]
 
     yield make
@@ -409,7 +409,7 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
         answer = vlm.log_odds([QUESTION], [picture(0)])[0]
         assert vlm.log_odds([QUESTION], [picture(0)])[0].valid
         assert all(asked.headers["authorization"] == f"Bearer {key}" for asked in server.asked)
-        seen = [repr(vlm), repr(vlm._connection), vlm.name, answer.reason, repr(vlm._cfg), caplog.text]
+        seen = [repr(vlm), repr(vlm._connection), vlm.name, answer.reason, repr(vlm._config), caplog.text]
         server.key = "sk-another"
         try:
             vlm.log_odds([QUESTION], [picture(1)])

@@ -49,8 +49,8 @@ def store(made: Path, tmp_path: Path) -> Path:
     return tmp_path / "store.duckdb"
 
 
-def written(store: Path, out: Path, cfg: ExportConfig = ALL) -> Exported:
-    return export(store, out, cfg, HALF)
+def written(store: Path, out: Path, config: ExportConfig = ALL) -> Exported:
+    return export(store, out, config, HALF)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -3,15 +3,17 @@
 import hashlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import RootModel
 
 from tests.frames.pictures import count, left, registered, rejections, scene
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.store import query, reading
 from wmsd_core.vlm import Refused
-from wmsd_core.worldtasks import GenerateConfig, TaskPairs, generate_pairs, label_tasks
+from wmsd_core.worldtasks import GenerateConfig, TaskPairs, generate_pairs, generation, label_tasks
 from wmsd_core.worldtasks.kinds import wishes
 
 CONFIG = GenerateConfig(count=2, attempts=2)
@@ -56,7 +58,7 @@ def test_refusals_and_answers_without_use_take_the_frame_out_and_are_not_asked_a
     unusable = good_answer()
     for pair in unusable.pairs:
         pair.solution = ""
-    said = [TaskPairs(refused=True, reason="nobody there"), unusable, TaskPairs()]
+    said = [TaskPairs(refused=True, reason="nobody there"), unusable, TaskPairs(pairs=[])]
     found = generate_pairs(store, ids, ScriptedVLM(lambda call: said[call]), CONFIG)
     assert (found.frames, found.refused, found.without_pairs) == (0, 1, 2)
     assert left(store, "generate") == []
@@ -202,3 +204,65 @@ def test_seeds_belong_to_the_frame_and_not_to_the_order(tmp_path: Path) -> None:
     other = ScriptedVLM(lambda call: good_answer())
     generate_pairs(store, ids[2:], other, CONFIG)
     assert other.seeds == one.seeds[2:]
+
+
+def test_a_pair_that_is_none_costs_the_others_nothing_and_is_kept_with_its_reason(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 1)
+    good = good_answer(7).model_dump()["pairs"]
+    bad: list[object] = [{"task": "[Man]: Sit down."}, "text", None, {**good[0], "agent_visible": "perhaps"}]
+    answer = RootModel[Any]({"pairs": [bad[0], *good, *bad[1:]]})
+    found = generate_pairs(store, ids, ScriptedVLM(lambda call: answer), CONFIG.model_copy(update={"count": 8}))
+    assert (found.frames, found.pairs, found.faults) == (1, 7, {"malformed": 4})
+    with reading(store) as con:
+        kept = query(con, "SELECT position, task, detail FROM rejected_pairs ORDER BY position")
+    assert [row["position"] for row in kept] == [0, 8, 9, 10]
+    assert kept[0] == {"position": 0, "task": "[Man]: Sit down.", "detail": "solution: Field required"}
+
+
+def test_a_kind_that_nobody_knows_costs_a_pair_its_label_only() -> None:
+    pair = {**good_answer(1).pairs[0].model_dump(), "agent_type": "alien", "task_type": 7}
+    (read,) = TaskPairs.model_validate({"pairs": [pair]}).pairs
+    assert (read.agent_type, read.task_type, read.task) == (None, None, "[Man 0]: Walk to the door.")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"answer": {"pairs": [{"task": "[Man]: Sit.", "solution": "He sits."}]}},
+        {"refused": False},
+        {"refused": None, "pairs": None},
+        {"pairs": "none"},
+        {"reason": "too dark"},
+        {"pairs": ["a", "b"]},
+        [],
+        ["a"],
+        "no",
+    ],
+)
+def test_an_answer_that_neither_refuses_nor_brings_pairs_is_none(said: object) -> None:
+    with pytest.raises(ValueError):
+        TaskPairs.model_validate(said)
+
+
+def test_a_list_alone_is_that_of_the_pairs() -> None:
+    assert TaskPairs.model_validate(good_answer().model_dump()["pairs"]) == good_answer()
+
+
+def test_whatever_goes_wrong_with_one_answer_is_said_of_its_frame_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, ids = registered(tmp_path, 3)
+    sound = generation.sift
+
+    def sift(pairs: list[object], limits: object) -> object:
+        if len(pairs) == 1:
+            raise RecursionError("too deep")
+        return sound(pairs, limits)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(generation, "sift", sift)
+    found = generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer(1 if call == 1 else 2)), CONFIG)
+    assert (found.frames, found.pairs, found.unanswered) == (2, 4, 1)
+    with reading(store) as con:
+        (row,) = query(con, "SELECT reason, detail FROM rejections WHERE stage = 'generate'")
+    assert row == {"reason": "unanswered", "detail": "failed: RecursionError: too deep"}

@@ -39,7 +39,7 @@ class Calibration:
     """Frames that the thresholds on size, shape, bars and text drop already."""
 
 
-def calibrate(store: Path, measuring: MeasureConfig, cfg: FilterConfig, keep: float) -> Calibration:
+def calibrate(store: Path, measuring: MeasureConfig, config: FilterConfig, keep: float) -> Calibration:
     """Proposes thresholds that keep at least the share `keep` of the measured frames, and hardly more. Changes nothing.
 
     Raises:
@@ -51,7 +51,7 @@ def calibrate(store: Path, measuring: MeasureConfig, cfg: FilterConfig, keep: fl
     chosen = [t for t in THRESHOLDS if t.of_the_picture]
     rules = " OR ".join(t.dropped for t in THRESHOLDS if not t.of_the_picture)
     columns = ", ".join(f"{t.column} AS {t.setting}" for t in chosen)
-    parameters = {t.setting: getattr(cfg, t.setting) for t in THRESHOLDS if not t.of_the_picture}
+    parameters = {t.setting: getattr(config, t.setting) for t in THRESHOLDS if not t.of_the_picture}
     with reading(store) as con:
         table = con.execute(
             f"SELECT {columns}, ({rules}) AS ruled_out FROM ({USABLE}) WHERE sharpness IS NOT NULL",

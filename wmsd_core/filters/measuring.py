@@ -15,6 +15,7 @@ from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.frames.refusal import attempt, record
 from wmsd_core.store import insert, reading, unseen, writing
+from wmsd_core.store.funnel import lacking
 
 BATCH, CHUNK = 1000, 20
 """Frames that are stored together, and that a thread takes at once: opening the store costs as much as measuring six
@@ -43,18 +44,25 @@ class Measured:
     unusable: int
 
 
-def measure_frames(store: Path, frame_ids: Sequence[str], cfg: MeasureConfig, *, threads: int = 1) -> Measured:
+def unmeasured(store: Path, config: MeasureConfig) -> frozenset[str]:
+    """How the ids of readable frames begin that this configuration has not measured."""
+    with reading(store) as con:
+        done = "SELECT frame_id FROM measurements WHERE config_hash = $config_hash"
+        return lacking(con, None, done, config_hash=config.digest())
+
+
+def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig, *, threads: int = 1) -> Measured:
     """Measures those of `frame_ids` that this configuration has not measured yet, and stores each batch as it is done.
 
     A file that turns out to be truncated, missing or changed becomes a rejection of stage `frames`.
     """
-    config_hash = cfg.digest()
-    made_by = {"config_hash": config_hash, "working_width": cfg.working_width}
+    config_hash = config.digest()
+    made_by = {"config_hash": config_hash, "working_width": config.working_width}
 
     def measured(frame: Frame) -> Measurement:
-        grey = grey_at_width(frame, cfg.working_width)
+        grey = grey_at_width(frame, config.working_width)
         found = measure(grey)
-        return replace(found, overlay=overlay(grey)) if cfg.overlay else found
+        return replace(found, overlay=overlay(grey)) if config.overlay else found
 
     def measured_all(frames: Sequence[Frame]) -> list[tuple[Frame, Measurement | Refusal]]:
         return [(frame, attempt(measured, frame)) for frame in frames]

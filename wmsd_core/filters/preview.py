@@ -73,7 +73,7 @@ class Group:
     pictures: list[str]
 
 
-def write_preview(store: Path, out: Path, measuring: MeasureConfig, cfg: FilterConfig) -> Preview:
+def write_preview(store: Path, out: Path, measuring: MeasureConfig, config: FilterConfig) -> Preview:
     """Writes the page for these thresholds to `out`, which appears complete or not at all. The store is only read.
 
     Raises:
@@ -87,8 +87,8 @@ def write_preview(store: Path, out: Path, measuring: MeasureConfig, cfg: FilterC
         if not frames:
             raise ValueError("nothing is measured with these settings yet; run the filter stage first")
         measured = con.execute(f"SELECT {', '.join(f'count({t.column})' for t in THRESHOLDS)} FROM seen").fetchall()[0]
-        cuts = [_cut(con, t, float(getattr(cfg, t.setting))) for t, n in zip(THRESHOLDS, measured, strict=True) if n]
-        kept = _kept(con, cfg)
+        cuts = [_cut(con, t, float(getattr(config, t.setting))) for t, n in zip(THRESHOLDS, measured, strict=True) if n]
+        kept = _kept(con, config)
         page: dict[str, Any] = {
             "frames": frames,
             "kept": kept,
@@ -129,9 +129,9 @@ def _cut(con: duckdb.DuckDBPyConnection, t: Threshold, limit: float) -> Cut:
     )
 
 
-def _kept(con: duckdb.DuckDBPyConnection, cfg: FilterConfig) -> Group:
+def _kept(con: duckdb.DuckDBPyConnection, config: FilterConfig) -> Group:
     passes = " AND ".join(f"NOT ({t.dropped})" for t in THRESHOLDS)
-    parameters = {t.setting: getattr(cfg, t.setting) for t in THRESHOLDS}
+    parameters = {t.setting: getattr(config, t.setting) for t in THRESHOLDS}
     frames = con.execute(f"SELECT count(*) FROM seen WHERE {passes}", parameters).fetchall()[0][0]
     rows = con.execute(
         f"SELECT path FROM seen WHERE {passes} ORDER BY frame_id LIMIT {2 * TILES}", parameters

@@ -70,15 +70,15 @@ _VERDICTS = f"""
 """
 
 
-def judge(store: Path, measuring: MeasureConfig, cfg: FilterConfig) -> Judged:
+def judge(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Judged:
     """Sets the rejections of stage `filter` for every usable frame of the store, from stored measurements alone.
 
     Only measurements made with `measuring` count. A frame that has none is rejected as "unmeasured": what was not
     judged does not pass. The rows name the digest of both configurations.
     """
-    config_hash = digest([measuring.digest(), cfg.digest()])
+    config_hash = digest([measuring.digest(), config.digest()])
     with writing(store) as con:
-        parameters = measured_by(measuring) | cfg.model_dump()
+        parameters = measured_by(measuring) | config.model_dump()
         replace_rejections(con, "filter", _VERDICTS, parameters, config_hash)
         reasons = con.execute(
             "SELECT reason, count(*) FROM rejections WHERE stage = 'filter' GROUP BY reason ORDER BY reason"

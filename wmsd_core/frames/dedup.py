@@ -64,7 +64,7 @@ _VERDICTS = f"""
 """
 
 
-def drop_near_duplicates(store: Path, measured_by: str, cfg: DedupConfig) -> Deduplicated:
+def drop_near_duplicates(store: Path, measured_by: str, config: DedupConfig) -> Deduplicated:
     """Sets the rejections of stage `dedup` for every frame that passed the filter, from stored signatures alone.
 
     `measured_by` is the digest of the measurements that say which frame is sharper. If neither frames nor settings have
@@ -76,13 +76,13 @@ def drop_near_duplicates(store: Path, measured_by: str, cfg: DedupConfig) -> Ded
     }
     with reading(store) as con:
         total, signed, members = con.execute(_INPUT, parameters).fetchall()[0]
-        made_from = digest([measured_by, cfg.digest(), total, str(members)])
+        made_from = digest([measured_by, config.digest(), total, str(members)])
         before = con.execute("SELECT made_from FROM verdicts WHERE stage = 'dedup'").fetchall()
     if before != [(made_from,)]:
-        twins = _twins(store, parameters, cfg.radius)
+        twins = _twins(store, parameters, config.radius)
         with writing(store) as con:
             con.register("twins", twins)
-            replace_rejections(con, "dedup", _VERDICTS, parameters, digest([measured_by, cfg.digest()]))
+            replace_rejections(con, "dedup", _VERDICTS, parameters, digest([measured_by, config.digest()]))
             insert(con, "verdicts", [{"stage": "dedup", "made_from": made_from}], replace=True)
     with reading(store) as con:
         sql = "SELECT count(*) FROM rejections WHERE stage = 'dedup' AND reason = 'near_duplicate'"

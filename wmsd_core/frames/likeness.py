@@ -19,6 +19,7 @@ from wmsd_core.frames.decode import rgb
 from wmsd_core.frames.frame import Frame, find
 from wmsd_core.frames.refusal import Refusal, attempt, record
 from wmsd_core.store import insert, reading, unseen, writing
+from wmsd_core.store.funnel import lacking
 
 SIDE = 16
 DIMENSIONS = SIDE * SIDE * 3
@@ -47,6 +48,12 @@ class Signed:
     signed: int
     before: int
     unusable: int
+
+
+def unsigned(store: Path) -> frozenset[str]:
+    """How the ids of frames begin that passed the filter and have no signature."""
+    with reading(store) as con:
+        return lacking(con, "filter", "SELECT frame_id FROM signatures")
 
 
 def sign_frames(store: Path, frame_ids: Sequence[str], *, threads: int = 1) -> Signed:

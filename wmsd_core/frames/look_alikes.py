@@ -21,6 +21,7 @@ import pyarrow as pa
 from jaxtyping import Float32, Float64, Int64, UInt8
 
 from wmsd_core.frames.likeness import DIMENSIONS, SIDE
+from wmsd_core.store.connection import SEALED
 
 BLOCK = 4096
 """Signatures that are held at once."""
@@ -51,6 +52,7 @@ class LookAlikes:
         )  # coordinates are float32: never less than the true distance allows
         self._folder = tempfile.TemporaryDirectory(prefix="wmsd-look-alikes-")
         settings: dict[str, str | bool | int | float | list[str]] = {
+            **SEALED,
             "memory_limit": MEMORY,
             "temp_directory": self._folder.name,
             "preserve_insertion_order": False,

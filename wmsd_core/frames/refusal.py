@@ -4,6 +4,8 @@ Everything that is wrong with a *file* lands in one place, the rejections of sta
 a truncated file often has a good header, so the damage shows only when it is decoded.
 """
 
+import errno
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -12,25 +14,47 @@ import duckdb
 
 from wmsd_core.frames.frame import Frame
 from wmsd_core.store import insert
+from wmsd_core.unicode import storable
 
 Result = TypeVar("Result")
+
+_OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO})
+"""What an OSError says when the machine is at fault, and the next item would fare no better."""
+_SHOWN = 1000
+"""Characters of an exception's text that are kept: some repeat the file."""
+
+_log = logging.getLogger(__name__)
 
 
 class Refusal(ValueError):
     """A file that cannot be used: `reason` is a short code, `detail` a sentence with the figures."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
         self.reason = reason
-        self.detail = detail
+        self.detail = storable(detail)
+        super().__init__(f"{reason}: {self.detail}")
 
 
 def attempt(function: Callable[[Frame], Result], frame: Frame) -> Result | Refusal:
-    """`function(frame)`, or the refusal it raised as a value, so that one bad file does not end a batch."""
+    """`function(frame)`, or why there is no result as a value, so that one bad file does not end a batch."""
     try:
         return function(frame)
-    except Refusal as refusal:
-        return refusal
+    except Exception as error:
+        return failed(error)
+
+
+def failed(error: Exception) -> Refusal:
+    """What an exception that came of one item says of that item. Call it where the exception is caught.
+
+    Decoders and parsers raise nearly anything on what was made to break them. A fault of our own would look the same: it is
+    counted as "failed", with its type, and the log has its traceback. A full disk is nobody's refusal and is raised again.
+    """
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        raise error
+    _log.warning("an item failed: %s", storable(repr(error))[:_SHOWN], exc_info=error)
+    return Refusal("failed", f"{type(error).__name__}: {str(error)[:_SHOWN]}")
 
 
 def record(con: duckdb.DuckDBPyConnection, refused: Sequence[tuple[str, Path, Refusal]], config_hash: str) -> None:

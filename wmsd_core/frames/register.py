@@ -72,7 +72,7 @@ class Registered:
 def register(
     store: Path,
     frames: str | Path | Sequence[str],
-    cfg: FramesConfig,
+    config: FramesConfig,
     *,
     videos: Path | None = None,
     report: Report = lambda text: None,
@@ -91,12 +91,12 @@ def register(
             con.execute("DELETE FROM rejections WHERE stage = 'frames' AND starts_with(item, ?)", [f"{part.name}:"])
     into = (videos or store.parent / "video_frames").resolve()
     found = (item for item in source.found() if not _lies_in(item, into))  # the workspace may be below a given folder
-    entries = with_frames_of_videos(found, into, cfg.video, cfg.max_pixels, report)
-    return register_entries(store, entries, cfg, report)
+    entries = with_frames_of_videos(found, into, config.video, config.max_pixels, report)
+    return register_entries(store, entries, config, report)
 
 
 def register_entries(
-    store: Path, entries: Iterable[Found], cfg: FramesConfig, report: Report = lambda text: None
+    store: Path, entries: Iterable[Found], config: FramesConfig, report: Report = lambda text: None
 ) -> Registered:
     """Registers files. Content is identified by SHA-256 and kept once: the first path in order.
 
@@ -111,9 +111,9 @@ def register_entries(
     with writing(store):
         pass  # creates it: `reading` below wants one
     for batch in batches(entries, BATCH):
-        _register_batch(store, batch, cfg, tally)
+        _register_batch(store, batch, config, tally)
         report(f"{tally.files} files, {tally.new} of them new")
-    _refuse_missing(store, tally.sources, cfg)
+    _refuse_missing(store, tally.sources, config)
     _forget_gone(store)
     return Registered(tally.files, tally.new, tally.known, dict(tally.rejected), tally.ignored)
 
@@ -142,11 +142,11 @@ class _Look:
     stamp: str | None
 
 
-def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tally: _Tally) -> None:
+def _register_batch(store: Path, batch: Sequence[Found], config: FramesConfig, tally: _Tally) -> None:
     looks: list[_Look] = []
     refused: list[tuple[str, Path, Refusal]] = []
-    settings = cfg.digest()
-    trusted = _trusted(store, batch) if cfg.trust_timestamps else {}
+    settings = config.digest()
+    trusted = _trusted(store, batch) if config.trust_timestamps else {}
     for found in batch:
         match found:
             case Ignored():
@@ -157,7 +157,7 @@ def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tall
             case Entry(path, source):
                 tally.sources.add(source)
                 try:
-                    looks.append(_look(found, cfg, settings, trusted))
+                    looks.append(_look(found, config, settings, trusted))
                 except Refusal as refusal:
                     refused.append((_text(path), Path(_text(path)), refusal))
     with reading(store) as con:
@@ -168,7 +168,7 @@ def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tall
     for look in looks:
         path = look.entry.path
         try:
-            _refuse_second(path, look.frame_id, kept.get(look.frame_id), cfg.max_bytes)
+            _refuse_second(path, look.frame_id, kept.get(look.frame_id), config.max_bytes)
             row = _row(look, known.get(look.frame_id))
         except Refusal as refusal:
             refused.append((str(path), path, refusal))
@@ -185,10 +185,10 @@ def _register_batch(store: Path, batch: Sequence[Found], cfg: FramesConfig, tall
     with writing(store) as con:
         _forget_refusals(con, batch, usable)
         insert(con, "frames", rows, replace=True)
-        record(con, refused, cfg.digest())
+        record(con, refused, config.digest())
 
 
-def _look(entry: Entry, cfg: FramesConfig, settings: str, trusted: dict[tuple[str, str], dict[str, Any]]) -> _Look:
+def _look(entry: Entry, config: FramesConfig, settings: str, trusted: dict[tuple[str, str], dict[str, Any]]) -> _Look:
     """What a file is: by its bytes, or by the row of `trusted` that was made when it was as it is now."""
     if _text(entry.path) != str(entry.path):
         raise Refusal("bad_name", "the name is not UTF-8, so it cannot be stored; rename the file")
@@ -196,13 +196,13 @@ def _look(entry: Entry, cfg: FramesConfig, settings: str, trusted: dict[tuple[st
     if known := trusted.get((str(entry.path), stamp or "")):
         header = Header(known["format"], known["width"], known["height"])
         return _Look(entry, known["frame_id"], known["bytes"], header, stamp)
-    data = read(entry.path, cfg.max_bytes)
+    data = read(entry.path, config.max_bytes)
     try:
         header: Header | Refusal = read_header(
             data,
             entry.path.suffix,
-            max_pixels=cfg.max_pixels,
-            require_matching_suffix=cfg.require_matching_extension,
+            max_pixels=config.max_pixels,
+            require_matching_suffix=config.require_matching_extension,
         )
     except Refusal as refusal:
         header = refusal
@@ -298,14 +298,14 @@ def _forget_refusals(con: duckdb.DuckDBPyConnection, batch: Sequence[Found], usa
     )
 
 
-def _refuse_missing(store: Path, sources: Iterable[str], cfg: FramesConfig) -> None:
+def _refuse_missing(store: Path, sources: Iterable[str], config: FramesConfig) -> None:
     """Rejects frames of these sources whose file is there no more; the next run that finds it again lifts that."""
     gone = Refusal("missing", "the file was registered and is not there any more")
     where = "list_contains($sources, source)"
     for page in _pages(store, "frames", "frame_id", where, {"sources": sorted(sources)}):
         missing = [(frame_id, Path(path), gone) for frame_id, path in page if not Path(path).is_file()]
         with writing(store) as con:
-            record(con, missing, cfg.digest())
+            record(con, missing, config.digest())
 
 
 def _forget_gone(store: Path) -> None:

@@ -84,7 +84,7 @@ class _Shot:
 
 
 def with_frames_of_videos(
-    found: Iterable[Found], into: Path, cfg: VideoConfig, max_pixels: int, report: Report
+    found: Iterable[Found], into: Path, config: VideoConfig, max_pixels: int, report: Report
 ) -> Iterator[Found]:
     """`found`, with the frames of each video in its place, as files below `into`."""
     for item in found:
@@ -94,7 +94,7 @@ def with_frames_of_videos(
         try:
             with opened(item.path) as file:
                 place = into / hashlib.file_digest(file, "sha256").hexdigest()
-                taken = take(file, place, cfg, max_pixels, lambda text, path=item.path: report(f"{path}: {text}"))
+                taken = take(file, place, config, max_pixels, lambda text, path=item.path: report(f"{path}: {text}"))
         except Refusal as refusal:
             yield Refused(str(item.path), item.path, item.source, refusal)
             continue
@@ -105,21 +105,21 @@ def with_frames_of_videos(
             yield Refused(str(item.path), item.path, item.source, Refusal(taken.reason, taken.detail))
 
 
-def take(file: BufferedReader, place: Path, cfg: VideoConfig, max_pixels: int, report: Report) -> Taken:
+def take(file: BufferedReader, place: Path, config: VideoConfig, max_pixels: int, report: Report) -> Taken:
     """Takes frames of a video, as JPEG files in `place`, unless that is done already.
 
     Raises:
         Refusal: not_a_video, no_video (sound only), no_frames, or too_large.
     """
-    listing = place / f"{cfg.digest()}.json"
+    listing = place / f"{config.digest()}.json"
     done = _listed(listing, place)
     if done is not None:
         return done
     place.mkdir(parents=True, exist_ok=True)
-    kept: Spread[int] = Spread(cfg.max_frames)
+    kept: Spread[int] = Spread(config.max_frames)
     written: set[int] = set()
     video = _Video(file, max_pixels)
-    for shot in _chosen(video.shots(report), cfg):
+    for shot in _chosen(video.shots(report), config):
         moment = round(1e6 * shot.moment)
         if moment in kept.items:
             continue  # both the middle of a scene and due by interval
@@ -233,15 +233,15 @@ class _Video:
             yield from frames
 
 
-def _chosen(shots: Iterator[_Shot], cfg: VideoConfig) -> Iterator[_Shot]:
+def _chosen(shots: Iterator[_Shot], config: VideoConfig) -> Iterator[_Shot]:
     """The shots to take; one of a scene comes when the scene is over."""
     due = 0.0
-    scene = _Scene(cfg)
-    for shot, begins, blank in _marked(shots, cfg):
+    scene = _Scene(config)
+    for shot, begins, blank in _marked(shots, config):
         now = shot.moment + 1e-6  # three times a tenth of a second is later than 0.3
-        if cfg.mode != "scenes" and now >= due:
+        if config.mode != "scenes" and now >= due:
             yield shot
-            due = cfg.seconds * (math.floor(now / cfg.seconds) + 1)
+            due = config.seconds * (math.floor(now / config.seconds) + 1)
         if begins or blank:
             yield from scene.end()
         if not blank:
@@ -249,21 +249,21 @@ def _chosen(shots: Iterator[_Shot], cfg: VideoConfig) -> Iterator[_Shot]:
     yield from scene.end()
 
 
-def _marked(shots: Iterator[_Shot], cfg: VideoConfig) -> Iterator[tuple[_Shot, bool, bool]]:
+def _marked(shots: Iterator[_Shot], config: VideoConfig) -> Iterator[tuple[_Shot, bool, bool]]:
     """(shot, whether a scene begins with it, whether it belongs to none)."""
-    if cfg.mode == "interval":
+    if config.mode == "interval":
         yield from ((shot, False, True) for shot in shots)
         return
     pictures = ((picture, (shot, is_blank(picture))) for shot in shots for picture in [_small(shot.frame)])
-    for (shot, blank), begins in cuts(pictures, cfg.threshold):
+    for (shot, blank), begins in cuts(pictures, config.threshold):
         yield shot, begins, blank
 
 
 class _Scene:
     """The scene that is going on: few of its frames, evenly spread, as nobody knows yet where its middle will be."""
 
-    def __init__(self, cfg: VideoConfig) -> None:
-        self._cfg = cfg
+    def __init__(self, config: VideoConfig) -> None:
+        self._config = config
         self._begin = self._last = 0.0
         self._shots: Spread[_Shot] = Spread(CANDIDATES)
 
@@ -276,9 +276,9 @@ class _Scene:
     def end(self) -> list[_Shot]:
         """The frame nearest to the wanted position, unless the scene is too short; the next scene may begin."""
         shots, self._shots = self._shots.items, Spread(CANDIDATES)
-        if not shots or self._last - self._begin < self._cfg.min_scene:
+        if not shots or self._last - self._begin < self._config.min_scene:
             return []
-        wanted = self._begin + self._cfg.position * (self._last - self._begin)
+        wanted = self._begin + self._config.position * (self._last - self._begin)
         return [min(shots, key=lambda shot: abs(shot.moment - wanted))]
 
 

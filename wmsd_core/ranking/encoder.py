@@ -17,23 +17,23 @@ from wmsd_core.ranking.weights import load, locate
 class ClipEncoder:
     """Embeds pictures, on the GPU if there is one."""
 
-    def __init__(self, cfg: Clip) -> None:
+    def __init__(self, config: Clip) -> None:
         """Loads the weights.
 
         Raises:
             ValueError: a file is missing, is no safetensors, or does not fit the model; the message says what to do.
         """
-        self.name = cfg.encoder()
+        self.name = config.encoder()
         open_clip: Any = importlib.import_module("open_clip")  # untyped, and seconds to import
-        if cfg.model not in open_clip.list_models():
-            raise ValueError(f"open_clip knows no model '{cfg.model}'; LAION's predictors need ViT-L-14-quickgelu")
-        model, _, self._preprocess = open_clip.create_model_and_transforms(cfg.model)
+        if config.model not in open_clip.list_models():
+            raise ValueError(f"open_clip knows no model '{config.model}'; LAION's predictors need ViT-L-14-quickgelu")
+        model, _, self._preprocess = open_clip.create_model_and_transforms(config.model)
         try:
-            model.load_state_dict(load(locate(cfg.weights, WHERE), WHERE))
+            model.load_state_dict(load(locate(config.weights, WHERE), WHERE))
         except RuntimeError as error:  # torch's word for missing, unexpected and misshapen tensors
-            raise ValueError(f"{cfg.weights} does not hold a {cfg.model}: {error}") from error
+            raise ValueError(f"{config.weights} does not hold a {config.model}: {error}") from error
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._dtype = getattr(torch, cfg.precision)
+        self._dtype = getattr(torch, config.precision)
         self._model: Any = model.eval().to(self._device, self._dtype)
 
     def prepare(self, image: Image) -> Tensor:
@@ -52,10 +52,10 @@ _loading = threading.Lock()
 _loaded: dict[str, ClipEncoder] = {}
 
 
-def encoder(cfg: Clip) -> ClipEncoder:
+def encoder(config: Clip) -> ClipEncoder:
     """The encoder of these settings, loaded once per process, whatever threads ask for it."""
-    name = cfg.encoder()
+    name = config.encoder()
     with _loading:
         if name not in _loaded:
-            _loaded[name] = ClipEncoder(cfg)
+            _loaded[name] = ClipEncoder(config)
         return _loaded[name]

@@ -41,14 +41,14 @@ class LaionAesthetic(Config):
 class LaionHead:
     """The map from embedding to score."""
 
-    def __init__(self, cfg: LaionAesthetic) -> None:
+    def __init__(self, config: LaionAesthetic) -> None:
         """Loads the weights.
 
         Raises:
             ValueError: the file is missing, is no safetensors or no head; the message says what to get.
         """
-        self.name = cfg.head
-        self.weight, self.bias = load_head(locate(cfg.head, WHERE))
+        self.name = config.head
+        self.weight, self.bias = load_head(locate(config.head, WHERE))
 
     def score(self, embeddings: Embeddings) -> list[float]:
         """One score per embedding.

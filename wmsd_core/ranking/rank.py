@@ -115,27 +115,29 @@ _VERDICTS = f"""
 """
 
 
-def keep_top(store: Path, measuring: MeasureConfig, cfg: RankConfig) -> Kept:
+def keep_top(store: Path, measuring: MeasureConfig, config: RankConfig) -> Kept:
     """Sets the rejections of stage `rank` for every frame that was left before it. Equal quality goes by id.
 
     Raises:
         ValueError: the predictor's weights are missing; the message says where to get them.
     """
     parameters: dict[str, object] = {
-        "scorer": cfg.scorer_name(),
+        "scorer": config.scorer_name(),
         "measure_hash": measuring.digest(),
         "stages": up_to("dedup"),
-        "by_source": cfg.by_source,
+        "by_source": config.by_source,
         **{
-            f"{term}_weight": getattr(cfg, f"{term}_weight")
+            f"{term}_weight": getattr(config, f"{term}_weight")
             for term in ("aesthetic", "sharpness", "exposure", "contrast")
         },
     }
-    alike = pa.table(_similar(store, parameters, cfg), pa.schema({"item": "str", "other": "str", "cosine": "float64"}))
+    alike = pa.table(
+        _similar(store, parameters, config), pa.schema({"item": "str", "other": "str", "cosine": "float64"})
+    )
     with writing(store) as con:
         con.register("alike", alike)
-        verdict = {**parameters, "keep_fraction": cfg.keep_fraction}
-        replace_rejections(con, "rank", _VERDICTS, verdict, digest([measuring.digest(), cfg.digest()]))
+        verdict = {**parameters, "keep_fraction": config.keep_fraction}
+        replace_rejections(con, "rank", _VERDICTS, verdict, digest([measuring.digest(), config.digest()]))
         counts = dict(
             con.execute("SELECT reason, count(*) FROM rejections WHERE stage = 'rank' GROUP BY reason").fetchall()
         )
@@ -143,10 +145,10 @@ def keep_top(store: Path, measuring: MeasureConfig, cfg: RankConfig) -> Kept:
     return Kept(kept, counts.get("rank", 0), counts.get("similar", 0), counts.get("unscored", 0))
 
 
-def _similar(store: Path, parameters: dict[str, object], cfg: RankConfig) -> dict[str, list[object]]:
+def _similar(store: Path, parameters: dict[str, object], config: RankConfig) -> dict[str, list[object]]:
     """Columns item, other, cosine of the frames that a better one resembles too much."""
     found: dict[str, list[object]] = {"item": [], "other": [], "cosine": []}
-    if cfg.max_similarity is None or cfg.aesthetic is None:
+    if config.max_similarity is None or config.aesthetic is None:
         return found
     sql = f"""
         SELECT part, item, vector FROM ({_RATED.replace("$unscored", "FALSE")}) rated
@@ -154,9 +156,9 @@ def _similar(store: Path, parameters: dict[str, object], cfg: RankConfig) -> dic
         ORDER BY part, quality DESC, item
     """
     with reading(store) as con:
-        result = con.execute(sql, {**parameters, "encoder": cfg.aesthetic.clip.encoder()})
+        result = con.execute(sql, {**parameters, "encoder": config.aesthetic.clip.encoder()})
         for _, rows in groupby(iter(result.fetchone, None), key=itemgetter(0)):
-            cover, items = Cover(cfg.max_similarity), list[str]()
+            cover, items = Cover(config.max_similarity), list[str]()
             while block := list(islice(rows, BLOCK)):
                 items += [row[1] for row in block]
                 for pair in cover.extend(np.array([row[2] for row in block], np.float32)):

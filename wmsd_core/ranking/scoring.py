@@ -15,6 +15,7 @@ from wmsd_core.ranking.clip import LONGEST, Clip
 from wmsd_core.ranking.laion import LaionAesthetic, LaionHead
 from wmsd_core.ranking.statistics import ImageStatistics
 from wmsd_core.store import insert, reading, unseen, writing
+from wmsd_core.store.funnel import lacking
 
 BATCH = 32
 """Pictures in one forward pass."""
@@ -31,6 +32,21 @@ class Scored:
     scored: int
     before: int
     unusable: int
+
+
+def unscored(store: Path, aesthetic: LaionAesthetic | None) -> frozenset[str]:
+    """How the ids of frames begin that are to be ranked and lack a score, or the embedding behind it.
+
+    Raises:
+        ValueError: the predictor's weights are missing.
+    """
+    done, scorer = "SELECT frame_id FROM aesthetics WHERE scorer = $scorer", ImageStatistics.name
+    with reading(store) as con:
+        if aesthetic is None:
+            return lacking(con, "dedup", done, scorer=scorer)
+        embedded = "SELECT frame_id FROM embeddings WHERE encoder = $encoder"
+        by = {"scorer": aesthetic.scorer_name(), "encoder": aesthetic.clip.encoder()}
+        return lacking(con, "dedup", f"{done} INTERSECT {embedded}", **by)
 
 
 def score_frames(
@@ -101,7 +117,7 @@ def _predict(store: Path, frame_ids: Sequence[str], aesthetic: LaionAesthetic, t
     name, head = aesthetic.scorer_name(), LaionHead(aesthetic)
     with reading(store) as con:
         todo = unseen(con, frame_ids, "aesthetics", scorer=name)
-    unusable = embed_frames(store, todo, aesthetic.clip, threads=threads)
+    unusable = embed_frames(store, frame_ids, aesthetic.clip, threads=threads)
     for part in _parts(todo, STORED):
         with writing(store) as con:
             rows = con.execute(

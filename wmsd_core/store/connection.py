@@ -14,6 +14,16 @@ from wmsd_core.store import schema
 PATIENCE = 180.0
 """Seconds to wait for another process to close the file before giving up: several workers may stand in line."""
 
+SEALED: dict[str, str | bool] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+}
+"""DuckDB gets no code from the network, nor loads any for a file that says it needs it: a SQLite file as store would."""
+
+_DAMAGE = (duckdb.InternalException, duckdb.SerializationException)
+"""What a file raises that was cut off or overwritten in a part that is read only later."""
+
 _migrated: set[tuple[str, int]] = set()  # (path, inode) of the stores that this process has seen at the newest version
 _writer = threading.RLock()
 
@@ -41,7 +51,11 @@ def writing(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
             con.execute("BEGIN")
             yield con
             con.execute("COMMIT")
+        except _DAMAGE as error:
+            raise _damaged(path, error) from error
         except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+            if "Could not read" in str(error):
+                raise _damaged(path, error) from error
             raise StoreError(
                 f"cannot write the store {path}: {_first_line(error)}. What was stored before is kept: run the same command "
                 "again once this is mended"
@@ -70,17 +84,28 @@ def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
                     "any stage that writes brings an older one up to date"
                 )
             yield con
+        except (*_DAMAGE, duckdb.IOException, duckdb.FatalException) as error:
+            raise _damaged(path, error) from error
         finally:
             con.close()
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"the store {path} is damaged: {_first_line(error)}. Restore it from a backup, or move it away (images and videos are "
+        "separate files) and run the pipeline again"
+    )
 
 
 def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only)
+            return duckdb.connect(str(path), read_only=read_only, config=SEALED)
         except duckdb.IOException as error:
             held = "lock" in str(error).lower()
+            if not held and _begins(path) == b"SQLite":
+                raise StoreError(f"{path} is a SQLite file and no store; move it away and run again") from error
             if not held:
                 raise StoreError(
                     f"{path} cannot be opened as a DuckDB store: {_first_line(error)}. If it is damaged, move it away "
@@ -93,6 +118,11 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
             raise StoreError(
                 f"{path} is not a usable store: {_first_line(error)}. Move it away and run again"
             ) from error
+
+
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(6)
 
 
 def _identity(path: Path) -> tuple[str, int]:

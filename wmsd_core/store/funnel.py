@@ -68,6 +68,23 @@ def buckets(con: duckdb.DuckDBPyConnection, after: Stage | None, digits: int = 3
     return [Bucket(*row) for row in rows]
 
 
+def lacking(
+    con: duckdb.DuckDBPyConnection, after: Stage | None, done: str, digits: int = 3, **parameters: object
+) -> frozenset[str]:
+    """How the ids begin of readable survivors of `after` that `done` does not list: where work is left, or was lost.
+
+    `done` is SQL for one column of frame ids, with named parameters. A frame that could not be decoded lacks nothing.
+    """
+    rows = con.execute(
+        f"SELECT DISTINCT left(frame_id, $digits) FROM ({SURVIVORS}) WHERE frame_id NOT IN ({done})",
+        {
+            **{"source": None, "stages": up_to(after or "frames"), "first": "", "last": LAST, "digits": digits},
+            **parameters,
+        },
+    ).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
 def up_to(stage: Stage | None) -> list[Stage]:
     """The stages whose rejections keep a frame from whatever comes after `stage`."""
     return list(STAGES[: STAGES.index(stage) + 1]) if stage else []

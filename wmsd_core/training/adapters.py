@@ -2,7 +2,8 @@
 in float32."""
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
+from wmsd_core.files import sha256
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter, Generator
-from wmsd_core.training.checkpoint import Publication, sha256
+from wmsd_core.training.checkpoint import Publication
 
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
 CHECKSUM = "adapter.sha256"
+ABOUT = "training.json"
 _PREFIX = "transformer."
 """What diffusers calls the network in files of adapters."""
 
@@ -48,8 +51,43 @@ def start_from(generator: Generator, folder: Path) -> None:
         lora.load_adapter_state(generator.network, name, state)
 
 
-def publish(generator: Generator, folder: Path, *, name: Adapter = "ema", rank: int, alpha: float) -> str:
-    """Writes an adapter, complete or not at all; returns its SHA-256.
+def published(folder: Path, step: int) -> Path:
+    """Where a run's adapter of this step lies, once it is finished: the last one in `adapter`, earlier ones beside it."""
+    latest = folder / "adapter"
+    return latest if step_of(latest) in (step, None) else folder / f"adapter-{step:08d}"
+
+
+def intact(folder: Path) -> str:
+    """SHA-256 of the adapter in `folder`; '' where there is none, or its files are damaged."""
+    recorded, weights = folder / CHECKSUM, folder / WEIGHTS
+    try:
+        checksum = recorded.read_text(encoding="utf-8").strip()
+        LoraConfig.from_pretrained(str(folder))
+        return checksum if sha256(weights) == checksum else ""
+    except (OSError, ValueError, TypeError):
+        return ""
+
+
+def make_way(folder: Path, step: int) -> None:
+    """Puts the finished adapter of an earlier step beside the place where that of `step` will be published."""
+    latest = folder / "adapter"
+    before = step_of(latest)
+    if before not in (step, None) and intact(latest):
+        aside = folder / f"adapter-{before:08d}"
+        shutil.rmtree(aside, ignore_errors=True)
+        latest.rename(aside)
+
+
+def publish(
+    generator: Generator,
+    folder: Path,
+    *,
+    name: Adapter = "ema",
+    rank: int,
+    alpha: float,
+    about: Mapping[str, Any] | None = None,
+) -> str:
+    """Writes an adapter, complete or not at all; returns its SHA-256. `about` tells its step and its origin.
 
     The weights lie under the names of diffusers, which finds rank and alpha in the head of the same file:
     `pipeline.load_lora_weights(folder)`, or where a pipeline has none,
@@ -64,6 +102,7 @@ def publish(generator: Generator, folder: Path, *, name: Adapter = "ema", rank: 
         (partial / SETTINGS).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         checksum = sha256(partial / WEIGHTS)
         (partial / CHECKSUM).write_text(checksum + "\n", encoding="utf-8")
+        (partial / ABOUT).write_text(json.dumps(about or {}, indent=1) + "\n", encoding="utf-8")
     return checksum
 
 
@@ -94,6 +133,14 @@ def load_adapter(generator: Generator, folder: Path) -> None:
         trainable=False,
     )
     lora.load_adapter_state(generator.network, "ema", state)
+
+
+def step_of(folder: Path) -> int | None:
+    """The step that an adapter was published at; None where it does not say."""
+    try:
+        return int(json.loads((folder / ABOUT).read_text(encoding="utf-8"))["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _weights(network: torch.nn.Module, name: Adapter) -> Weights:

@@ -8,7 +8,6 @@
 There is no random state to save: every draw comes from a seed derived from (run seed, purpose, example, position).
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from wmsd_core.files import sha256
 from wmsd_core.training.distributed import ALONE, World
 
 KEPT = 2
 """Checkpoints kept: the last, and one more should the disk have damaged it."""
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,34 @@ def save(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], worl
     """Writes a checkpoint so that a kill at any instant leaves either all of it or none, and drops old ones.
 
     Every process of the run calls this with the same tensors; each writes its share of them.
+
+    Raises:
+        ValueError: it cannot be written, as on a full disk; the checkpoints before it are kept.
     """
     target = folder / f"step-{checkpoint.counters['step']:08d}"
+    try:
+        _write(folder, target, checkpoint, identity, world)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(Publication(target).partial, ignore_errors=True)
+        raise ValueError(
+            f"the checkpoint of step {checkpoint.counters['step']} cannot be written below {folder}: {error}. It needs "
+            f"{size(checkpoint) / 2**20:.0f} MiB; those before it are kept: run the same command again once there is room"
+        ) from error
+    return target
+
+
+def size(checkpoint: Checkpoint) -> int:
+    """Bytes of its tensors, all but all that it takes on the disk."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in checkpoint.tensors.values())
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a killed process had begun to write into a run's folder. Nobody else may be writing there."""
+    for left in (*folder.glob(".*.partial"), *folder.glob("checkpoints/.*.partial")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _write(folder: Path, target: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], world: World) -> None:
     publication = Publication(target)
     with publication if world.leads else nullcontext(publication.partial) as partial:
         world.barrier()  # the folder is there
@@ -52,12 +80,11 @@ def save(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], worl
             state = {"counters": dict(checkpoint.counters), "identity": identity}
             (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
             sums = {path.name: sha256(path) for path in sorted(partial.iterdir())}
-            (partial / "manifest.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
+            (partial / MANIFEST).write_text(json.dumps(sums, indent=1), encoding="utf-8")
     if world.leads:
         for old in _all(folder)[:-KEPT]:
             shutil.rmtree(old)
     world.barrier()  # it is published
-    return target
 
 
 def load_newest(folder: Path, identity: Mapping[str, Any]) -> tuple[Checkpoint | None, list[str]]:
@@ -68,16 +95,25 @@ def load_newest(folder: Path, identity: Mapping[str, Any]) -> tuple[Checkpoint |
     """
     damage: list[str] = []
     for path in reversed(_all(folder)):
-        if fault := _fault(path):
-            damage.append(fault)
+        if wrong := fault(path):
+            damage.append(wrong)
             continue
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        _require_same(path, state["identity"], identity)
-        shares = [load_file(share) for share in sorted(path.glob("*.safetensors"))]
-        return Checkpoint(dict(ChainMap(*shares)), state["counters"]), damage
+        _require_same(path, state(path)["identity"], identity)
+        return load(path), damage
     if damage:
         raise ValueError(f"no checkpoint in {folder} is intact ({'; '.join(damage)}): delete them to start again")
     return None, damage
+
+
+def load(path: Path) -> Checkpoint:
+    """An intact checkpoint."""
+    shares = [load_file(share) for share in sorted(path.glob("*.safetensors"))]
+    return Checkpoint(dict(ChainMap(*shares)), state(path)["counters"])
+
+
+def state(path: Path) -> dict[str, Any]:
+    """Counters of a checkpoint, and the identity of its run."""
+    return json.loads((path / "state.json").read_text(encoding="utf-8"))
 
 
 class Publication:
@@ -102,19 +138,14 @@ class Publication:
         _flush(self.target.parent)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
-def _fault(path: Path) -> str:
+def fault(path: Path) -> str:
+    """What is wrong with the files of a checkpoint; '' if nothing is."""
     try:
-        sums = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        sums = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         bad = [name for name, value in sums.items() if sha256(path / name) != value]
     except (OSError, ValueError) as error:
         return f"{path.name}: {error}"

@@ -1,7 +1,8 @@
 """The settings of a training run. Defaults are the paper's LTX-2 column (Tab. 3), or where the table's cells were lost,
 the values of the public configurations nearest to it."""
 
-from typing import Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,8 @@ Policy = Literal["awm", "grpo", "nft"]
 
 class RewardConfig(Config):
     """What is rewarded, by how much, and how rewards become advantages."""
+
+    incidental = frozenset({"overlap"})
 
     task: float = Field(default=0.5, ge=0)
     """Weight of the judge's log-odds that the task is completed. With a weight of 0 the question is not asked."""
@@ -198,7 +201,10 @@ class OptimizerConfig(Config):
 
 
 class TrainConfig(Config):
-    """One training run."""
+    """One training run. Its identity has what shapes every step: a run can be made longer, and resumed in smaller pieces."""
+
+    # What `start` holds is part of a run's identity by its content, beside this (`lineage`).
+    incidental = frozenset({"micro_batch", "checkpoint_every", "start"})
 
     arm: Arm = "full"
     """full: rewards and anchor (eq. 12). rl: judged rewards only. anchor: regression to the Demonstrator on the
@@ -248,6 +254,16 @@ class TrainConfig(Config):
     """Steps between checkpoints."""
     seed: int = Field(default=0, ge=0)
     """Everything random follows from it."""
+    start: Path | None = None
+    """A checkpoint of another run (RUN/checkpoints/step-...) to go on from with these settings, at its step: for a deliberate
+    change, such as a lower learning rate after a gradient that was not finite. The run is a new one and names its origin."""
+
+    def identity(self) -> dict[str, Any]:
+        """Without the number of steps, where no step depends on it."""
+        found = super().identity()
+        if self.optimizer.decay == "constant":
+            del found["steps"]
+        return found
 
     @model_validator(mode="after")
     def _can_learn(self) -> Self:

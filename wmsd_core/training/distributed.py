@@ -7,7 +7,7 @@ over the processes by FSDP2 where it does not fit.
 
 import os
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -112,16 +112,24 @@ def join(*, shard: bool) -> Generator[World]:
 def shard(network: nn.Module, world: World, whole: Iterable[nn.Parameter]) -> None:
     """Splits the weights of `network` over the processes, block by block; the parameters `whole` stay in full.
 
-    A block is a child of a ModuleList: what transformers are made of. Its weights are gathered for its forward pass, and
-    again for its backward pass. A network in the memory of the CPU comes to the GPU by this, one whole block at a time.
+    A block is a child of a ModuleList that is in no other: what transformers are made of. Its weights are gathered for its
+    forward pass, and again for its backward pass. A network in the memory of the CPU comes to the GPU by this, one whole
+    block at a time.
     """
     device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     mesh = init_device_mesh(device.type, (world.size,))
     ignored = set(whole)
-    for blocks in [module for module in network.modules() if isinstance(module, nn.ModuleList)]:
-        for block in blocks:
-            if any(parameter not in ignored for parameter in block.parameters()):
-                fully_shard(block, mesh=mesh, ignored_params=ignored)
+    for block in list(_blocks(network)):
+        if any(parameter not in ignored for parameter in block.parameters()):
+            fully_shard(block, mesh=mesh, ignored_params=ignored)
     fully_shard(network, mesh=mesh, ignored_params=ignored)
     for parameter in ignored:
         parameter.data = parameter.data.to(device)
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        if isinstance(child, nn.ModuleList):
+            yield from child
+        else:
+            yield from _blocks(child)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from wmsd_core.arrays import Images, Videos
 from wmsd_core.config import Config
+from wmsd_core.files import sha256
 from wmsd_core.frames import clips
 
 
@@ -26,6 +27,13 @@ class Example(Config):
     """Detailed solution: what the Demonstrator sees."""
     video: Path | None = None
     """A recording in which the task is done, where there is one: an animated PNG as `frames.clips` writes it."""
+    sha256: str = ""
+    """SHA-256 of the picture file, where it is known."""
+
+    def content(self) -> list[str]:
+        """What is trained on, whatever the files are called and wherever they lie."""
+        video = sha256(self.video) if self.video else ""
+        return [self.pair_id, self.task, self.solution, self.sha256 or sha256(self.image), video]
 
 
 def load_examples(path: Path) -> list[Example]:

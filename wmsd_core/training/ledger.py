@@ -12,45 +12,50 @@ from typing import Any
 
 from wmsd_core import store
 from wmsd_core.config import digest
-from wmsd_core.training.adapters import CHECKSUM, WEIGHTS
-from wmsd_core.training.checkpoint import sha256
+from wmsd_core.training.adapters import intact, published
 from wmsd_core.training.examples import Example
+from wmsd_core.training.lineage import origin
 from wmsd_core.training.metrics import flat
 from wmsd_core.training.process import Run
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One training run: its identity and its files."""
+    """One training run up to a step: its identity and its files."""
 
     run_id: str
-    """SHA-256 of settings, base weights and examples: the same run is found again, and resumed."""
+    """SHA-256 of settings, base weights and examples, all by content: the same run is found again, and resumed."""
     path: Path
+    steps: int
 
     @property
     def adapter(self) -> Path:
-        return self.path / "adapter"
+        """The folder of the finished adapter."""
+        return published(self.path, self.steps)
 
     @property
     def checksum(self) -> str:
         """SHA-256 of the finished adapter; '' where the run is not finished, or its files are damaged."""
-        recorded, weights = self.adapter / CHECKSUM, self.adapter / WEIGHTS
-        if not recorded.is_file() or not weights.is_file():
-            return ""
-        checksum = recorded.read_text(encoding="utf-8").strip()
-        return checksum if sha256(weights) == checksum else ""
+        return intact(self.adapter)
 
 
 def run_folder(root: Path, run: Run, base: str, examples: Sequence[Example]) -> RunFolder:
-    """The folder, below `root`, of the run with these settings, base weights (their checksum) and examples."""
+    """The folder, below `root`, of the run with these settings, base weights (their checksum) and examples.
+
+    Raises:
+        ValueError: the checkpoint that it is to start from is not there, or damaged.
+    """
     # The base's checksum stands for the generator's settings.
-    run_id = digest([run.model_copy(update={"settings": None}).digest(), run.config.digest(), base, dataset(examples)])
-    return RunFolder(run_id, root / run_id)
+    parts = [run.model_copy(update={"settings": None}).digest(), run.config.digest(), base, dataset(examples)]
+    if begun := origin(run.config.start, root):
+        parts.append(begun.sha256)
+    run_id = digest(parts)
+    return RunFolder(run_id, root / run_id, run.config.steps)
 
 
 def dataset(examples: Sequence[Example]) -> str:
-    """Digest of a set of examples: pair identities and texts."""
-    return digest([[example.pair_id, example.task, example.solution] for example in examples])
+    """Digest of a set of examples: identities, texts and pictures by content."""
+    return digest([example.content() for example in examples])
 
 
 def prepare(path: Path, folder: RunFolder, run: Run, base: str, examples: Sequence[Example]) -> None:

@@ -111,6 +111,7 @@ class Trainer:
         return metrics | {
             "forwards": int(self.world.total(torch.tensor(batch.passes.all))),
             "seconds": dict(watch.seconds),
+            "memory": dict(watch.memory),
             "speed": self._speed(batch, rollouts, sum(watch.seconds.values())),
         }
 
@@ -180,7 +181,7 @@ class Trainer:
             if not torch.isfinite(norm):
                 raise ValueError(
                     f"the gradient of step {self.steps_done + 1} is not finite: lower optimizer.learning_rate or "
-                    "raise the reward floors, and start again from the last checkpoint"
+                    "raise the reward floors, and go on from the last checkpoint with --from (train.start)"
                 )
             group["lr"] = learning_rate(
                 self.steps_done, steps=self.config.steps, peak=peak, warmup=settings.warmup, decay=settings.decay

@@ -5,10 +5,12 @@
     RUN/checkpoints/      the last two
     RUN/metrics.jsonl     one line per step
     RUN/samples/          a rollout as GIF, beside each checkpoint
-    RUN/adapter/          at the end: the averaged adapter, for diffusers and peft, with its SHA-256
+    RUN/adapter/          at the end: the averaged adapter, for diffusers and peft, with its SHA-256, step and origin
+    RUN/adapter-STEP/     that of an earlier end, where the run was made longer
     RUN/demonstrator/     likewise the Demonstrator's, where it was trained
 
-A rerun continues from the newest intact checkpoint, and ends with the adapter that an undisturbed run ends with, to the
+A run is what shapes its steps: with more `steps`, in smaller `micro_batch`es, or moved elsewhere, it is the same run. A
+rerun continues from the newest intact checkpoint, and ends with the adapter that an undisturbed run ends with, to the
 last bit.
 """
 
@@ -16,6 +18,7 @@ import argparse
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -30,19 +33,21 @@ import torch
 from pydantic import ValidationError
 
 from wmsd_core import models
-from wmsd_core.config import Config
+from wmsd_core.config import Config, digest
+from wmsd_core.generators.protocol import Adapter
 from wmsd_core.generators.settings import GeneratorConfig
 from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.training import metrics
-from wmsd_core.training.adapters import publish, start_from
-from wmsd_core.training.checkpoint import load_newest, save, sha256
+from wmsd_core.training.adapters import intact, make_way, publish, published, start_from, step_of
+from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, save, sweep
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import load_examples
+from wmsd_core.training.lineage import FILES, Lineage, begin
 from wmsd_core.training.loop import Trainer
-from wmsd_core.training.tracking import Tracker, Tracking, track, write_sample
+from wmsd_core.training.tracking import Cautious, Tracker, track
 from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
 PATIENCE = 60.0
@@ -52,7 +57,8 @@ PATIENCE = 60.0
 class Run(Config):
     """The content of `run.json`."""
 
-    incidental = frozenset({"settings"})  # the base's checksum stands for them: where weights lie and run may change
+    # Checksums of the base and of the adapter stand for them: where weights lie and run may change.
+    incidental = frozenset({"settings", "adapter"})
 
     config: TrainConfig
     """Settings of the training."""
@@ -93,11 +99,10 @@ def train(
         ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
     """
     run = read_run(folder)
-    examples_file = folder / "examples.jsonl"
     trainer = Trainer(
         run.config,
         models.generator(run.generator, run.settings, features or folder / "features", split=world.sharded),
-        load_examples(examples_file),
+        load_examples(folder / "examples.jsonl"),
         models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
         if run.judge and run.config.judged
         else None,
@@ -106,29 +111,50 @@ def train(
     )
     if run.adapter:
         start_from(trainer.generator, run.adapter)
+    tell = report if world.leads else lambda _: None
+    if world.leads:
+        sweep(folder)
+        begin(folder, run.config.start)
+    world.barrier()  # whatever the run goes on from is in its folder
+    begun = begin(folder, run.config.start)
     identity = run.identity() | {
         "base": trainer.generator.checksum,
-        "examples": sha256(examples_file),
+        "examples": digest([example.content() for example in trainer.examples]),
+        "adapter": intact(run.adapter) if run.adapter else None,
+        "start": begun.sha256 if begun else None,
     }
-    tell = report if world.leads else lambda _: None
 
     checkpoint, damage = load_newest(folder / "checkpoints", identity)
     for fault in damage:
         tell({"event": "damaged checkpoint", "reason": fault})
+    if checkpoint is None and begun:
+        checkpoint = _fitting(load(folder / FILES), trainer, begun)
     if checkpoint:
         trainer.restore(checkpoint)
+    if trainer.steps_done > run.config.steps:
+        if intact(published(folder, run.config.steps)):
+            tell({"event": "finished", "step": run.config.steps, "adapter": str(published(folder, run.config.steps))})
+            return True
+        raise ValueError(
+            f"{folder} has been trained to step {trainer.steps_done} already, and has no adapter of step "
+            f"{run.config.steps}: set train.steps to {trainer.steps_done} or more, or forget the run with --refresh"
+        )
+    needed = _room(folder, trainer) if world.leads else 0
     if world.leads:
         metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
-    tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps})
+    tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps, "checkpoint_bytes": needed})
     if run.settings:
         ahead = upcoming(trainer.groups, run.config.steps - trainer.steps_done)
         encode_ahead(trainer.generator, [trainer.examples[number] for number in ahead])
-    tracking = track(
-        tracker if world.leads else "none",
-        folder,
-        run=folder.name,
-        settings=run.model_dump(mode="json"),
-        resumed_at=trainer.steps_done,
+    tracking = Cautious(
+        lambda: track(
+            tracker if world.leads else "none",
+            folder,
+            run=folder.name,
+            settings=run.model_dump(mode="json"),
+            resumed_at=trainer.steps_done,
+        ),
+        warn=lambda reason: tell({"event": "warning", "reason": reason}),
     )
     try:
         finished = _run_steps(trainer, folder, identity, stop=stop, tell=tell, tracking=tracking)
@@ -136,13 +162,64 @@ def train(
         tracking.close()
     if not finished:
         return False
-    if world.leads and not (folder / "adapter").exists():
-        rank, alpha = run.config.adapter.rank, run.config.adapter.alpha
-        if "demonstrator" in trainer.adapters:
-            publish(trainer.generator, folder / "demonstrator", name="demonstrator", rank=rank, alpha=alpha)
-        publish(trainer.generator, folder / "adapter", rank=rank, alpha=alpha)
+    if world.leads:
+        _publish(trainer, folder, begun)
     tell({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
     return True
+
+
+def _publish(trainer: Trainer, folder: Path, begun: Lineage | None) -> None:
+    """Delivers the adapters of the last step, unless they are there and whole; those of an earlier last step stay beside."""
+    step, settings = trainer.steps_done, trainer.config.adapter
+    make_way(folder, step)
+    about = {"step": step, "start": begun.model_dump(mode="json") if begun else None}
+    wanted: tuple[tuple[Adapter, str], ...] = (("demonstrator", "demonstrator"), ("ema", "adapter"))
+    for name, place in wanted:
+        if name in trainer.adapters and not (intact(folder / place) and step_of(folder / place) == step):
+            publish(trainer.generator, folder / place, name=name, rank=settings.rank, alpha=settings.alpha, about=about)
+
+
+def _fitting(checkpoint: Checkpoint, trainer: Trainer, begun: Lineage) -> Checkpoint:
+    """The checkpoint, if it has the weights that these settings train.
+
+    Raises:
+        ValueError: it does not.
+    """
+    mine = {
+        f"{adapter}.{name}": weight.shape
+        for adapter, weights in trainer.adapters.items()
+        for name, weight in weights.items()
+    }
+    if wrong := [
+        key for key, shape in mine.items() if key not in checkpoint.tensors or checkpoint.tensors[key].shape != shape
+    ]:
+        raise ValueError(
+            f"train.start: {begun.checkpoint} does not fit these settings ({wrong[0]} and {len(wrong) - 1} more differ): arm, "
+            "policy and train.adapter.rank must need the same adapters as the run that it comes from"
+        )
+    return checkpoint
+
+
+def _room(folder: Path, trainer: Trainer) -> int:
+    """Bytes of a checkpoint, once it is sure that the disk has room for all that are kept.
+
+    Raises:
+        ValueError: it has not.
+    """
+    trained = {name for lesson in trainer.config.lessons for name in lesson.learners}
+    each = sum(
+        weight.numel() * weight.element_size() * (3 if name in trained else 1)  # weights and Adam's two moments
+        for name, weights in trainer.adapters.items()
+        for weight in weights.values()
+    )
+    there = len(list((folder / "checkpoints").glob("step-*")))
+    needed, free = each * max(KEPT + 1 - there, 1), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"a checkpoint takes {each / 2**20:.0f} MiB, up to {KEPT + 1} lie on the disk at a time, and the disk of {folder} "
+            f"has {free / 2**20:.0f} MiB left: free some space, or lower train.adapter.rank"
+        )
+    return each
 
 
 def _run_steps(
@@ -152,7 +229,7 @@ def _run_steps(
     *,
     stop: Callable[[], bool],
     tell: Callable[[dict[str, Any]], None],
-    tracking: Tracking,
+    tracking: Cautious,
 ) -> bool:
     """Steps, metrics and checkpoints until the last step, or until some process is told to stop."""
     config, world = trainer.config, trainer.world
@@ -166,8 +243,8 @@ def _run_steps(
         stopped = not last and bool(world.largest(torch.tensor(float(stop()))))
         if last or stopped or trainer.steps_done % config.checkpoint_every == 0:
             save(folder / "checkpoints", trainer.checkpoint(), identity, world)
-            if world.leads and (video := trainer.sample()) is not None:
-                tracking.video(trainer.steps_done, "rollout", write_sample(folder, trainer.steps_done, video))
+            if world.leads:
+                tracking.sample(folder, trainer.steps_done, trainer.sample)
         if stopped:
             tell({"event": "stopped", "step": trainer.steps_done})
             return False

@@ -79,7 +79,7 @@ class _Found:
 
 
 def label_recordings(
-    folder: Path, out: Path, vlm: VisionLanguageModel, cfg: RecordingConfig, *, concurrency: int = 1
+    folder: Path, out: Path, vlm: VisionLanguageModel, config: RecordingConfig, *, concurrency: int = 1
 ) -> Recorded:
     """Names a task for every video below `folder`, and writes the examples into `out`.
 
@@ -97,7 +97,7 @@ def label_recordings(
     todo = [path for path in paths if str(path) not in done]
     counts: dict[str, int] = {}
     labelled = 0
-    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, cfg=cfg), todo, concurrency)):
+    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, config=config), todo, concurrency)):
         for path, answer in answers:
             if isinstance(answer, _Found):
                 _append(examples, _example(answer, out).model_dump(mode="json"))
@@ -109,18 +109,22 @@ def label_recordings(
     return Recorded(labelled, len(paths) - len(todo), counts)
 
 
-def _ask(path: Path, vlm: VisionLanguageModel, cfg: RecordingConfig) -> _Found | Refusal:
+def _ask(path: Path, vlm: VisionLanguageModel, config: RecordingConfig) -> _Found | Refusal:
     """The clip and its task, or why there is none."""
     try:
-        clip = _own_clip(path, cfg.frames) if path.suffix == CLIP else beginning(path, frames=cfg.frames, fps=cfg.fps)
+        clip = (
+            _own_clip(path, config.frames)
+            if path.suffix == CLIP
+            else beginning(path, frames=config.frames, fps=config.fps)
+        )
     except Refusal as refusal:
         return refusal
-    shown = [clip[k] for k in np.linspace(0, len(clip) - 1, min(cfg.shown, len(clip))).round().astype(int)]
+    shown = [clip[k] for k in np.linspace(0, len(clip) - 1, min(config.shown, len(clip))).round().astype(int)]
     system, user = prompts.messages(PROMPT)
     identity = hashlib.sha256(clip.tobytes()).hexdigest()
     try:
         answer = vlm.complete(
-            (system, replace(user, images=_pictures(shown))), Label, seed=derive(cfg.seed, PROMPT, identity)
+            (system, replace(user, images=_pictures(shown))), Label, seed=derive(config.seed, PROMPT, identity)
         )
     except ValueError as error:
         return Refusal("unanswered", str(error))

@@ -4,6 +4,8 @@ Sample videos are animated GIFs in `RUN/samples`, whatever the tracker: the trac
 """
 
 import importlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,6 +14,10 @@ from PIL import Image
 from wmsd_core.arrays import Video
 
 Tracker = Literal["tensorboard", "wandb", "trackio", "none"]
+
+
+class MissingPackage(ValueError):
+    """The tracker that was asked for is not installed."""
 
 
 class Tracking(Protocol):
@@ -52,6 +58,47 @@ def track(tracker: Tracker, folder: Path, *, run: str, settings: dict[str, Any],
         case "trackio":
             module = _package("trackio")
             return _Online(module.init(project="wmsd", name=run, resume="allow", config=settings), module.Video)
+
+
+class Cautious:
+    """A tracker that cannot stop a training: what fails in it is told once, and it is asked for nothing more of the kind."""
+
+    def __init__(self, make: Callable[[], Tracking], warn: Callable[[str], None]) -> None:
+        """Makes the tracker.
+
+        Raises:
+            ValueError: its package is not installed.
+        """
+        self._warn = warn
+        self._failed: set[str] = set()
+        self._tracking: Tracking = _Nothing()
+        with self._guarded("the tracker"):
+            self._tracking = make()
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        with self._guarded("the tracker"):
+            self._tracking.log(step, values)
+
+    def sample(self, folder: Path, step: int, video: Callable[[], Video | None]) -> None:
+        """Writes a sample video and reports it, if there is one."""
+        with self._guarded("a sample video"):
+            if (frames := video()) is not None:
+                self._tracking.video(step, "rollout", write_sample(folder, step, frames))
+
+    def close(self) -> None:
+        with self._guarded("the tracker"):
+            self._tracking.close()
+
+    @contextmanager
+    def _guarded(self, what: str) -> Generator[None]:
+        try:
+            yield
+        except MissingPackage:
+            raise
+        except Exception as error:
+            if what not in self._failed:
+                self._failed.add(what)
+                self._warn(f"{what} failed, and training goes on without it: {type(error).__name__}: {error}"[:500])
 
 
 class _TensorBoard:
@@ -105,4 +152,4 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise ValueError(f"launch.tracker={name} needs its package: pip install {name}") from error
+        raise MissingPackage(f"launch.tracker={name} needs its package: pip install {name}") from error

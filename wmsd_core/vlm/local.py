@@ -17,9 +17,9 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from wmsd_core.arrays import Image, Video
+from wmsd_core.vlm.answer import read
 from wmsd_core.vlm.media import shown_frames
 from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
-from wmsd_core.vlm.reply import read
 from wmsd_core.vlm.schema import strict_schema
 from wmsd_core.vlm.settings import LocalConfig
 from wmsd_core.vlm.yes_no import Labels, log_odds
@@ -38,37 +38,37 @@ class _Turn:
 
 
 class LocalVLM:
-    """The model of `cfg`, bfloat16 on a GPU and float32 on a CPU."""
+    """The model of `config`, bfloat16 on a GPU and float32 on a CPU."""
 
-    def __init__(self, cfg: LocalConfig) -> None:
+    def __init__(self, config: LocalConfig) -> None:
         """Loads weights and processor.
 
         Raises:
             ValueError: no model is named, it cannot be loaded, or it has no single token for yes and for no.
         """
-        if not cfg.model:
+        if not config.model:
             raise ValueError("name the model: --set models.local.model=FOLDER, or its name on the hub")
-        self._cfg = cfg
+        self._config = config
         self.concurrency = 1
-        gpu = torch.cuda.is_available() if cfg.device == "auto" else cfg.device == "cuda"
+        gpu = torch.cuda.is_available() if config.device == "auto" else config.device == "cuda"
         dtype = torch.bfloat16 if gpu else torch.float32
-        options = {"revision": cfg.commit} if cfg.commit else {}
+        options = {"revision": config.commit} if config.commit else {}
         try:
-            self._processor: Any = AutoProcessor.from_pretrained(cfg.model, **options)
-            model: Any = AutoModelForImageTextToText.from_pretrained(cfg.model, dtype=dtype, **options)
+            self._processor: Any = AutoProcessor.from_pretrained(config.model, **options)
+            model: Any = AutoModelForImageTextToText.from_pretrained(config.model, dtype=dtype, **options)
         except (OSError, ValueError) as error:
             told = " ".join(str(error).split())[:300]
-            raise ValueError(f"the model '{cfg.model}' cannot be loaded with transformers: {told}") from error
+            raise ValueError(f"the model '{config.model}' cannot be loaded with transformers: {told}") from error
         self._model = model.eval().requires_grad_(False).to("cuda" if gpu else "cpu")
         self._processor.tokenizer.padding_side = "left"  # the answer begins at the last position, in every row
         self._ids = self._labels()
         self._working = threading.Lock()
-        folder = Path(cfg.model)
+        folder = Path(config.model)
         if folder.is_dir():
             place, made_by = folder.name, _recognised(folder)  # where the folder lies makes no difference
         else:
-            place, made_by = cfg.model, getattr(model.config, "_commit_hash", None) or cfg.commit
-        self.name = f"transformers/{place}@{made_by[:12]}#{cfg.model_copy(update={'model': place}).digest()[:8]}"
+            place, made_by = config.model, getattr(model.config, "_commit_hash", None) or config.commit
+        self.name = f"transformers/{place}@{made_by[:12]}#{config.model_copy(update={'model': place}).digest()[:8]}"
 
     @torch.inference_mode()
     def log_odds(self, questions: Sequence[Question], media: Sequence[Image | Video]) -> list[LogOdds]:
@@ -76,11 +76,11 @@ class LocalVLM:
         turns = [self._question(question, medium) for question, medium in zip(questions, media, strict=True)]
         answers: list[LogOdds] = []
         with self._working:
-            for start in range(0, len(turns), self._cfg.batch):
-                inputs = self._inputs(turns[start : start + self._cfg.batch])
+            for start in range(0, len(turns), self._config.batch):
+                inputs = self._inputs(turns[start : start + self._config.batch])
                 last = self._model(**inputs, logits_to_keep=1).logits[:, -1].float()
                 rows = torch.log_softmax(last, dim=-1).cpu()
-                for question, row in zip(questions[start : start + self._cfg.batch], rows, strict=True):
+                for question, row in zip(questions[start : start + self._config.batch], rows, strict=True):
                     answers.append(self._read(question, row))
         return answers
 
@@ -99,16 +99,16 @@ class LocalVLM:
             text = message.text + (wish if message is messages[-1] else "")
             pictures = [{"type": "image", "image": image} for image in message.images]
             said.append({"role": message.role, "content": [*pictures, {"type": "text", "text": text}]})
-        sampling = {"do_sample": True, "temperature": self._cfg.temperature, "top_p": 1.0, "top_k": 0}
+        sampling = {"do_sample": True, "temperature": self._config.temperature, "top_p": 1.0, "top_k": 0}
         with self._working, torch.random.fork_rng(self._devices()):
             torch.manual_seed(seed)
             inputs = self._inputs([_Turn(said)])
             written = self._model.generate(
                 **inputs,
-                max_new_tokens=self._cfg.max_tokens,
-                **(sampling if self._cfg.temperature else {"do_sample": False}),
+                max_new_tokens=self._config.max_tokens,
+                **(sampling if self._config.temperature else {"do_sample": False}),
             )[0, inputs["input_ids"].shape[1] :]
-        if len(written) == self._cfg.max_tokens and written[-1] not in self._ends():
+        if len(written) == self._config.max_tokens and written[-1] not in self._ends():
             raise ValueError("the answer was cut off by the limit of tokens (models.local.max_tokens)")
         return read(self._processor.tokenizer.decode(written, skip_special_tokens=True), schema)
 
@@ -116,12 +116,12 @@ class LocalVLM:
         text = {"type": "text", "text": question.text}
         if medium.ndim == 3:
             return _Turn([{"role": "user", "content": [{"type": "image", "image": medium}, text]}])
-        at = shown_frames(len(medium), self._cfg.frames)
+        at = shown_frames(len(medium), self._config.frames)
         frames = medium if len(at) == len(medium) else medium[at]
         last = [{"type": "image", "image": medium[-1]}] if question.end_state else []
-        seconds = len(medium) / self._cfg.fps
+        seconds = len(medium) / self._config.fps
         times = {
-            "fps": self._cfg.fps,
+            "fps": self._config.fps,
             "frames_indices": at,
             "total_num_frames": len(medium),
             "duration": seconds,
@@ -148,7 +148,7 @@ class LocalVLM:
         listed = {str(token): float(row[token]) for tokens in self._ids.values() for token in tokens}
         labels = Labels(*(frozenset(str(token) for token in self._ids[word]) for word in ("yes", "no")), exact=True)
         said = self._processor.tokenizer.decode([int(row.argmax())])
-        return log_odds(listed, labels, good=question.good, least_mass=self._cfg.least_mass, said=said)
+        return log_odds(listed, labels, good=question.good, least_mass=self._config.least_mass, said=said)
 
     def _labels(self) -> dict[str, list[int]]:
         """The tokens that say yes and no after the chat template's last characters: words that add exactly one there."""
@@ -163,7 +163,7 @@ class LocalVLM:
             found[label] = [ids[-1] for ids in longer if len(ids) == len(tail) + 1 and ids[:-1] == tail]
             if not found[label]:
                 raise ValueError(
-                    f"'{self._cfg.model}' has no single token for {' or '.join(words)}, so it cannot judge"
+                    f"'{self._config.model}' has no single token for {' or '.join(words)}, so it cannot judge"
                 )
         return found
 

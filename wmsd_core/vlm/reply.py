@@ -1,49 +1,79 @@
-"""What a server sends for one request, reduced to what is used, and a written answer read from it.
+"""What a server sends for one request, reduced to what is used.
 
-Nothing is trusted: a body that is no chat completion, half a JSON and an answer of another form each end in a ValueError
-that says what was found; a refusal is told apart from them.
+Nothing is trusted. A body without a message is no chat completion, and a ValueError says what was found; of what stands
+beside the message, a part that has another form than it should is taken as missing, and the answer is kept.
 """
 
-import re
+import json
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WrapValidator
 
+from wmsd_core.unicode import storable
+from wmsd_core.vlm.answer import SHOWN, first_fault, read
 from wmsd_core.vlm.protocol import Answer, Refused
 
-_SHOWN = 120
-"""Characters of a text that a reason repeats."""
-_DECLINES = re.compile(
-    r"(?:unfortunately,? )?(?:(?:i['’]?m |i am )?(?:very |so )?sorry\b|i apologi[sz]e\b|"
-    r"i (?:can['’]t|can ?not|won['’]t|will not|must not|am (?:unable|not able))\b|i['’]m (?:unable|not able)\b)",
-    re.IGNORECASE,
-)
-"""How prose begins that is no answer but a refusal. Models say it so where nothing holds them to a form."""
+_MOST_TOKENS = 2**40
+"""Of one reply. A count beyond it is no count, and could not be added up in the log either."""
+
+
+def _counted(value: object) -> int:
+    """A number of tokens; 0 where the server says nothing that can be one."""
+    whole = isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS
+    return int(value) if whole else 0
+
+
+def _or_nothing(value: object, handler: Any) -> Any:
+    """The part as it is, or None where it has another form."""
+    try:
+        return handler(value)
+    except ValidationError:
+        return None
+
+
+def _written(value: object) -> str:
+    """The text of a message's content: a string, a list of parts of which those of text count, or an object as JSON."""
+    match value:
+        case str():
+            return storable(value)
+        case list():
+            parts = [part if isinstance(part, dict) else {"text": part} for part in value]
+            spoken = [part.get("text") for part in parts if part.get("type", "text") in ("text", "output_text")]
+            return storable("".join(text for text in spoken if isinstance(text, str)))
+        case dict():
+            return storable(json.dumps(value))
+        case _:
+            return ""
+
+
+_Tokens = Annotated[int, BeforeValidator(_counted)]
+_Text = Annotated[str, BeforeValidator(_written)]
 
 
 class _Details(BaseModel):
-    cached_tokens: int | None = None
+    cached_tokens: _Tokens = 0
 
 
 class Usage(BaseModel):
     """Tokens of one reply, as the server counted them."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int | None = 0
-    prompt_tokens_details: _Details | None = None
+    prompt_tokens: _Tokens = 0
+    completion_tokens: _Tokens = 0
+    prompt_tokens_details: Annotated[_Details | None, WrapValidator(_or_nothing)] = None
 
     @property
     def cached_tokens(self) -> int:
         """Prompt tokens that the server had in its cache; 0 where it does not say."""
-        return (self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else 0) or 0
+        return self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else 0
 
 
 class _Token(BaseModel):
-    token: str
+    token: _Text
     logprob: float | None
 
 
 class _Position(_Token):
-    top_logprobs: list[_Token] = Field(default_factory=list[_Token])
+    top_logprobs: list[_Token] | None = None
 
 
 class _Logprobs(BaseModel):
@@ -51,19 +81,23 @@ class _Logprobs(BaseModel):
 
 
 class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
+    content: _Text = ""
+    reasoning_content: _Text = ""
+    """Where a server that parts thoughts from answers puts what it takes for thoughts: all of it, if thinking is off."""
+    reasoning: _Text = ""
+    """The same, by its newer name."""
+    refusal: _Text = ""
 
 
 class _Choice(BaseModel):
     message: _Message
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+    finish_reason: _Text = ""
+    logprobs: Annotated[_Logprobs | None, WrapValidator(_or_nothing)] = None
 
 
 class _Completion(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
-    usage: Usage | None = None
+    usage: Annotated[Usage | None, WrapValidator(_or_nothing)] = None
 
 
 class Reply(BaseModel):
@@ -87,13 +121,13 @@ class Reply(BaseModel):
         """
         try:
             found = _Completion.model_validate(body)
-        except ValidationError as error:
-            raise ValueError(f"{_first(error)}: {str(body)[:_SHOWN]!r}") from None
+        except (ValidationError, RecursionError) as error:
+            raise ValueError(f"{first_fault(error)}: {str(body)[:SHOWN]!r}") from None
         choice = found.choices[0]
         positions = choice.logprobs.content if choice.logprobs else None
         first = positions[0] if positions else None
         return cls(
-            text=choice.message.content or "",
+            text=choice.message.content or choice.message.reasoning_content or choice.message.reasoning,
             refusal=choice.message.refusal
             or ("the server's content filter" if choice.finish_reason == "content_filter" else ""),
             cut_off=choice.finish_reason == "length",
@@ -112,35 +146,7 @@ class Reply(BaseModel):
             ValueError: cut off, empty, no JSON, or another form.
         """
         if self.refusal:
-            raise Refused(self.refusal[:_SHOWN])
+            raise Refused(self.refusal[:SHOWN])
         if self.cut_off:
             raise ValueError("the answer was cut off by the limit of tokens (max_tokens)")
         return read(self.text, schema)
-
-
-def read(text: str, schema: type[Answer]) -> Answer:
-    """The JSON object in `text`, from the first brace on, as an answer of the form of `schema`.
-
-    Raises:
-        Refused: there is none, and the text declines.
-        ValueError: there is none, it is broken, or it has another form.
-    """
-    if not text.strip():
-        raise ValueError("the answer is empty")
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0:
-        if _DECLINES.match(text.strip()):
-            raise Refused(text.strip()[:_SHOWN])
-        raise ValueError(f"the answer holds no JSON object: {text[:_SHOWN]!r}")
-    try:
-        return schema.model_validate_json(text[start : end + 1] if end > start else text[start:])
-    except ValidationError as error:
-        raise ValueError(
-            f"the answer is not of the form asked for: {_first(error)}; it begins {text[:_SHOWN]!r}"
-        ) from None
-
-
-def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in found["loc"])
-    return f"{where}: {found['msg']}" if where else found["msg"]

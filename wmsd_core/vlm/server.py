@@ -35,7 +35,7 @@ Pack = Callable[[], str]
 
 
 class ServerVLM:
-    """The model that the server of `cfg` serves. Its functions may be called from several threads at once.
+    """The model that the server of `config` serves. Its functions may be called from several threads at once.
 
     `requests` is the file of the log of answers; None keeps none beyond this object's life. `sleep`, `clock` and `draw`
     are replaced in tests.
@@ -43,7 +43,7 @@ class ServerVLM:
 
     def __init__(
         self,
-        cfg: ServerConfig,
+        config: ServerConfig,
         requests: Path | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -55,19 +55,19 @@ class ServerVLM:
         Raises:
             ValueError: it does not answer, wants another key, or does not serve the model; the message says what to do.
         """
-        self.settings = self._cfg = cfg
-        self.concurrency = cfg.concurrency
+        self.settings = self._config = config
+        self.concurrency = config.concurrency
         self._log = RequestLog(requests)
         self._background = Background("vlm")
-        self._connection = self._background.run(_connect(cfg, self._log, sleep=sleep, clock=clock, draw=draw))
+        self._connection = self._background.run(_connect(config, self._log, sleep=sleep, clock=clock, draw=draw))
         try:
             self._model, root = self._choose(self._background.run(self._connection.served()))
             self._labels = self._background.run(self._find_labels())
         except (ServerUnusable, ValueError) as error:
             self.close()
             raise ValueError(str(error)) from None
-        commit = f"@{cfg.commit}" if cfg.commit else ""
-        self.name = f"vllm/{self._model}={root}{commit}#{cfg.digest()[:8]}"
+        commit = f"@{config.commit}" if config.commit else ""
+        self.name = f"vllm/{self._model}={root}{commit}#{config.digest()[:8]}"
 
     def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
         """Answers in the form of `schema`; a request that was answered before is not sent again.
@@ -113,22 +113,35 @@ class ServerVLM:
         body = {
             "messages": said,
             "response_format": {"type": "json_schema", "json_schema": form},
-            "max_tokens": self._cfg.max_tokens,
-            "temperature": self._cfg.temperature,
+            "max_tokens": self._config.max_tokens,
+            "temperature": self._config.temperature,
             "seed": seed,
         }
         async with self._connection.slots:
             key = self._key(body, schema.__name__)
             if before := self._log.find(key):
-                return before.read(schema)
+                try:
+                    return self._cleaned(before.read(schema))
+                except Refused:
+                    raise
+                except ValueError:  # an older reader took it for an answer
+                    pass
             reply = await self._ask(body, packed, schema.__name__)
             try:
-                answer = reply.read(schema)
-            except Refused:
+                read = reply.read(schema)
+            except Refused as refused:
                 self._log.keep(key, schema.__name__, self._model, reply)
-                raise
+                raise Refused(self._connection.cleaned(refused.reason)) from None
+            except ValueError as error:
+                raise ValueError(self._connection.cleaned(str(error))) from None
+            answer = self._cleaned(read)
+            if answer != read:  # JSON can spell the key in escapes, which only show once it is read
+                reply = reply.model_copy(update={"text": answer.model_dump_json()})
             self._log.keep(key, schema.__name__, self._model, reply)
             return answer
+
+    def _cleaned(self, answer: Answer) -> Answer:
+        return type(answer).model_validate(self._connection.cleaned(answer.model_dump(mode="json")))
 
     async def _look(self, medium: Image | Video, questions: Sequence[Question]) -> list[LogOdds]:
         """Asks all questions about one picture or video. One slot for all of them: what is packed is packed once, and no
@@ -136,7 +149,7 @@ class ServerVLM:
         async with self._connection.slots:
             packed: dict[str, Pack] = {}
             shown, times = await self._show(medium, packed)
-            last = [await self._image(medium[-1], packed)] if medium.ndim == 4 and self._cfg.video == "video" else []
+            last = [await self._image(medium[-1], packed)] if medium.ndim == 4 and self._config.video == "video" else []
             answers: list[LogOdds] = []
             for question in questions:
                 text = {"type": "text", "text": question.text}
@@ -172,21 +185,25 @@ class ServerVLM:
 
     def _read(self, reply: Reply, question: Question) -> LogOdds:
         if reply.refusal:
-            return LogOdds.unread(f"the model refused: {reply.refusal[:100]}")
+            return LogOdds.unread(f"the model refused: {self._connection.cleaned(reply.refusal)[:100]}")
         if not reply.listed:
             return LogOdds.unread("the server sent no log-probabilities")
         labels = self._labels or Labels.by_spelling(reply.listed)
         return log_odds(
-            reply.listed, labels, good=question.good, least_mass=self._cfg.least_mass, said=reply.text or "nothing"
+            reply.listed,
+            labels,
+            good=question.good,
+            least_mass=self._config.least_mass,
+            said=self._connection.cleaned(reply.text) or "nothing",
         )
 
     async def _show(self, medium: Image | Video, packed: dict[str, Pack]) -> tuple[list[Part], Part]:
         """The parts that show a picture or video, and what the server must be told about them."""
         if medium.ndim == 3:
             return [await self._image(medium, packed)], {}
-        at = shown_frames(len(medium), self._cfg.frames)
+        at = shown_frames(len(medium), self._config.frames)
         frames = medium if len(at) == len(medium) else medium[at]
-        if self._cfg.video == "images":
+        if self._config.video == "images":
             return [await self._image(frame, packed) for frame in frames], {}
         name = f"video {await asyncio.to_thread(fingerprint, frames)}"
         packed[name] = _once(lambda: video_url(frames))
@@ -194,16 +211,16 @@ class ServerVLM:
             # All of them are set: vLLM drops one of num_frames and fps where only the other is given, and takes the times
             # from the indices.
             "num_frames": -1,
-            "fps": self._cfg.fps,
+            "fps": self._config.fps,
             "frames_indices": at,
             "total_num_frames": len(medium),
-            "duration": len(medium) / self._cfg.fps,
+            "duration": len(medium) / self._config.fps,
         }
         return [{"type": "video_url", "video_url": {"url": name}}], {"media_io_kwargs": {"video": video}}
 
     async def _image(self, image: Image, packed: dict[str, Pack]) -> Part:
-        name = f"{self._cfg.encoding} {await asyncio.to_thread(fingerprint, image)}"
-        packed[name] = _once(lambda: image_url(image, self._cfg.encoding))
+        name = f"{self._config.encoding} {await asyncio.to_thread(fingerprint, image)}"
+        packed[name] = _once(lambda: image_url(image, self._config.encoding))
         return {"type": "image_url", "image_url": {"url": name}}
 
     def _key(self, body: Part, purpose: str) -> bytes:
@@ -220,11 +237,11 @@ class ServerVLM:
 
     def _choose(self, served: dict[str, str]) -> tuple[str, str]:
         """The served model that is meant: its name there, and that of its weights."""
-        model = self._cfg.model or (next(iter(served)) if len(served) == 1 else "")
+        model = self._config.model or (next(iter(served)) if len(served) == 1 else "")
         if model not in served:
             wanted = f"does not serve '{model}'" if model else "serves several models"
             raise ValueError(
-                f"{self._cfg.base_url} {wanted}: set models.server.model to one of {', '.join(served) or '(none)'}, or "
+                f"{self._config.base_url} {wanted}: set models.server.model to one of {', '.join(served) or '(none)'}, or "
                 "start the server with --served-model-name"
             )
         root = served[model]
@@ -267,8 +284,8 @@ class ServerVLM:
         return found["tokens"] if isinstance(found, dict) and "tokens" in found else []
 
 
-async def _connect(cfg: ServerConfig, log: RequestLog, **seams: Any) -> Connection:
-    return Connection(cfg, log, **seams)
+async def _connect(config: ServerConfig, log: RequestLog, **seams: Any) -> Connection:
+    return Connection(config, log, **seams)
 
 
 def _with_media(messages: list[Part], packed: dict[str, Pack]) -> list[Part]:

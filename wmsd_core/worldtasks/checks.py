@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from wmsd_core.instruction import Parsed, parse
-from wmsd_core.worldtasks.pairs import TaskPair
+from wmsd_core.worldtasks.pairs import Malformed, TaskPair
 from wmsd_core.worldtasks.taxonomy import HANDLES, MOVES, agent_noun, noun_type
 from wmsd_core.worldtasks.text import content, rouge_l, words
 
@@ -60,7 +60,9 @@ def sift(pairs: Sequence[TaskPair], limits: Limits) -> tuple[list[Accepted], lis
     rejected: list[Rejected] = []
     for position, pair in enumerate(pairs):
         parsed = parse(pair.task)
-        if parsed is None:
+        if isinstance(pair, Malformed):
+            parsed, fault = None, ("malformed", pair.fault)
+        elif parsed is None:
             fault = "form", 'the task is not of the form "[Agent description]: Task instruction"'
         else:
             fault = _fault(_Draft(parsed, pair, accepted, limits))

@@ -76,7 +76,7 @@ class Exported:
     """Training frames taken out because they are in the benchmark as well."""
 
 
-def export(store: Path, out: Path, cfg: ExportConfig, splitting: SplitConfig, *, threads: int = 2) -> Exported:
+def export(store: Path, out: Path, config: ExportConfig, splitting: SplitConfig, *, threads: int = 2) -> Exported:
     """Writes the pairs of train and bench to the folder `out`, in place of an earlier export there.
 
     Raises:
@@ -84,7 +84,7 @@ def export(store: Path, out: Path, cfg: ExportConfig, splitting: SplitConfig, *,
         StoreError: there is no store.
     """
     if leaks := find_leaks(store, splitting.near, splitting.leaks, threads=threads):
-        if cfg.leaks == "refuse":
+        if config.leaks == "refuse":
             raise ValueError(f"nothing was exported: {complaint(leaks)}")
         dropped = drop_training_frames(store, leaks, splitting.digest())
     else:
@@ -93,27 +93,27 @@ def export(store: Path, out: Path, cfg: ExportConfig, splitting: SplitConfig, *,
         database = folder / "worldtasks.duckdb"
         try:
             with snapshot(store, database) as con:
-                _check_room(con, out, cfg)
-                left_out = _place_images(con, folder, cfg, threads)
+                _check_room(con, out, config)
+                left_out = _place_images(con, folder, config, threads)
                 for split in SPLITS:
-                    _write_records(con, folder, split, cfg)
+                    _write_records(con, folder, split, config)
                 counts = dict(con.execute("SELECT split, count(*) FROM pairs GROUP BY split").fetchall())
                 frames = con.execute("SELECT count(*) FROM frames").fetchall()[0][0]
-                write_card(store, con, folder, _about(cfg, counts, left_out))
+                write_card(store, con, folder, _about(config, counts, left_out))
         except duckdb.IOException as error:
             raise ValueError(f"cannot write {out}: {str(error).splitlines()[0]}. An earlier export is kept") from error
         shutil.rmtree(database.with_suffix(".spill"), ignore_errors=True)
-        if "duckdb" not in cfg.formats:
+        if "duckdb" not in config.formats:
             database.unlink()
-        about = {"schema": SCHEMA, "code_version": __version__, "settings": cfg.model_dump(mode="json")}
+        about = {"schema": SCHEMA, "code_version": __version__, "settings": config.model_dump(mode="json")}
         write_manifest(folder, {**about, "pairs": counts, "left_out": left_out})
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Exported(out, counts.get("train", 0), counts.get("bench", 0), frames, left_out, size, dropped)
 
 
-def _check_room(con: duckdb.DuckDBPyConnection, out: Path, cfg: ExportConfig) -> None:
+def _check_room(con: duckdb.DuckDBPyConnection, out: Path, config: ExportConfig) -> None:
     images, pairs = con.execute("SELECT (SELECT sum(bytes) FROM frames), (SELECT count(*) FROM pairs)").fetchall()[0]
-    needed = pairs * _PER_PAIR + (images if cfg.images == "copy" else 0)
+    needed = pairs * _PER_PAIR + (images if config.images == "copy" else 0)
     free = shutil.disk_usage(out.absolute().parent).free
     if needed > free:
         raise ValueError(
@@ -122,15 +122,15 @@ def _check_room(con: duckdb.DuckDBPyConnection, out: Path, cfg: ExportConfig) ->
         )
 
 
-def _place_images(con: duckdb.DuckDBPyConnection, folder: Path, cfg: ExportConfig, threads: int) -> dict[str, int]:
+def _place_images(con: duckdb.DuckDBPyConnection, folder: Path, config: ExportConfig, threads: int) -> dict[str, int]:
     """Puts pictures in their place and writes the place into `frames`; leaves out those whose file is not as registered."""
-    if cfg.images == "reference":
+    if config.images == "reference":
         con.execute("UPDATE frames SET path = origin")
     else:
         con.execute("UPDATE frames SET path = split || '/' || file")
     refused: dict[str, Refusal] = {}
     total = con.execute("SELECT count(*) FROM frames").fetchall()[0][0]
-    place = partial(_place, folder=folder, how=cfg.images)
+    place = partial(_place, folder=folder, how=config.images)
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, total, BATCH):
             sql = "SELECT sha256, origin, path FROM frames WHERE rowid BETWEEN ? AND ?"
@@ -167,43 +167,43 @@ def _place(row: tuple[str, str, str], folder: Path, how: str) -> Refusal | None:
     return None
 
 
-def _write_records(con: duckdb.DuckDBPyConnection, folder: Path, split: str, cfg: ExportConfig) -> None:
+def _write_records(con: duckdb.DuckDBPyConnection, folder: Path, split: str, config: ExportConfig) -> None:
     first, last, rows = con.execute(
         "SELECT min(rowid), max(rowid), count(*) FROM pairs WHERE split = ?", [split]
     ).fetchall()[0]
     if not rows:
         return
     mine = f"p.split = '{split}'"
-    if "parquet" in cfg.formats:
-        starts = range(first, last + 1, cfg.rows_per_file)
+    if "parquet" in config.formats:
+        starts = range(first, last + 1, config.rows_per_file)
         for number, start in enumerate(starts):
             name = f"{split}-{number:05d}-of-{len(starts):05d}.parquet"
-            part = f"{mine} AND p.rowid >= {start} AND p.rowid < {start + cfg.rows_per_file}"
+            part = f"{mine} AND p.rowid >= {start} AND p.rowid < {start + config.rows_per_file}"
             copy(con, RECORD, part, folder / "data" / name, "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480")
-    if "jsonl" in cfg.formats:
+    if "jsonl" in config.formats:
         copy(con, RECORD, mine, folder / "data" / f"{split}.jsonl", "FORMAT json")
-    if "worldtasks" in cfg.formats:
-        image = "path" if cfg.images == "reference" else f"path[{len(split) + 2}:]"
+    if "worldtasks" in config.formats:
+        image = "path" if config.images == "reference" else f"path[{len(split) + 2}:]"
         copy(con, FLAT.format(path=image), mine, folder / split / f"{split}.jsonl", "FORMAT json")
 
 
-def _about(cfg: ExportConfig, counts: dict[str, int], left_out: dict[str, int]) -> About:
+def _about(config: ExportConfig, counts: dict[str, int], left_out: dict[str, int]) -> About:
     patterns = {
         "parquet": "data/{0}-*.parquet",
         "jsonl": "data/{0}.jsonl",
         "worldtasks": "{0}/{0}.jsonl",
     }
-    pattern = next((pattern for form, pattern in patterns.items() if form in cfg.formats), None)
+    pattern = next((pattern for form, pattern in patterns.items() if form in config.formats), None)
     pictures = {
         "copy": "Pictures lie in `{split}/images/`, each once.",
         "link": "Pictures lie in `{split}/images/`, each once.",
         "reference": "Pictures are not part of this folder: `image.path` says where they lay when it was written.",
     }
     return About(
-        title=cfg.title,
-        licence=cfg.licence,
+        title=config.title,
+        licence=config.licence,
         files={split: pattern.format(split) for split in SPLITS if split in counts} if pattern else {},
-        pictures=pictures[cfg.images],
-        inside=cfg.images != "reference",
+        pictures=pictures[config.images],
+        inside=config.images != "reference",
         left_out=left_out,
     )

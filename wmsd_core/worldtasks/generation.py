@@ -18,13 +18,14 @@ from pydantic import Field, field_validator
 
 from wmsd_core.config import Config, digest
 from wmsd_core.frames import Frame, Refusal, find
-from wmsd_core.frames.refusal import attempt, record
+from wmsd_core.frames.refusal import attempt, failed, record
 from wmsd_core.frames.view import view
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
+from wmsd_core.store.funnel import lacking
 from wmsd_core.vlm import Refused, VisionLanguageModel, prompts
 from wmsd_core.vlm.stream import as_they_come, gathered
-from wmsd_core.worldtasks.checks import CHECKS, Limits, sift
+from wmsd_core.worldtasks.checks import CHECKS, Accepted, Limits, Rejected, sift
 from wmsd_core.worldtasks.kinds import AGENTS, TASKS, Cell, Mix, wishes
 from wmsd_core.worldtasks.pairs import TaskPairs
 
@@ -34,7 +35,7 @@ PROMPT = "generate"
 class GenerateConfig(Config):
     """How many pairs are asked for, of which kinds, and what makes one usable."""
 
-    revision = 2
+    revision = 3
 
     count: int = Field(default=8, ge=1)
     """Pairs per frame; the paper has eight."""
@@ -103,9 +104,23 @@ class Generated:
 Answered = TaskPairs | ValueError | Refusal
 
 
-def generation(model: str, cfg: GenerateConfig) -> str:
-    """The `config_hash` of the pairs that `model` writes under `cfg` and the present prompt."""
-    return digest([model, prompts.version(PROMPT), cfg.digest()])
+def generation(model: str, config: GenerateConfig) -> str:
+    """The `config_hash` of the pairs that `model` writes under `config` and the present prompt."""
+    return digest([model, prompts.version(PROMPT), config.digest()])
+
+
+_DONE = """
+    SELECT frame_id FROM task_pairs WHERE config_hash = $made_by
+    UNION SELECT item FROM rejections
+    WHERE stage = 'generate' AND config_hash = $made_by AND reason IN ('refused', 'no_pairs')
+"""
+"""SQL: the frames that a generation has finished with."""
+
+
+def unwritten(store: Path, model: str, config: GenerateConfig) -> frozenset[str]:
+    """How the ids of suitable frames begin that have neither pairs of this generation nor its word that there are none."""
+    with reading(store) as con:
+        return lacking(con, "screen", _DONE, made_by=generation(model, config))
 
 
 def pair_id(frame_id: str, task: str) -> str:
@@ -114,7 +129,7 @@ def pair_id(frame_id: str, task: str) -> str:
 
 
 def generate_pairs(
-    store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, cfg: GenerateConfig, *, concurrency: int = 1
+    store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, config: GenerateConfig, *, concurrency: int = 1
 ) -> Generated:
     """Writes pairs for those of `frame_ids` that this generation has not done, and stores them as they come.
 
@@ -122,16 +137,11 @@ def generate_pairs(
     as clients of a server may. What the model raises other than ValueError is passed on, after the answers that were
     under way have been stored.
     """
-    made_by = generation(vlm.name, cfg)
+    made_by = generation(vlm.name, config)
     with reading(store) as con:
         ids = {"ids": list(frame_ids)}
         rows = con.execute(
-            """
-            SELECT unnest($ids)
-            EXCEPT SELECT frame_id FROM task_pairs WHERE config_hash = $made_by
-            EXCEPT SELECT item FROM rejections
-                   WHERE stage = 'generate' AND config_hash = $made_by AND reason IN ('refused', 'no_pairs')
-            """,
+            f"SELECT unnest($ids) EXCEPT ({_DONE})",
             {**ids, "made_by": made_by},
         ).fetchall()
         todo = find(con, [row[0] for row in rows])
@@ -147,8 +157,8 @@ def generate_pairs(
         old = {row[0] for row in rows}
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
-    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, cfg=cfg), todo, concurrency)):
-        stored = _Rows(vlm.name, cfg)
+    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, config=config), todo, concurrency)):
+        stored = _Rows(vlm.name, config)
         for frame, answer in answers:
             outcomes[stored.add(frame, answer)] += 1
         with writing(store) as con:
@@ -167,18 +177,18 @@ def generate_pairs(
     )
 
 
-def _ask(frame: Frame, vlm: VisionLanguageModel, cfg: GenerateConfig) -> Answered:
+def _ask(frame: Frame, vlm: VisionLanguageModel, config: GenerateConfig) -> Answered:
     """The model's answer for one frame, or why there is none."""
     picture = attempt(view, frame)
     if isinstance(picture, Refusal):
         return picture
-    cells = wishes(frame.frame_id, cfg.mix, cfg.wishes, seed=cfg.seed) if cfg.wishes else []
-    system, user = prompts.messages(PROMPT, count=str(cfg.count), wishes=_wish(cells))
+    cells = wishes(frame.frame_id, config.mix, config.wishes, seed=config.seed) if config.wishes else []
+    system, user = prompts.messages(PROMPT, count=str(config.count), wishes=_wish(cells))
     messages = (system, replace(user, images=(picture,)))
     failure = ValueError()
-    for index in range(cfg.attempts):
+    for index in range(config.attempts):
         try:
-            return vlm.complete(messages, TaskPairs, seed=derive(cfg.seed, PROMPT, frame.frame_id, index))
+            return vlm.complete(messages, TaskPairs, seed=derive(config.seed, PROMPT, frame.frame_id, index))
         except Refused as refusal:  # said outside the form for it, and means the same
             return TaskPairs(refused=True, reason=refusal.reason)
         except ValueError as error:
@@ -196,9 +206,9 @@ def _wish(cells: Sequence[Cell]) -> str:
 class _Rows:
     """The outcomes of some frames as rows, written together."""
 
-    def __init__(self, model: str, cfg: GenerateConfig) -> None:
-        self.cfg = cfg
-        self.made_by = generation(model, cfg)
+    def __init__(self, model: str, config: GenerateConfig) -> None:
+        self.config = config
+        self.made_by = generation(model, config)
         self.makers = {"model": model, "prompt_version": prompts.version(PROMPT), "config_hash": self.made_by}
         self.answered: list[str] = []
         self.unusable: list[tuple[str, Path, Refusal]] = []
@@ -213,17 +223,19 @@ class _Rows:
         if isinstance(answer, Refusal):
             self.unusable.append((frame.frame_id, frame.path, answer))
             return "unusable"
-        if isinstance(answer, ValueError):
-            return self._reject(frame, "unanswered", str(answer))
+        sifted = self._sifted(answer) if isinstance(answer, TaskPairs) else answer
+        if isinstance(sifted, ValueError):
+            return self._reject(frame, "unanswered", str(sifted))
+        assert isinstance(answer, TaskPairs)
         self.answered.append(frame.frame_id)
-        if self.cfg.wishes:
-            cells = wishes(frame.frame_id, self.cfg.mix, self.cfg.wishes, seed=self.cfg.seed)
+        if self.config.wishes:
+            cells = wishes(frame.frame_id, self.config.mix, self.config.wishes, seed=self.config.seed)
             self.wishes += [
                 {"frame_id": frame.frame_id, **cell._asdict(), "config_hash": self.made_by} for cell in cells
             ]
         if answer.refused:
             return self._reject(frame, "refused", answer.reason or "no reason given")
-        accepted, rejected = sift(answer.pairs, self.cfg.limits())
+        accepted, rejected = sifted
         self.rejected += [{"frame_id": frame.frame_id, **vars(pair), **self.makers} for pair in rejected]
         for pair in accepted:
             identity = pair_id(frame.frame_id, pair.parsed.task)
@@ -248,6 +260,13 @@ class _Rows:
             why = f"none of {len(answer.pairs)} pairs is usable" if answer.pairs else "the answer holds no pair"
             return self._reject(frame, "no_pairs", why)
         return "done"
+
+    def _sifted(self, answer: TaskPairs) -> tuple[list[Accepted], list[Rejected]] | ValueError:
+        """Usable pairs and others; whatever a text does to the checks is the fault of that answer alone."""
+        try:
+            return sift(answer.pairs, self.config.limits())
+        except Exception as error:
+            return failed(error)
 
     def write(self, con: duckdb.DuckDBPyConnection, old: set[str]) -> None:
         """Stores everything in place of what frames in `old` had; an unreadable answer replaces no pairs."""

@@ -42,14 +42,14 @@ class Imported:
     """Lines and pairs that could not be used, by reason."""
 
 
-def import_folder(store: Path, folder: Path, cfg: ImportConfig, scan: FramesConfig) -> Imported:
+def import_folder(store: Path, folder: Path, config: ImportConfig, scan: FramesConfig) -> Imported:
     """Registers the pictures that the lines of `folder` name and stores their pairs, in batches.
 
     Raises:
         ValueError: `folder` is not in the layout.
         StoreError: the store cannot be used.
     """
-    layout = Layout(folder, cfg)
+    layout = Layout(folder, config)
     registered = register_entries(store, _entries(layout), scan)
     tally: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
@@ -58,7 +58,7 @@ def import_folder(store: Path, folder: Path, cfg: ImportConfig, scan: FramesConf
             sql = "DELETE FROM rejections WHERE stage = 'generate' AND starts_with(item, $name || ':')"
             con.execute(sql, {"name": str(file)})
     for batch in batches(layout.lines(), BATCH):
-        _store(store, layout, batch, cfg, scan, tally, skipped)
+        _store(store, layout, batch, config, scan, tally, skipped)
     return Imported(
         frames=registered.new,
         pairs=tally["train"] + tally["bench"],
@@ -88,7 +88,7 @@ def _store(
     store: Path,
     layout: Layout,
     batch: Sequence[Line | tuple[str, Fault]],
-    cfg: ImportConfig,
+    config: ImportConfig,
     scan: FramesConfig,
     tally: Counter[str],
     skipped: Counter[str],
@@ -118,7 +118,7 @@ def _store(
                     if isinstance(given, Fault):
                         faults.append((f"{line.name} {index}" if index else line.name, given))
                     else:
-                        rows.add(frame, line.split, given, cfg)
+                        rows.add(frame, line.split, given, config)
         tally.update(rows.write(con))
         rejected = [
             {
@@ -127,7 +127,7 @@ def _store(
                 "reason": fault.reason,
                 "detail": fault.detail,
                 "path": item.rsplit(":", 1)[0],
-                "config_hash": cfg.digest(),
+                "config_hash": config.digest(),
             }
             for item, fault in faults
         ]
@@ -144,7 +144,7 @@ class _Rows:
     splits: dict[str, tuple[str, list[str]]]
     """Frame -> its split and its pairs."""
 
-    def add(self, frame: str, split: str, given: Given, cfg: ImportConfig) -> None:
+    def add(self, frame: str, split: str, given: Given, config: ImportConfig) -> None:
         name = pair_id(frame, given.parsed.task)
         _, mine = self.splits.setdefault(frame, (split, []))
         position = given.position if given.position is not None else len(mine)
@@ -159,7 +159,7 @@ class _Rows:
             "solution": given.solution,
             "model": given.model or "not known",
             "prompt_version": given.prompt_version or "not known",
-            "config_hash": given.config_hash or cfg.digest(),
+            "config_hash": given.config_hash or config.digest(),
         }
         self.pairs.setdefault(name, row)
         if given.agent_type and given.task_type:

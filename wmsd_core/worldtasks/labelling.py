@@ -64,7 +64,7 @@ def labeller_of(model: str) -> str:
 
 
 def label_by_model(
-    store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, cfg: LabelConfig, *, concurrency: int = 1
+    store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, config: LabelConfig, *, concurrency: int = 1
 ) -> Labelled:
     """Labels those pairs of `frame_ids` that this model has not labelled, and stores labels as they come.
 
@@ -83,7 +83,7 @@ def label_by_model(
     todo = [(row["frame_id"], row["pair_id"], row["task"]) for row in rows if not row["known"]]
     frames = [list(group) for _, group in groupby(todo, key=lambda row: row[0])]
     labelled, why = 0, ""
-    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, cfg=cfg), frames, concurrency)):
+    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, config=config), frames, concurrency)):
         made: list[dict[str, object]] = []
         for pairs, answer in answers:
             if isinstance(answer, ValueError):
@@ -99,7 +99,7 @@ def label_by_model(
 
 
 def _ask(
-    pairs: Sequence[tuple[str, str, str]], vlm: VisionLanguageModel, cfg: LabelConfig
+    pairs: Sequence[tuple[str, str, str]], vlm: VisionLanguageModel, config: LabelConfig
 ) -> list[TaskLabel] | ValueError:
     """The labels of a frame's tasks, one each in their order, or why there are none."""
     messages = prompts.messages(
@@ -110,9 +110,9 @@ def _ask(
         tasks="\n".join(f"{number}. {task}" for number, (_, _, task) in enumerate(pairs, start=1)),
     )
     failure = ValueError()
-    for index in range(cfg.attempts):
+    for index in range(config.attempts):
         try:
-            answer = vlm.complete(messages, TaskLabels, seed=derive(cfg.seed, PROMPT, pairs[0][1], index))
+            answer = vlm.complete(messages, TaskLabels, seed=derive(config.seed, PROMPT, pairs[0][1], index))
         except ValueError as error:
             failure = error
             continue

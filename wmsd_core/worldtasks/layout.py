@@ -77,23 +77,25 @@ class Given:
 class Layout:
     """A folder in this layout."""
 
-    def __init__(self, folder: Path, cfg: ImportConfig) -> None:
+    def __init__(self, folder: Path, config: ImportConfig) -> None:
         """Looks for the files.
 
         Raises:
             ValueError: there is no folder, or none of the files in it.
         """
         self.folder = folder.resolve()
-        self.cfg = cfg
+        self.config = config
         if not self.folder.is_dir():
-            raise ValueError(f"there is no folder {folder}; give the one that holds {' and '.join(cfg.files.values())}")
+            raise ValueError(
+                f"there is no folder {folder}; give the one that holds {' and '.join(config.files.values())}"
+            )
         self.files: dict[SplitName, Path] = {
-            split: self.folder / name for split, name in cfg.files.items() if (self.folder / name).is_file()
+            split: self.folder / name for split, name in config.files.items() if (self.folder / name).is_file()
         }
         if not self.files:
             found = sorted(str(path.relative_to(self.folder)) for path in self.folder.glob("*/*.jsonl"))[:4]
             raise ValueError(
-                f"{folder} has neither {' nor '.join(cfg.files.values())}; "
+                f"{folder} has neither {' nor '.join(config.files.values())}; "
                 f"it has {', '.join(found) or 'no */*.jsonl'}: name the file of each split with importing.files"
             )
         self._by_name: dict[str, list[Path]] | None = None
@@ -121,9 +123,9 @@ class Layout:
         Raises:
             Fault: no_image (none is named, or there is no such file), outside, or ambiguous.
         """
-        said = _first(line.record, self.cfg.image)
+        said = _first(line.record, self.config.image)
         if not isinstance(said, str) or not said:
-            raise Fault("no_image", f"none of {', '.join(self.cfg.image)} names a picture")
+            raise Fault("no_image", f"none of {', '.join(self.config.image)} names a picture")
         if len(said) > 4096 or "\0" in said:
             raise Fault("no_image", "what should name a picture is no path")
         for base in (line.file.parent, line.file.parent / "images", self.folder):
@@ -143,32 +145,32 @@ class Layout:
 
     def given(self, line: Line) -> Iterator[Given | Fault]:
         """The pairs of a line, or what is wrong with each."""
-        several = _first(line.record, self.cfg.pairs)
+        several = _first(line.record, self.config.pairs)
         if isinstance(several, list) and several and all(isinstance(pair, dict) for pair in several):  # pyright: ignore[reportUnknownVariableType]
             for position, pair in enumerate(cast(list[dict[str, Any]], several)):
                 yield self._given({**line.record, "position": position, **pair}, self._task(pair), position)
             return
-        tasks, solutions = self._task(line.record), _first(line.record, self.cfg.solution)
+        tasks, solutions = self._task(line.record), _first(line.record, self.config.solution)
         if isinstance(tasks, list) and isinstance(solutions, list):
             if len(tasks) != len(solutions):
                 yield Fault("unequal", f"{len(tasks)} tasks and {len(solutions)} solutions")
                 return
             for position, (task, solution) in enumerate(zip(tasks, solutions, strict=True)):
-                yield self._given({**line.record, self.cfg.solution[0]: solution}, task, position)
+                yield self._given({**line.record, self.config.solution[0]: solution}, task, position)
             return
         yield self._given(line.record, tasks, None)
 
     def _task(self, record: Mapping[str, Any]) -> Any:
         """What the record says the task is: a text of the right form, if any field has one."""
-        said = [value for name in self.cfg.task if (value := _reach(record, name)) not in (None, "")]
+        said = [value for name in self.config.task if (value := _reach(record, name)) not in (None, "")]
         return next((text for text in said if isinstance(text, str) and parse(text)), said[0] if said else None)
 
     def _given(self, record: Mapping[str, Any], task: Any, position: int | None) -> Given | Fault:
-        solution = _first(record, self.cfg.solution)
+        solution = _first(record, self.config.solution)
         if not isinstance(task, str) or not words(task):
-            return Fault("no_task", f"none of {', '.join(self.cfg.task)} has a text")
+            return Fault("no_task", f"none of {', '.join(self.config.task)} has a text")
         if not isinstance(solution, str) or not words(solution):
-            return Fault("no_solution", f"none of {', '.join(self.cfg.solution)} has a text")
+            return Fault("no_solution", f"none of {', '.join(self.config.solution)} has a text")
         parsed = parse(task)
         if parsed is None:
             return Fault("form", f'the task is not of the form "[Agent description]: Task instruction": {task[:200]}')

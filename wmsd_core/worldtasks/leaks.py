@@ -73,7 +73,7 @@ class Leak:
     detail: str
 
 
-def find_leaks(store: Path, near: float, cfg: LeakConfig, *, threads: int = 1) -> list[Leak]:
+def find_leaks(store: Path, near: float, config: LeakConfig, *, threads: int = 1) -> list[Leak]:
     """Every leak between the training and the benchmark pairs of the store.
 
     Raises:
@@ -90,7 +90,7 @@ def find_leaks(store: Path, near: float, cfg: LeakConfig, *, threads: int = 1) -
             )
     with reading(store) as con:
         members(con)
-        return leaks_among(con, near, cfg)
+        return leaks_among(con, near, config)
 
 
 def drop_training_frames(store: Path, leaks: Sequence[Leak], config_hash: str) -> int:
@@ -126,7 +126,7 @@ def complaint(leaks: Sequence[Leak]) -> str:
     )
 
 
-def leaks_among(con: duckdb.DuckDBPyConnection, near: float, cfg: LeakConfig) -> list[Leak]:
+def leaks_among(con: duckdb.DuckDBPyConnection, near: float, config: LeakConfig) -> list[Leak]:
     """Every leak among `members`, in order of kind and ids, with the pictures of `signatures` and of `embeddings`."""
     looks = list(_look_alikes(con, LOOSE * near))
     found = [
@@ -137,9 +137,9 @@ def leaks_among(con: duckdb.DuckDBPyConnection, near: float, cfg: LeakConfig) ->
             for one, other, distance in looks
             if distance <= near
         ),
-        *_embeddings(con, cfg.cosine),
-        *_solutions(con, cfg),
-        *_tasks(con, [(one, other) for one, other, distance in looks if distance > near], cfg.task),
+        *_embeddings(con, config.cosine),
+        *_solutions(con, config),
+        *_tasks(con, [(one, other) for one, other, distance in looks if distance > near], config.task),
     ]
     return sorted(found, key=lambda leak: (leak.kind, leak.train, leak.bench))
 
@@ -186,15 +186,15 @@ def _embeddings(con: duckdb.DuckDBPyConnection, least: float) -> Iterator[Leak]:
                     yield Leak("embedding", train_ids[row], bench_ids[column], figure, detail)
 
 
-def _solutions(con: duckdb.DuckDBPyConnection, cfg: LeakConfig) -> Iterator[Leak]:
+def _solutions(con: duckdb.DuckDBPyConnection, config: LeakConfig) -> Iterator[Leak]:
     sql = "SELECT pair_id, solution FROM members WHERE split = $split"
     for bench_ids, bench in _pages(con, sql, {}, _words):
-        long = [index for index, text in enumerate(bench) if len(text) >= cfg.words]
-        texts = Index([bench[index] for index in long], cfg.solution)
+        long = [index for index, text in enumerate(bench) if len(text) >= config.words]
+        texts = Index([bench[index] for index in long], config.solution)
         for train_ids, train in _stream(con, sql, {}, _words):
             for name, text in zip(train_ids, train, strict=True):
-                for index, score in texts.alike(text) if len(text) >= cfg.words else ():
-                    detail = f"solutions with a ROUGE-L of {score:.3f}, the limit is {cfg.solution:g}"
+                for index, score in texts.alike(text) if len(text) >= config.words else ():
+                    detail = f"solutions with a ROUGE-L of {score:.3f}, the limit is {config.solution:g}"
                     yield Leak("text", name, bench_ids[long[index]], score, detail)
 
 

@@ -1,8 +1,24 @@
 """A task and its solution, as a model is asked to write them (paper 4.1.1)."""
 
-from pydantic import BaseModel, Field
+import json
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field, ValidationError, WrapValidator, model_validator
+
+from wmsd_core.vlm.answer import first_fault
 from wmsd_core.worldtasks.kinds import AgentType, TaskType
+
+
+def _or_unnamed(value: object, handler: Any) -> Any:
+    """A kind, or None for one that is not among ours: the pair is as good without it, and is sorted later."""
+    try:
+        return handler(value)
+    except ValidationError:
+        return None
+
+
+_Agent = Annotated[AgentType | None, WrapValidator(_or_unnamed)]
+_Task = Annotated[TaskType | None, WrapValidator(_or_unnamed)]
 
 
 class TaskPair(BaseModel):
@@ -11,14 +27,30 @@ class TaskPair(BaseModel):
     What has a default may be missing in pairs from elsewhere (published ones, the miniature's); a server is asked for all.
     """
 
-    agent_type: AgentType | None = Field(default=None, description="The kind of agent that acts.")
+    agent_type: _Agent = Field(default=None, description="The kind of agent that acts.")
     agent_visible: bool = Field(
         default=True, description="Whether the agent can be seen in the picture; true for the first-person view."
     )
-    task_type: TaskType | None = Field(default=None, description="The kind of task.")
+    task_type: _Task = Field(default=None, description="The kind of task.")
     task: str = Field(description='The short task in the form "[Agent description]: Task instruction".')
     end_state: str = Field(default="", description="What can be seen once the task is done, and cannot be seen now.")
     solution: str = Field(description="What the agent does from this picture on, step by step, in detail.")
+
+
+class Malformed(TaskPair):
+    """What stands in a pair's place and is none: as much of it as can be told, and what is wrong with it."""
+
+    fault: str
+
+
+def _or_malformed(value: object, handler: Any) -> TaskPair:
+    """The pair, or what is wrong with it: one that is badly written costs the others nothing."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        told = value if isinstance(value, dict) else {}
+        task, solution = (text if isinstance(text := told.get(name), str) else "" for name in ("task", "solution"))
+        return Malformed(task=task or json.dumps(value), solution=solution, fault=first_fault(error))
 
 
 class TaskPairs(BaseModel):
@@ -26,4 +58,29 @@ class TaskPairs(BaseModel):
 
     refused: bool = Field(default=False, description="True if the picture allows no task.")
     reason: str = Field(default="", description="Why it allows none; empty otherwise.")
-    pairs: list[TaskPair] = Field(default_factory=list[TaskPair], description="The tasks; empty if refused.")
+    pairs: list[Annotated[TaskPair, WrapValidator(_or_malformed)]] = Field(
+        default_factory=list[TaskPair], description="The tasks; empty if refused."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_something(cls, given: Any) -> Any:
+        """A list alone is that of the pairs. An answer that neither refuses nor brings pairs is none: it must be asked for
+        again, and not be taken for a picture without tasks."""
+        if isinstance(given, list) and any(isinstance(pair, dict) for pair in given):
+            given = {"pairs": given}
+        if isinstance(given, dict) and given.get("reason", "") is None:
+            given = {**given, "reason": ""}
+        if (
+            isinstance(given, dict)
+            and given.get("refused") in (None, False)
+            and not isinstance(given.get("pairs"), list)
+        ):
+            raise ValueError("it has neither pairs nor a refusal")
+        return given
+
+    @model_validator(mode="after")
+    def _has_a_pair_that_is_one(self) -> "TaskPairs":
+        if self.pairs and all(isinstance(pair, Malformed) for pair in self.pairs):
+            raise ValueError(f"none of its {len(self.pairs)} pairs is one")
+        return self

@@ -15,7 +15,7 @@ from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.refusal import attempt, record
 from wmsd_core.frames.view import view
 from wmsd_core.store import insert, reading, writing
-from wmsd_core.store.funnel import replace_rejections
+from wmsd_core.store.funnel import lacking, replace_rejections
 from wmsd_core.vlm import LogOdds, VisionLanguageModel, prompts
 from wmsd_core.vlm.stream import as_they_come, gathered
 
@@ -48,6 +48,16 @@ class Suitable:
     kept: int
     unsuitable: int
     unread: int
+
+
+def unscreened(store: Path, model: str) -> frozenset[str]:
+    """How the ids of frames begin that `model` has given no readable answer for under the present prompt."""
+    done = """
+        SELECT frame_id FROM screenings
+        WHERE log_odds IS NOT NULL AND model = $model AND prompt_version = $prompt_version
+    """
+    with reading(store) as con:
+        return lacking(con, "rank", done, model=model, prompt_version=prompts.version(PROMPT))
 
 
 def screen_frames(store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, *, concurrency: int = 1) -> Screened:
@@ -119,12 +129,12 @@ _VERDICTS = """
 """
 
 
-def keep_suitable(store: Path, model: str, cfg: ScreenConfig) -> Suitable:
+def keep_suitable(store: Path, model: str, config: ScreenConfig) -> Suitable:
     """Sets the rejections of stage `screen` for every frame that passed the ranking, from stored answers of `model`."""
     made_by: dict[str, object] = {"model": model, "prompt_version": prompts.version(PROMPT)}
     with writing(store) as con:
-        parameters = {**made_by, "min_log_odds": cfg.min_log_odds}
-        replace_rejections(con, "screen", _VERDICTS, parameters, digest([made_by, cfg.digest()]))
+        parameters = {**made_by, "min_log_odds": config.min_log_odds}
+        replace_rejections(con, "screen", _VERDICTS, parameters, digest([made_by, config.digest()]))
         counts = dict(
             con.execute("SELECT reason, count(*) FROM rejections WHERE stage = 'screen' GROUP BY reason").fetchall()
         )

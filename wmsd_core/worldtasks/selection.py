@@ -90,22 +90,22 @@ _OVER = """
 """
 
 
-def keep_pairs(store: Path, model: str, cfg: SelectConfig) -> Selected:
+def keep_pairs(store: Path, model: str, config: SelectConfig) -> Selected:
     """Sets which pairs are turned down, from the stored answers of `model` and the labels of whoever labelled most."""
     with writing(store) as con:
         con.execute("DELETE FROM rejections WHERE stage = 'generate' AND list_contains(?, reason)", [list(VERDICTS)])
         named = {"labeller": labeller(con), "model": model}
         versions = {"agent_question": prompts.version(AGENT), "open_question": prompts.version(OPEN)}
         con.execute(_CANDIDATES, {**named, **versions})
-        con.execute(_DOUBTED, {"min_agent": cfg.min_agent_log_odds, "min_open": cfg.min_open_log_odds})
-        made_by = digest([named, versions, cfg.digest()])
+        con.execute(_DOUBTED, {"min_agent": config.min_agent_log_odds, "min_open": config.min_open_log_odds})
+        made_by = digest([named, versions, config.digest()])
         into = "INSERT INTO rejections BY NAME SELECT *, 'generate' AS stage, $made_by AS config_hash FROM"
         con.execute(
             f"{into} (SELECT pair_id AS item, reason, detail, path FROM doubted)",
             {"made_by": made_by},
         )
-        if cfg.max_cell_share < 1:
-            con.execute(f"{into} ({_OVER})", {"made_by": made_by, "share": cfg.max_cell_share})
+        if config.max_cell_share < 1:
+            con.execute(f"{into} ({_OVER})", {"made_by": made_by, "share": config.max_cell_share})
         con.execute(
             f"""
             {into} (

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from wmsd_core.store import reading
+from wmsd_core.store.connection import SEALED
 from wmsd_core.worldtasks.members import labels, members
 
 SCHEMA = "worldtask/1"
@@ -63,7 +64,7 @@ def snapshot(store: Path, path: Path) -> Generator[duckdb.DuckDBPyConnection]:
         StoreError: there is no store.
         ValueError: no pair belongs to a split.
     """
-    con = duckdb.connect(str(path))
+    con = duckdb.connect(str(path), config=SEALED)
     try:
         con.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{_quoted(path.with_suffix('.spill'))}'")
         with reading(store) as source:

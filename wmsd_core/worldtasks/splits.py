@@ -75,12 +75,12 @@ class Split:
     """Total variation distance of benchmark and training pairs in agent types, task types and sources, 0 to 1."""
 
 
-def own_split(frame_id: str, cfg: SplitConfig) -> str:
+def own_split(frame_id: str, config: SplitConfig) -> str:
     """ "bench" with probability `bench_fraction`, from the frame's identity alone."""
-    return "bench" if derive(cfg.seed, "split", frame_id) / 2**63 < cfg.bench_fraction else "train"
+    return "bench" if derive(config.seed, "split", frame_id) / 2**63 < config.bench_fraction else "train"
 
 
-def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
+def assign_splits(store: Path, config: SplitConfig, *, threads: int = 1) -> Split:
     """Gives every readable frame of the store its split. Reads those it has not seen, at about 2 ms for a JPEG.
 
     Another configuration divides everything afresh, but for splits that came with a dataset.
@@ -88,7 +88,7 @@ def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
     Raises:
         ValueError: frames of an earlier division leak, and neither can be withheld; the message counts them by kind.
     """
-    config_hash = cfg.digest()
+    config_hash = config.digest()
     with reading(store) as con:
         frames = survivors(con, after="frames")
         rows = con.execute(
@@ -96,13 +96,13 @@ def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
         ).fetchall()
     before: dict[str, str] = dict(rows)
     sign_frames(store, frames, threads=threads)
-    groups = _groups(store, cfg.near)
+    groups = _groups(store, config.near)
     drawn = Drawn({})
-    if cfg.bench_pairs is None:
-        fresh = {min(group): own_split(min(group), cfg) for group in groups}
+    if config.bench_pairs is None:
+        fresh = {min(group): own_split(min(group), config) for group in groups}
     else:
         with reading(store) as con:
-            fresh, drawn = _draw(con, groups, before, cfg)
+            fresh, drawn = _draw(con, groups, before, config)
     decided, apart = _decide(groups, before, fresh)
     with writing(store) as con:
         con.execute("DELETE FROM splits WHERE config_hash NOT IN (?, ?)", [config_hash, GIVEN])
@@ -112,13 +112,13 @@ def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
                 "frame_id": frame_id,
                 "split": split,
                 "config_hash": config_hash,
-                "examined": drawn.pairs.get(frame_id, []) if cfg.bench_pairs and split == "bench" else None,
+                "examined": drawn.pairs.get(frame_id, []) if config.bench_pairs and split == "bench" else None,
             }
             for frame_id, split in decided.items()
         ]
         insert(con, "splits", made)
-        _renew_examined(con, cfg)
-    withheld = _withhold(store, decided.keys(), cfg)
+        _renew_examined(con, config)
+    withheld = _withhold(store, decided.keys(), config)
     with reading(store) as con:
         counts = dict(con.execute("SELECT split, count(*) FROM splits GROUP BY split").fetchall())
         examined, drift = _drift(con)
@@ -129,7 +129,7 @@ def assign_splits(store: Path, cfg: SplitConfig, *, threads: int = 1) -> Split:
         grouped=sum(len(group) for group in groups if len(group) > 1),
         withheld=withheld,
         examined=examined,
-        short=_shortage(examined, cfg, drawn),
+        short=_shortage(examined, config, drawn),
         drift=drift,
     )
 
@@ -178,15 +178,15 @@ def _decide(
 
 
 def _draw(
-    con: duckdb.DuckDBPyConnection, groups: Sequence[list[str]], before: Mapping[str, str], cfg: SplitConfig
+    con: duckdb.DuckDBPyConnection, groups: Sequence[list[str]], before: Mapping[str, str], config: SplitConfig
 ) -> tuple[dict[str, str], Drawn]:
     """The split of every cluster that has pairs, by its smallest frame, and the benchmark, which is drawn once."""
-    assert cfg.bench_pairs is not None
+    assert config.bench_pairs is not None
     flat = [(frame_id, index) for index, group in enumerate(groups) for frame_id in group]
     look_alikes = pa.table({"frame_id": [name for name, _ in flat], "cluster": [index for _, index in flat]})
     con.register("look_alikes", look_alikes)
     labels(con)
-    con.execute(_POPULATION, {"seed": str(cfg.seed)})
+    con.execute(_POPULATION, {"seed": str(config.seed)})
     with_pairs = [index for (index,) in con.execute("SELECT DISTINCT cluster FROM population").fetchall()]
     fresh: dict[str, str] = {min(groups[index]): "train" for index in with_pairs}
     if "bench" in before.values():
@@ -196,7 +196,7 @@ def _draw(
     candidates = [
         Candidate(pair_id, frame_id, cluster, (agent_type, task_type, source))
         for pair_id, frame_id, cluster, agent_type, task_type, source in con.execute(
-            _CANDIDATES, {"wished": cfg.bench_pairs}
+            _CANDIDATES, {"wished": config.bench_pairs}
         ).fetchall()
         if cluster in free
     ]
@@ -204,9 +204,9 @@ def _draw(
         candidates,
         {(agent_type, task_type, source): number for agent_type, task_type, source, number in cells},
         {index: len(groups[index]) for index in free},
-        wished=cfg.bench_pairs,
-        per_frame=cfg.per_frame,
-        most_frames=int(cfg.bench_fraction * sum(len(groups[index]) for index in with_pairs)),
+        wished=config.bench_pairs,
+        per_frame=config.per_frame,
+        most_frames=int(config.bench_fraction * sum(len(groups[index]) for index in with_pairs)),
     )
     cluster_of = {candidate.frame_id: candidate.cluster for candidate in candidates}
     return fresh | {min(groups[cluster_of[frame_id]]): "bench" for frame_id in drawn.pairs}, drawn
@@ -238,7 +238,7 @@ _CANDIDATES = """
 """
 
 
-def _renew_examined(con: duckdb.DuckDBPyConnection, cfg: SplitConfig) -> None:
+def _renew_examined(con: duckdb.DuckDBPyConnection, config: SplitConfig) -> None:
     """Where a frame's pairs were written anew, its benchmark pairs are gone: as many of the new ones take their place."""
     con.execute(
         """
@@ -250,11 +250,11 @@ def _renew_examined(con: duckdb.DuckDBPyConnection, cfg: SplitConfig) -> None:
           AND NOT EXISTS (SELECT 1 FROM task_pairs p WHERE p.frame_id = splits.frame_id
                           AND list_contains(splits.examined, p.pair_id))
         """,
-        {"seed": str(cfg.seed)},
+        {"seed": str(config.seed)},
     )
 
 
-def _withhold(store: Path, new: Collection[str], cfg: SplitConfig) -> int:
+def _withhold(store: Path, new: Collection[str], config: SplitConfig) -> int:
     """Takes frames that leak although they do not look alike out of the division; returns how many.
 
     Of two frames the new one yields, or the one for training if both are new. If neither is, the leak stays: what was
@@ -265,7 +265,7 @@ def _withhold(store: Path, new: Collection[str], cfg: SplitConfig) -> int:
     """
     with reading(store) as con:
         members(con)
-        leaks = leaks_among(con, cfg.near, cfg.leaks)
+        leaks = leaks_among(con, config.near, config.leaks)
         ids = {"ids": [name for leak in leaks for name in (leak.train, leak.bench)]}
         frame_of = dict(
             con.execute("SELECT pair_id, frame_id FROM members WHERE pair_id IN (SELECT unnest($ids))", ids).fetchall()
@@ -305,8 +305,8 @@ def _drift(con: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, float]]:
     return con.execute("SELECT count(*) FROM members WHERE split = 'bench'").fetchall()[0][0], far
 
 
-def _shortage(examined: int, cfg: SplitConfig, drawn: Drawn) -> str:
-    if cfg.bench_pairs is None or examined >= cfg.bench_pairs:
+def _shortage(examined: int, config: SplitConfig, drawn: Drawn) -> str:
+    if config.bench_pairs is None or examined >= config.bench_pairs:
         return ""
     why = drawn.short or "the benchmark was drawn before and stays as it is; another split.seed draws afresh"
-    return f"{examined} of {cfg.bench_pairs} pairs: {why}"
+    return f"{examined} of {config.bench_pairs} pairs: {why}"

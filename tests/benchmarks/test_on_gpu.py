@@ -1,0 +1,32 @@
+"""The script for a GPU, in its small form."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def on_gpu(out: Path, *parts: str, **settings: str) -> dict[str, list[str]]:
+    """Seconds and status of each part."""
+    environment = os.environ | {"SIZE": "tiny", "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""} | settings
+    subprocess.run(["bash", ROOT / "benchmarks" / "on_gpu.sh", out, *parts], env=environment, check=True, timeout=300)
+    lines = (out / "parts.txt").read_text().splitlines()
+    return {name: rest for name, *rest in (line.split() for line in lines)}
+
+
+def test_every_part_leaves_its_figures(tmp_path: Path) -> None:
+    found = on_gpu(tmp_path, "bfloat16", "float8", "nccl")
+    assert [status for _, status in found.values()] == ["0", "0", "0"]
+    for name in ("bfloat16", "float8"):
+        rows = json.loads((tmp_path / f"{name}.json").read_text())["variants"]
+        assert rows and all(row["step"]["seconds"] > 0 and row["rollout"]["memory"] > 0 for row in rows.values())
+    assert json.loads((tmp_path / "nccl.json").read_text())["largest_difference"] < 1e-5
+
+
+def test_a_part_that_fails_or_has_no_time_stops_no_other(tmp_path: Path) -> None:
+    found = on_gpu(tmp_path, "helps", "nccl", SIZE="unknown")
+    assert [status for _, status in found.values()] == ["2", "0"]
+    assert on_gpu(tmp_path, "devices", "helps", SECONDS_IN_ALL="0") == {"devices": ["0", "124"], "helps": ["0", "124"]}

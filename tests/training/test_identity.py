@@ -1,0 +1,179 @@
+"""What a run is, whatever it is called and wherever it lies: made longer, moved, mended, begun at another's checkpoint."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.test_process import CONFIG, finish
+from tests.training.toy import write_run
+from wmsd_core.training import process
+from wmsd_core.training.adapters import WEIGHTS, intact, published
+from wmsd_core.training.checkpoint import Checkpoint, Publication, save
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.lineage import Lineage
+
+SHORT = CONFIG.model_copy(update={"steps": 4})
+LONG = CONFIG.model_copy(update={"steps": 8})
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long")
+    write_run(folder, LONG)
+    finish(folder)
+    return folder
+
+
+def test_a_finished_run_is_made_longer_to_the_same_bits_and_keeps_its_earlier_adapter(
+    tmp_path: Path, long: Path
+) -> None:
+    write_run(tmp_path, SHORT)
+    finish(tmp_path)
+    before = intact(tmp_path / "adapter")
+    # as after running out of memory, and with a nearer checkpoint
+    changed = LONG.model_copy(update={"micro_batch": 2, "checkpoint_every": 3})
+    write_run(tmp_path, changed)
+    events = finish(tmp_path)
+    assert next(event for event in events if event["event"] == "start")["step"] == 4
+    assert intact(tmp_path / "adapter") and intact(published(tmp_path, 4)) == before
+    write_run(tmp_path, SHORT)
+    assert finish(tmp_path)[-1]["adapter"].endswith("adapter-00000004")
+    write_run(tmp_path, CONFIG.model_copy(update={"steps": 6}))
+    with pytest.raises(ValueError, match=r"trained to step 8 already.*set train.steps to 8 or more"):
+        finish(tmp_path)
+    whole = tmp_path.parent / f"{tmp_path.name}-whole"
+    write_run(whole, SHORT)
+    finish(whole)
+    write_run(whole, LONG)
+    finish(whole)
+    assert intact(whole / "adapter") == intact(long / "adapter")
+
+
+def test_what_every_step_depends_on_is_in_the_identity_and_nothing_else() -> None:
+    same = ({"steps": 7}, {"micro_batch": 1}, {"checkpoint_every": 1}, {"rewards": {"overlap": 5}})
+    other = ({"seed": 1}, {"optimizer": {"learning_rate": 1e-5}}, {"adapter": {"rank": 2}})
+    digest = TrainConfig().digest()
+    assert {TrainConfig.model_validate(change).digest() for change in same} == {digest}
+    assert digest not in {TrainConfig.model_validate(change).digest() for change in other}
+    falling = [TrainConfig.model_validate({"steps": n, "optimizer": {"decay": "linear"}}).digest() for n in (5, 6)]
+    assert falling[0] != falling[1]
+
+
+def test_a_moved_run_is_the_same_run(tmp_path: Path) -> None:
+    write_run(tmp_path / "here", SHORT)
+    finish(tmp_path / "here")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    write_run(tmp_path / "there", SHORT)  # its pictures have other paths now
+    assert finish(tmp_path / "there")[0]["step"] == SHORT.steps
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "adapter.sha256", "adapter_config.json"])
+@pytest.mark.parametrize("cut", [None, 0.5])
+def test_a_damaged_adapter_is_delivered_again(tmp_path: Path, long: Path, name: str, cut: float | None) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(long, folder)
+    whole = intact(folder / "adapter")
+    path = folder / "adapter" / name
+    content = path.read_bytes()
+    path.unlink()
+    if cut is not None:
+        path.write_bytes(content[: int(len(content) * cut)])
+    assert intact(folder / "adapter") == ""
+    finish(folder)
+    assert intact(folder / "adapter") == whole
+
+
+def test_a_run_begins_at_the_checkpoint_of_another_and_says_so(tmp_path: Path, long: Path) -> None:
+    start = long / "checkpoints" / "step-00000004"
+    optimizer = CONFIG.optimizer.model_copy(update={"learning_rate": 1e-5})
+    calmer = LONG.model_copy(update={"start": start, "optimizer": optimizer})
+    write_run(tmp_path, calmer)
+    events = finish(tmp_path)
+    assert next(event for event in events if event["event"] == "start")["step"] == 4
+    lineage = Lineage.model_validate_json((tmp_path / "lineage.json").read_text())
+    assert (lineage.checkpoint, lineage.step) == (start, 4)
+    assert json.loads((tmp_path / "adapter" / "training.json").read_text())["start"]["sha256"] == lineage.sha256
+    # the other run may be gone, and this one still goes on
+    write_run(tmp_path, calmer.model_copy(update={"start": tmp_path / "gone"}))
+    assert finish(tmp_path)[-1]["event"] == "finished"
+    other = tmp_path / "other"
+    write_run(other, calmer.model_copy(update={"adapter": CONFIG.adapter.model_copy(update={"rank": 3})}))
+    with pytest.raises(ValueError, match=r"does not fit these settings.*train\.adapter\.rank"):
+        finish(other)
+    write_run(other, calmer.model_copy(update={"start": long / "checkpoints" / "step-00000008"}))
+    with pytest.raises(ValueError, match=r"began at .*which is another checkpoint"):
+        finish(other)
+    write_run(tmp_path / "new", calmer.model_copy(update={"start": tmp_path / "nowhere"}))
+    with pytest.raises(ValueError, match=r"there is no checkpoint .*nowhere"):
+        finish(tmp_path / "new")
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    write_run(tmp_path, SHORT)
+    left = [
+        Publication(tmp_path / "checkpoints" / "step-00000003").partial,
+        Publication(tmp_path / "adapter").partial,
+    ]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "tensors").write_bytes(b"half")
+    finish(tmp_path)
+    assert not any(folder.exists() for folder in left)
+
+
+def test_a_full_disk_is_told_with_what_a_checkpoint_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    import torch
+
+    monkeypatch.setattr("wmsd_core.training.checkpoint.save_file", full)
+    with pytest.raises(ValueError, match=r"step 3 cannot be written.*No space left.*4 MiB.*are kept"):
+        save(tmp_path, Checkpoint({"w": torch.zeros(2**20)}, {"step": 3}), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_room_for_checkpoints_is_looked_at_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path, SHORT)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    with pytest.raises(ValueError, match=r"a checkpoint takes .* MiB .*free some space"):
+        finish(tmp_path)
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+class Broken:
+    """A tracker of which everything fails."""
+
+    def log(self, *_: Any) -> None:
+        raise RuntimeError("502")
+
+    video = log
+
+    def close(self) -> None:
+        raise RuntimeError("502")
+
+
+def test_a_tracker_that_fails_is_told_and_training_goes_on(
+    tmp_path: Path, long: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "track", lambda *_, **__: Broken())  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    write_run(tmp_path, LONG)
+    warnings = [event["reason"] for event in finish(tmp_path) if event["event"] == "warning"]
+    assert len(warnings) == 2 and all("failed, and training goes on" in reason for reason in warnings)
+    assert intact(tmp_path / "adapter") == intact(long / "adapter")
+
+
+def test_a_tracker_that_cannot_begin_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(process, "track", unreachable)
+    write_run(tmp_path, SHORT)
+    events = finish(tmp_path)
+    assert events[-1]["event"] == "finished"
+    assert any("no route to host" in event.get("reason", "") for event in events)
