@@ -103,7 +103,8 @@ def main() -> None:
         f"{len(files)} photographs, {lost} of the untouched dropped\n\n| defect | severity | recall | precision |\n|---|---|---|---|"
     )
     for defect, (_, unit, severities) in DEFECTS.items():
-        names = REASONS.get({"smeared": "blurred", "grainy": "blurred"}.get(defect, defect), frozenset({defect}))
+        kind = "blurred" if defect in ("smeared", "grainy") else defect
+        names = REASONS.get(kind, frozenset({kind}))
         accused = {name for name, found in dropped.items() if found & names}
         wronged = sum(name.startswith("good_") for name in accused)
         for severity in severities:
