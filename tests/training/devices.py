@@ -124,6 +124,8 @@ def _meet(func: Any, args: Any, leaves: list[Any]) -> None:
 def _waits(func: Any, args: Any, elsewhere: bool) -> bool:
     if func in _INDEXED:
         return any(isinstance(i, Remote) and i.dtype == torch.bool for i in args[1])
+    if func is aten.copy_.default and args[2:3] == (True,):
+        return False  # queued, as from a GPU into page-locked memory
     return func in (aten._local_scalar_dense.default, aten.nonzero.default) or (func in _COPIES and not elsewhere)
 
 

@@ -62,6 +62,17 @@ def test_the_sampler_never_waits_for_the_device(tmp_path: Path) -> None:
         assert not elsewhere.waits
 
 
+def test_trajectories_rest_in_the_memory_of_the_cpu(tmp_path: Path) -> None:
+    with Elsewhere():
+        run = trainer(tmp_path, str(DEVICE))
+        batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
+        rollouts = roll_out(batch, run.grid, run.config.lessons[0], compare=True, micro_batch=5)
+        assert rollouts.targets
+        resting = [*rollouts.states.chunks, *rollouts.targets.chunks]
+        assert not any(isinstance(chunk, Remote) for chunk in resting)
+        assert isinstance(rollouts.states.final(batch.rows[3:7]), Remote)
+
+
 def test_a_step_waits_as_often_whatever_the_sampler_does(tmp_path: Path) -> None:
     """Metrics are read once per micro-batch, not once per noise level."""
     waits: list[int] = []

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from tests.training.toy import ToyGenerator, ToyJudge, write_run
-from wmsd_core.training.arms import DEMONSTRATOR, Arm
+from wmsd_core.rewards.distillation import step_rewards
+from wmsd_core.training.arms import DEMONSTRATOR, EXECUTOR, Arm
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE
@@ -99,13 +100,17 @@ def test_rollouts_hold_the_demonstrators_velocities_on_the_executors_states(tmp_
     run = trainer(tmp_path)
     batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
     rollouts = roll_out(batch, run.grid, run.config.lesson_at(0), compare=True, micro_batch=5)
-    x, sigma = rollouts.path.states[1], run.grid[1].float().expand(12)
+    level = torch.ones(12, dtype=torch.int64)
+    x, sigma = rollouts.states.take(level, batch.rows), run.grid[1].float().expand(12)
     with torch.no_grad():
-        expected = batch.velocity(DEMONSTRATOR, x, sigma, batch.rows)
-    assert rollouts.targets is not None and not torch.equal(expected, rollouts.path.velocities[1])
-    torch.testing.assert_close(rollouts.targets[1], expected)
+        expected, own = (batch.velocity(role, x, sigma, batch.rows) for role in (DEMONSTRATOR, EXECUTOR))
+    assert rollouts.targets is not None and not torch.equal(expected, own)
+    torch.testing.assert_close(rollouts.targets.take(level, batch.rows), expected)
+    assert rollouts.agreement is not None
+    torch.testing.assert_close(rollouts.agreement[1], step_rewards(own[None], expected[None], rollouts.active)[0])
     first = batch.short.select(batch.rows // 4).first  # pyright: ignore[reportAttributeAccessIssue]
-    assert torch.equal(rollouts.path.states[:, :, 0], first.expand(4, *first.shape)), "the given frame was touched"
+    states = torch.cat([*rollouts.states.chunks], 1)
+    assert torch.equal(states[:, :, 0], first.expand(4, *first.shape)), "the given frame was touched"
 
 
 def test_rollouts_of_a_group_differ_and_noise_does_not_depend_on_the_micro_batch(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wmsd_core.objectives.advantages import Advantages, clipped, flat_groups, gdpo_advantages, grpo_advantages
-from wmsd_core.rewards.distillation import step_rewards
 from wmsd_core.rewards.total import total_reward
 from wmsd_core.shapes import Groups
 from wmsd_core.training.batch import Batch
@@ -32,10 +31,9 @@ class Credit(NamedTuple):
 def agreement(batch: Batch, rollouts: Rollouts) -> Float[Tensor, "K P G"] | None:
     """The distillation reward of each step, where the Demonstrator was evaluated along the trajectories; like all rewards
     in the memory of the CPU."""
-    if rollouts.targets is None:
+    if rollouts.agreement is None:
         return None
-    rewards = step_rewards(rollouts.path.velocities, rollouts.targets, rollouts.active)
-    return rewards.view(-1, len(batch.slots), batch.group_size).cpu()
+    return rollouts.agreement.view(-1, len(batch.slots), batch.group_size).cpu()
 
 
 def assign(rewards: Rewards, config: TrainConfig, world: World) -> Credit:

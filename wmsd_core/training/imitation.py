@@ -19,7 +19,7 @@ def imitate(turn: Turn) -> dict[str, Any]:
     for b in batch.rows.split(max(1, config.micro_batch // n)):
         with turn.watch("forward"):
             repeated = b.repeat_interleave(n)
-            x_0, active = rollouts.path.final[repeated], rollouts.active[repeated]
+            x_0, active = rollouts.states.final(repeated), rollouts.active[repeated]
             eps, sigma = batch.noise(b, "sft", count=n), beside(levels[b].flatten(), x_0)
             v = batch.velocity(EXECUTOR, noised(x_0, eps, sigma, active), sigma, repeated)
             loss = flow_matching_loss(v, x_0, eps, active)

@@ -107,7 +107,7 @@ class Trainer:
         with watch("average"):
             self._average(lesson)
         self.steps_done += 1
-        self._last = rollouts.path.final[:1]
+        self._last = rollouts.states.final(batch.rows[:1])
         return metrics | {
             "forwards": int(self.world.total(torch.tensor(batch.passes.all))),
             "seconds": dict(watch.seconds),
@@ -118,7 +118,7 @@ class Trainer:
     def _roll_out(self, batch: Batch, lesson: Lesson, scoring: Scoring) -> Rollouts:
         config = self.config
         if lesson.actor is None:
-            return recorded(batch, self.grid, micro_batch=config.micro_batch)
+            return recorded(batch, micro_batch=config.micro_batch)
         randomness = None
         if lesson.reinforced and config.policy == "grpo":
             steps = random_steps(config, self.steps_done)
@@ -144,7 +144,8 @@ class Trainer:
     def _speed(self, batch: Batch, rollouts: Rollouts, seconds: float) -> dict[str, float]:
         """Of this process: latents per second, floating-point operations per second, their share of what matmuls reach."""
         if self._forward_flops is None:
-            x, condition = rollouts.path.states[0, :1], batch.short.select(batch.rows[:1])
+            first = batch.rows[:1]
+            x, condition = rollouts.states.take(first, first), batch.short.select(first)
             with torch.no_grad():
                 _, self._forward_flops = counted(
                     lambda: self.generator.velocity(x, self.grid[:1].to(x), condition, None)

@@ -31,7 +31,7 @@ def match(turn: Turn) -> dict[str, Any]:
     tally = Tally(["dmd", "critic"], config.sampler_steps)
     for b in batch.rows.split(config.micro_batch):
         with turn.watch("forward"):
-            x_k, active = rollouts.path.states[start[b], b], rollouts.active[b]
+            x_k, active = rollouts.states.take(start[b], b), rollouts.active[b]
             sigma_k = beside(turn.grid[start[b]], x_k)
             x_0 = denoised(x_k, batch.velocity(EXECUTOR, x_k, sigma_k, b), sigma_k, active)
             sample, sigma = x_0.detach(), beside(compared[b], x_0)

@@ -26,13 +26,13 @@ def regress(turn: Turn) -> dict[str, Any]:
     tally = Tally(["anchor"], steps)
     for b, k in zip(samples.split(config.micro_batch), levels.split(config.micro_batch), strict=True):
         with turn.watch("forward"):
-            x = rollouts.path.states[k, b]
+            x = rollouts.states.take(k, b)
             sigma = turn.grid[k].to(x)
             if rollouts.targets is None:
                 with torch.no_grad():
                     target = batch.velocity(lesson.demonstrator, x, sigma, b)
             else:
-                target = rollouts.targets[k, b]
+                target = rollouts.targets.take(k, b)
             loss = loss_fn(batch.velocity(EXECUTOR, x, sigma, b), target, rollouts.active[b])
         with turn.watch("backward"):
             (config.teaching_weight(lesson) * loss.sum() / len(samples)).backward()

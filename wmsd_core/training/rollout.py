@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from wmsd_core.rewards.distillation import step_rewards
 from wmsd_core.sampling.choices import Sde
 from wmsd_core.sampling.ode import trajectory
 from wmsd_core.sampling.sde import stochastic_trajectory
-from wmsd_core.sampling.trajectory import Levels, Trajectory, Velocities
+from wmsd_core.sampling.trajectory import Levels, Trajectory
 from wmsd_core.shapes import LatentMask, Latents
 from wmsd_core.training.arms import Lesson, Role
 from wmsd_core.training.batch import Batch, Rows
+from wmsd_core.training.resting import Resting, rest
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,14 @@ class Randomness:
 
 @dataclass(frozen=True)
 class Rollouts:
-    path: Trajectory
+    states: Resting
+    """Of every sample, at every noise level of the grid."""
     active: LatentMask
-    targets: Velocities | None
-    """The Demonstrator's velocity at every state, where the arm has had to compute it: the distillation reward needs it
-    (eq. 9), and the anchor (eq. 11) reuses it."""
+    targets: Resting | None
+    """The Demonstrator's velocity at every state but the last, where the arm has had to compute it: the distillation reward
+    needs it (eq. 9), and the anchor (eq. 11) reuses it."""
+    agreement: Float[Tensor, "K B"] | None = None
+    """The distillation reward of each step, where the Demonstrator was asked along the Executor's trajectories."""
     random: tuple[int, ...] = ()
     """The steps that were random."""
 
@@ -54,21 +61,31 @@ def roll_out(
     """
     assert lesson.actor
     role = Role(lesson.actor.text, "old") if old else lesson.actor
-    paths: list[Trajectory] = []
-    targets: list[Velocities] = []
+    states: list[Tensor] = []
+    targets: list[Tensor] = []
+    rewards: list[Tensor] = []
     masks: list[LatentMask] = []
     for rows in batch.rows.split(micro_batch):
         masks.append(batch.active(rows))
-        paths.append(_sample(batch, grid, role, rows, masks[-1], randomness))
-        done(rows, paths[-1].final)
+        path = _sample(batch, grid, role, rows, masks[-1], randomness)
+        done(rows, path.final)
+        states.append(rest(path.states))
         if compare:
             demonstrate = partial(batch.velocity, lesson.demonstrator, rows=rows)
-            states = zip(paths[-1].states, grid.tolist()[:-1], strict=False)
-            targets.append(torch.stack([demonstrate(x, x.new_full((len(x),), s)) for x, s in states]))
-    path = Trajectory(grid, torch.cat([p.states for p in paths], 1), torch.cat([p.velocities for p in paths], 1))
-    known = path.velocities if lesson.actor == lesson.demonstrator else None
-    found = torch.cat(targets, 1) if compare else known
-    return Rollouts(path, torch.cat(masks), found, randomness.steps if randomness else ())
+            visited = zip(path.states, grid.tolist()[:-1], strict=False)
+            target = torch.stack([demonstrate(x, x.new_full((len(x),), s)) for x, s in visited])
+            rewards.append(step_rewards(path.velocities, target, masks[-1]))
+            targets.append(rest(target))
+        elif lesson.actor == lesson.demonstrator:
+            targets.append(rest(path.velocities))
+    device = masks[0].device
+    return Rollouts(
+        Resting(states, device),
+        torch.cat(masks),
+        Resting(targets, device) if targets else None,
+        torch.cat(rewards, 1) if compare else None,
+        randomness.steps if randomness else (),
+    )
 
 
 def _sample(
@@ -90,9 +107,8 @@ def _sample(
 
 
 @torch.no_grad()
-def recorded(batch: Batch, grid: Levels, *, micro_batch: int) -> Rollouts:
+def recorded(batch: Batch, *, micro_batch: int) -> Rollouts:
     """The tasks' own videos, as trajectories without a step."""
     parts = batch.rows.split(micro_batch)
-    final = torch.cat([batch.recorded(rows) for rows in parts])
-    path = Trajectory(grid[-1:], final[None], final.new_zeros(0, *final.shape))
-    return Rollouts(path, torch.cat([batch.active(rows) for rows in parts]), None)
+    active = torch.cat([batch.active(rows) for rows in parts])
+    return Rollouts(Resting([rest(batch.recorded(rows)[None]) for rows in parts], active.device), active, None)

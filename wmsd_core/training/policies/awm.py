@@ -30,7 +30,7 @@ class Awm:
     def loss(self, rows: Rows, *, first: bool) -> Loss:
         turn, settings, n = self._turn, self._settings, self._settings.times
         repeated = rows.repeat_interleave(n)
-        x_0, active = turn.rollouts.path.final[repeated], turn.rollouts.active[repeated]
+        x_0, active = turn.rollouts.states.final(repeated), turn.rollouts.active[repeated]
         eps = turn.batch.noise(rows, "renoise", count=n)
         sigma = beside(self._sigma[rows].flatten(), x_0)
         x = noised(x_0, eps, sigma, active)

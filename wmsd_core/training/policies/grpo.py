@@ -11,6 +11,7 @@ from wmsd_core.shapes import Latents
 from wmsd_core.training.batch import Rows
 from wmsd_core.training.levels import beside
 from wmsd_core.training.policies.objective import Loss, actor, credit
+from wmsd_core.training.resting import rest
 from wmsd_core.training.turn import Turn
 
 
@@ -31,8 +32,8 @@ class Grpo:
 
     def loss(self, rows: Rows, *, first: bool) -> Loss:
         turn, settings, n = self._turn, self._settings, self.steps.shape[1]
-        path, repeated, k = turn.rollouts.path, rows.repeat_interleave(n), self.steps[rows].flatten()
-        x, active = path.states[k, repeated], turn.rollouts.active[repeated]
+        states, repeated, k = turn.rollouts.states, rows.repeat_interleave(n), self.steps[rows].flatten()
+        x, x_next, active = states.take(k, repeated), states.take(k + 1, repeated), turn.rollouts.active[repeated]
         sigma, sigma_next = (turn.grid[i].to(x.device) for i in (k, k + 1))
         v = turn.batch.velocity(actor(turn), x, beside(sigma, x), repeated)
 
@@ -42,13 +43,14 @@ class Grpo:
             )
 
         new = step(v)
-        log_p = log_prob(new, path.states[k + 1, repeated], active, likelihood=settings.likelihood)
+        log_p = log_prob(new, x_next, active, likelihood=settings.likelihood)
         if first:
             old, log_p_old = None, log_p.detach()
-            self._old |= dict(zip(rows.tolist(), v.detach().split(n), strict=True))
+            if settings.updates > 1:
+                self._old |= dict(zip(rows.tolist(), rest(v.detach()).split(n), strict=True))
         else:
-            old = step(torch.cat([self._old[row] for row in rows.tolist()]))
-            log_p_old = log_prob(old, path.states[k + 1, repeated], active, likelihood=settings.likelihood)
+            old = step(torch.cat([self._old[row].to(x.device, non_blocking=True) for row in rows.tolist()]))
+            log_p_old = log_prob(old, x_next, active, likelihood=settings.likelihood)
         advantage = credit(self._advantages, rows, self.steps[rows]).to(x.device).flatten()
         if settings.guard:
             drift = torch.zeros_like(log_p) if old is None else mean_drift(new, old, active)

@@ -29,7 +29,7 @@ class Nft:
     def loss(self, rows: Rows, *, first: bool) -> Loss:
         turn, settings, n = self._turn, self._settings, self._settings.times
         repeated = rows.repeat_interleave(n)
-        x_0, active = turn.rollouts.path.final[repeated], turn.rollouts.active[repeated]
+        x_0, active = turn.rollouts.states.final(repeated), turn.rollouts.active[repeated]
         sigma = beside(self._sigma[rows].flatten(), x_0)
         x = noised(x_0, turn.batch.noise(rows, "renoise", count=n), sigma, active)
         with torch.no_grad():
