@@ -40,7 +40,7 @@ for name in "${@:-devices bfloat16 helps float8 nccl}"; do
         case $part in
         devices) part devices 100 "$python" -m pytest -q -rs tests/training/test_devices.py tests/training/test_gpu.py ;;
         bfloat16) step bfloat16 150 --profile --only "as shipped" ;;
-        helps) step helps 180 --only "TF32 adapters" "any kernels" ;;
+        helps) step helps 180 --only "any kernels" "TF32 adapters" ;;
         float8) step float8 120 --only "float8 storage" ;;
         nccl) part nccl 60 "$python" -m torch.distributed.run --standalone --nproc-per-node 1 -m benchmarks.nccl "$out/nccl.json" ;;
         *) echo "there is no part $part" >&2 && exit 2 ;;

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -105,3 +107,23 @@ def test_mistakes_are_named():
         lora.load_adapter_state(net, "old", {**state, "0.lora_A.weight": torch.zeros(3, 4)})
     with pytest.raises(ValueError, match="nowhere"):
         lora.add_adapter(network(), "policy", ["nowhere"], rank=2, alpha=4.0, seed=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_an_adapter_computes_in_the_format_of_its_input_and_learns_in_float32(dtype: torch.dtype) -> None:
+    network = nn.Sequential(nn.Linear(16, 16)).to(dtype)
+    lora.add_adapter(network, "policy", ["0"], rank=4, alpha=8, seed=0)
+    down, up = lora.parameters(network, "policy")
+    with torch.no_grad():
+        up.add_(torch.randn(up.shape, generator=torch.Generator().manual_seed(1)))
+    seen: set[torch.dtype] = set()
+    layer: Any = network[0]
+    layer.lora_B["policy"].register_forward_hook(lambda _, x, y: seen.update((x[0].dtype, y.dtype)))
+    lora.use(network, "policy")
+    x = torch.randn(8, 16, generator=torch.Generator().manual_seed(2)).to(dtype)
+    y = network(x)
+    y.float().square().sum().backward()
+    expected = layer.base_layer(x).float() + 2 * x.float() @ down.T @ up.T
+    torch.testing.assert_close(y.float(), expected, atol=0.15 if dtype == torch.bfloat16 else 1e-5, rtol=0.02)
+    assert seen == {y.dtype} == {dtype}
+    assert down.dtype == torch.float32 and all(w.grad is not None and w.grad.dtype == w.dtype for w in (down, up))

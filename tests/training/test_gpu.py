@@ -15,6 +15,7 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.process import be_deterministic
+from wmsd_core.training.stopwatch import GIB
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -53,6 +54,12 @@ def test_ltx2_on_a_gpu_resumes_to_the_same_bits(tmp_path: Path, settings: dict[s
     assert read
     resumed.restore(read)
     assert report(resumed) == report(straight)
+
+
+def test_memory_does_not_grow_with_the_rollouts(tmp_path: Path) -> None:
+    few, many = (ltx2(tmp_path, group_size=size).step()["memory"]["rollout"] for size in (4, 204))
+    states = 200 * (9 + 8) * 17 * 128 * 4 / GIB
+    assert few <= many < few + 0.1 * states
 
 
 def test_memory_is_told_by_stage(tmp_path: Path) -> None:
