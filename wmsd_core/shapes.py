@@ -14,6 +14,8 @@ LatentMask = Bool[Tensor, "B ..."]
 """True where a latent is generated, False where it is given. Broadcasts against `Latents`."""
 PerSample = Float[Tensor, " B"]
 Scalar = Float[Tensor, ""]
-Grid = Float[Tensor, " K+1"]
-"""Noise levels of a sampler, from 1 down to 0."""
+Grid = Float[Tensor, " S"]
+"""Noise levels of a sampler, from 1 down to 0: S = K + 1."""
+PerLevel = Float[Tensor, "B N"]
+"""One number per sample and trained noise level."""
 Groups = Float[Tensor, "P G"]

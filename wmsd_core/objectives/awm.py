@@ -19,10 +19,7 @@ from torch import Tensor
 
 from wmsd_core.objectives.surrogate import clipped_surrogate, log_ratio
 from wmsd_core.sampling.choices import Ratio, Weighting
-from wmsd_core.shapes import PerSample
-
-PerTime = Float[Tensor, "B N"]
-"""One number per sample and trained noise level."""
+from wmsd_core.shapes import PerLevel, PerSample
 
 SMOOTHING = 1e-10
 """Keeps the powers of m differentiable at m = 0; the published value."""
@@ -36,7 +33,7 @@ class AwmLoss(NamedTuple):
     """pi / pi_old: per noise level with `exp_first`, per sample with `sum_first`."""
 
 
-def log_likelihood(m: PerTime, sigma: PerTime, *, weighting: Weighting, power: float) -> PerTime:
+def log_likelihood(m: PerLevel, sigma: PerLevel, *, weighting: Weighting, power: float) -> PerLevel:
     """ell = -w(sigma, m), in float64:
 
     uniform: -m    sigma: -sigma m    sigma2: -sigma^2 m    huber: -sigma ((m + s)^(1/2) - s^(1/2))
@@ -58,7 +55,7 @@ def log_likelihood(m: PerTime, sigma: PerTime, *, weighting: Weighting, power: f
             return -(sigma / power) * ((m + SMOOTHING) ** power - SMOOTHING**power)
 
 
-def awm_loss(ell: PerTime, ell_old: PerTime | None, advantage: PerTime, *, clip: float, ratio: Ratio) -> AwmLoss:
+def awm_loss(ell: PerLevel, ell_old: PerLevel | None, advantage: PerLevel, *, clip: float, ratio: Ratio) -> AwmLoss:
     """mean over times of max(-A r, -A clamp(r, 1 - clip, 1 + clip)), with r = exp(ell - sg ell_old).
 
     `ell_old` is what the policy of the rollout gave for the same noise, from before the first update; None in the first

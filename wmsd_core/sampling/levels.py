@@ -12,10 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from wmsd_core.sampling.choices import Times
-from wmsd_core.sampling.trajectory import Levels
-
-PerTime = Float[Tensor, "B N"]
-"""One noise level per sample and training time."""
+from wmsd_core.shapes import Grid, PerLevel
 
 LEAST_LOGIT_NORMAL = 0.01
 """Lower clamp of `logit_normal`; the published value."""
@@ -25,14 +22,14 @@ LEAST_UNIFORM = 0.2
 
 def training_levels(
     times: Times,
-    grid: Levels,
+    grid: Grid,
     *,
     batch: int,
     count: int,
     steps: Sequence[int],
     shift: float,
     generator: torch.Generator,
-) -> PerTime:
+) -> PerLevel:
     """`count` noise levels per sample, float64, by one of the policies of this file.
 
     grid                  one of the grid points named in `steps`, evenly; a step named twice is drawn twice as often
@@ -92,12 +89,12 @@ def discrete(times: Times, stop: int, *, batch: int, count: int, generator: torc
     return torch.cat([drawn.new_zeros(batch, 1), drawn], 1) if forced else drawn
 
 
-def uniform(*, batch: int, count: int, shift: float, generator: torch.Generator) -> PerTime:
+def uniform(*, batch: int, count: int, shift: float, generator: torch.Generator) -> PerLevel:
     """sigma = shifted(tau), tau stratified in [.2, 1] (as published: lower levels are not trained)."""
     return shifted(LEAST_UNIFORM + (1 - LEAST_UNIFORM) * _strata(batch, count, generator) / count, shift)
 
 
-def logit_normal(*, batch: int, count: int, shift: float, generator: torch.Generator) -> PerTime:
+def logit_normal(*, batch: int, count: int, shift: float, generator: torch.Generator) -> PerLevel:
     """sigma = shifted(sigmoid(Phi^-1(u))) with u stratified in (0, 1), and not below .01.
 
     A shift s adds ln s to the logit: the mean level is .5 without a shift and .714 with s = 3.
@@ -120,7 +117,7 @@ def steps_by_index(steps: int, fraction: float) -> range:
     return range(math.floor(round(steps * fraction, 9)))
 
 
-def steps_by_level(grid: Levels, *, least: float) -> list[int]:
+def steps_by_level(grid: Grid, *, least: float) -> list[int]:
     """The steps of a grid that start at sigma >= least: a timestep range of .9 read as a range of *time* is least = .1.
 
     On the distilled grid of LTX-2, which never goes below .42, that is every step, where `steps_by_index` drops one.
@@ -128,14 +125,14 @@ def steps_by_level(grid: Levels, *, least: float) -> list[int]:
     return [k for k, sigma in enumerate(grid.tolist()[:-1]) if sigma >= least]
 
 
-def step_of(sigma: PerTime, grid: Levels) -> Int[Tensor, "B N"]:
+def step_of(sigma: PerLevel, grid: Grid) -> Int[Tensor, "B N"]:
     """The step of the sampler that passes each level: grid[k] >= sigma > grid[k + 1]. For credit by step (A.3)."""
     ascending = grid.double().flip(0)
     above = torch.searchsorted(ascending, sigma.double(), right=False)
     return (len(grid) - 1 - above).clamp(0, len(grid) - 2)
 
 
-def _strata(batch: int, count: int, generator: torch.Generator) -> PerTime:
+def _strata(batch: int, count: int, generator: torch.Generator) -> PerLevel:
     """n + u_bn: one uniform number in each of [0, 1), [1, 2), ... [count - 1, count)."""
     u = torch.rand(batch, count, dtype=torch.float64, generator=generator)
     return torch.arange(count, dtype=torch.float64) + u

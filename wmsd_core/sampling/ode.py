@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import torch
 
-from wmsd_core.sampling.trajectory import Levels, Trajectory
-from wmsd_core.shapes import LatentMask, Latents, PerSample
+from wmsd_core.sampling.trajectory import Trajectory
+from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 Velocity = Callable[[Latents, PerSample], Latents]
 """A velocity field: (x, sigma) -> v, with one noise level per sample."""
@@ -21,7 +21,7 @@ def euler_step(x: Latents, v: Latents, active: LatentMask, *, sigma: float, sigm
     return torch.where(active, x + (sigma_next - sigma) * v, x)
 
 
-def trajectory(velocity: Velocity, x: Latents, grid: Levels, active: LatentMask) -> Trajectory:
+def trajectory(velocity: Velocity, x: Latents, grid: Grid, active: LatentMask) -> Trajectory:
     """Integrates from x at grid[0] to grid[-1] and keeps everything on the way."""
     states, velocities = [x], []
     for sigma, sigma_next in pairwise(grid.tolist()):
@@ -31,7 +31,7 @@ def trajectory(velocity: Velocity, x: Latents, grid: Levels, active: LatentMask)
     return Trajectory(grid, torch.stack(states), torch.stack(velocities))
 
 
-def sample(velocity: Velocity, x: Latents, grid: Levels, active: LatentMask) -> Latents:
+def sample(velocity: Velocity, x: Latents, grid: Grid, active: LatentMask) -> Latents:
     """The final state of `trajectory`, in the memory of one state."""
     for sigma, sigma_next in pairwise(grid.tolist()):
         v = velocity(x, x.new_full((len(x),), sigma))

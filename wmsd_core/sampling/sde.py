@@ -34,8 +34,8 @@ from wmsd_core.sampling.choices import Likelihood, Sde
 from wmsd_core.sampling.masking import generated, generated_mean
 from wmsd_core.sampling.ode import Velocity, euler_step
 from wmsd_core.sampling.precision import widened
-from wmsd_core.sampling.trajectory import Levels, Trajectory
-from wmsd_core.shapes import LatentMask, Latents, PerSample
+from wmsd_core.sampling.trajectory import Trajectory
+from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 PURE_NOISE = 1 - 1e-6
 """Levels above this are sigma = 1, whatever rounding a shift has left."""
@@ -101,7 +101,7 @@ def log_prob(step: Transition, x_next: Latents, active: LatentMask, *, likelihoo
 def stochastic_trajectory(
     velocity: Velocity,
     x: Latents,
-    grid: Levels,
+    grid: Grid,
     active: LatentMask,
     *,
     stochastic: Collection[int],

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from wmsd_core.shapes import Latents
+from wmsd_core.shapes import Grid, Latents
 
-Levels = Float[Tensor, " S"]
-"""Noise levels of a grid, from 1 down to 0."""
 States = Float[Tensor, "S B ..."]
 """Batches of latents, at every noise level of a grid."""
 Velocities = Float[Tensor, "K B ..."]
@@ -19,7 +17,7 @@ Velocities = Float[Tensor, "K B ..."]
 class Trajectory:
     """`states[k]` lies at noise level `grid[k]`; `velocities[k]` was predicted there. K + 1 states, K velocities."""
 
-    grid: Levels
+    grid: Grid
     states: States
     velocities: Velocities
 

@@ -5,15 +5,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wmsd_core.sampling.levels import training_levels
-from wmsd_core.sampling.trajectory import Levels
-from wmsd_core.shapes import Latents
+from wmsd_core.shapes import Grid, Latents
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import LevelsConfig
 
 
-def drawn_levels(
-    batch: Batch, grid: Levels, settings: LevelsConfig, purpose: str, *, count: int
-) -> Float[Tensor, "B N"]:
+def drawn_levels(batch: Batch, grid: Grid, settings: LevelsConfig, purpose: str, *, count: int) -> Float[Tensor, "B N"]:
     """`count` levels for every sample of the step, float64; drawn by task, whichever process has it."""
     return batch.draw(
         purpose,

@@ -12,8 +12,8 @@ from wmsd_core.rewards.distillation import step_rewards
 from wmsd_core.sampling.choices import Sde
 from wmsd_core.sampling.ode import trajectory
 from wmsd_core.sampling.sde import stochastic_trajectory
-from wmsd_core.sampling.trajectory import Levels, Trajectory
-from wmsd_core.shapes import LatentMask, Latents
+from wmsd_core.sampling.trajectory import Trajectory
+from wmsd_core.shapes import Grid, LatentMask, Latents
 from wmsd_core.training.arms import Lesson, Role
 from wmsd_core.training.batch import Batch, Rows
 from wmsd_core.training.resting import Resting, rest
@@ -45,7 +45,7 @@ class Rollouts:
 @torch.no_grad()
 def roll_out(
     batch: Batch,
-    grid: Levels,
+    grid: Grid,
     lesson: Lesson,
     *,
     compare: bool,
@@ -89,7 +89,7 @@ def roll_out(
 
 
 def _sample(
-    batch: Batch, grid: Levels, role: Role, rows: Rows, active: LatentMask, randomness: Randomness | None
+    batch: Batch, grid: Grid, role: Role, rows: Rows, active: LatentMask, randomness: Randomness | None
 ) -> Trajectory:
     act = partial(batch.velocity, role, rows=rows)
     if randomness is None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wmsd_core.sampling.trajectory import Levels
+from wmsd_core.shapes import Grid
 from wmsd_core.training.arms import Lesson
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
@@ -17,7 +17,7 @@ class Turn:
 
     config: TrainConfig
     lesson: Lesson
-    grid: Levels
+    grid: Grid
     batch: Batch
     rollouts: Rollouts
     watch: Stopwatch

@@ -8,13 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from wmsd_core.shapes import Latents, PerSample
+from wmsd_core.shapes import Latents, PerLevel, PerSample
 from wmsd_core.training.arms import Role
 from wmsd_core.training.batch import Rows
 from wmsd_core.training.turn import Turn
-
-PerTime = Float[Tensor, "B N"]
-"""One number per sample and trained noise level."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Loss:
     """The policy loss of B samples at N noise levels each, and where the policy was evaluated for it."""
 
     values: PerSample
-    by_time: dict[str, PerTime]
+    by_time: dict[str, PerLevel]
     """What is reported by noise level: `policy`, the loss, and the quantities that the objective names itself."""
     x: Latents
     """The states, those of a sample in a row: [B N, ...]."""
@@ -56,6 +53,6 @@ def actor(turn: Turn) -> Role:
     return turn.lesson.actor
 
 
-def credit(advantages: Float[Tensor, "C B"], rows: Rows, steps: Int[Tensor, "b N"]) -> PerTime:
+def credit(advantages: Float[Tensor, "C B"], rows: Rows, steps: Int[Tensor, "b N"]) -> PerLevel:
     """The advantages of some samples at their noise levels: of these steps, or of the whole trajectory if C = 1."""
     return advantages[steps if len(advantages) > 1 else torch.zeros_like(steps), rows[:, None]]
