@@ -104,7 +104,7 @@ def ltx2() -> Recipe:
             ),
             "train": TrainConfig(
                 arm="full",
-                policy="awm",
+                reinforcement="awm",
                 steps=100,  # Fig. 4
                 tasks_per_step=32,
                 group_size=24,
@@ -163,7 +163,7 @@ def hunyuan15() -> Recipe:
             ),
             "train": TrainConfig(
                 arm="full",
-                policy="grpo",
+                reinforcement="grpo",
                 steps=25,  # section 4.4
                 tasks_per_step=8,
                 group_size=16,

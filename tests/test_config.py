@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import ClassVar
 
 import pytest
@@ -83,3 +84,17 @@ def test_seeds_depend_on_every_argument_and_on_nothing_else() -> None:
     ]
     assert [int(run.stdout) for run in fresh] == [base, base]
     assert 0 <= base < 2**63
+
+
+def test_an_old_name_of_a_setting_is_answered_with_the_new_one() -> None:
+    class Moved(Inner):
+        renamed: ClassVar[Mapping[str, str]] = {"speed": "rate"}
+
+    class Around(Config):
+        inner: Moved = Moved()
+
+    for old in ({"speed": 1}, {"speed": 1, "rate": 0.5}):
+        with pytest.raises(ValidationError, match="the setting 'speed' is called 'rate' now"):
+            Moved.model_validate(old)
+    with pytest.raises(ValueError, match=re.escape("the setting 'inner.speed' is called 'inner.rate' now")):
+        overrides.apply(Around(), ["inner.speed=1"])

@@ -6,9 +6,10 @@ never reaches the maths, which takes plain keyword numbers.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Config(BaseModel):
@@ -23,6 +24,17 @@ class Config(BaseModel):
     incidental: ClassVar[frozenset[str]] = frozenset()
     """Fields that say how the work is reached or hurried and cannot change its result: an address, a time limit. They are
     no part of the identity, so that a server that has moved makes nothing be done again."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Fields that had another name, by that name: who still gives the old one is told the new one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_their_names(cls, given: Any) -> Any:
+        for old, new in cls.renamed.items():
+            if isinstance(given, Mapping) and old in given:
+                raise ValueError(f"the setting '{old}' is called '{new}' now")
+        return given  # pyright: ignore[reportUnknownVariableType]
 
     def identity(self) -> dict[str, Any]:
         """The settings that determine results, as plain JSON."""

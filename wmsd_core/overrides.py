@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from wmsd_core.config import Config
+
 C = TypeVar("C", bound=BaseModel)
 
 
@@ -23,7 +25,10 @@ def apply(config: C, assignments: Sequence[str]) -> C:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ValueError(f"'{assignment}' is not of the form key=value")
-        _set(values, key.strip(), yaml.safe_load(text), known=list(keys(config)))
+        key = key.strip()
+        if key in (moved := dict(renamed(config))):
+            raise ValueError(f"the setting '{key}' is called '{moved[key]}' now")
+        _set(values, key, yaml.safe_load(text), known=list(keys(config)))
     try:
         return type(config).model_validate(values)
     except ValidationError as error:
@@ -49,6 +54,15 @@ def describe(config: BaseModel, prefix: str = "") -> Iterator[Setting]:
             yield from describe(value, f"{prefix}{name}.")
         else:
             yield Setting(prefix + name, value, " ".join((field.description or "").split()))
+
+
+def renamed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The dotted paths that settings had before, each with its present one."""
+    if isinstance(config, Config):
+        yield from ((prefix + old, prefix + new) for old, new in config.renamed.items())
+    for name in type(config).model_fields:
+        if isinstance(value := getattr(config, name), BaseModel):
+            yield from renamed(value, f"{prefix}{name}.")
 
 
 def keys(config: BaseModel) -> Iterator[str]:

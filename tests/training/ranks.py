@@ -33,9 +33,9 @@ CASES: dict[str, dict[str, Any]] = {
     "rl": {"arm": "rl", "rewards": {"aggregation": "sum"}},
     "anchor": {"arm": "anchor"},
     "off_policy": {"arm": "off_policy"},
-    "grpo": {"policy": "grpo", "sampler_steps": 3, "grpo": {"window": "scattered", "kl_base": 0.1}},
-    "nft": {"arm": "anchor_reward", "policy": "nft", "rewards": {"distillation": 1, "distillation_floor": 1e-9}},
-    "off_policy_rl": {"arm": "off_policy_rl", "awm": {"times": 2, "time_policy": "uniform"}},
+    "grpo": {"reinforcement": "grpo", "sampler_steps": 3, "grpo": {"window": "scattered", "kl_base": 0.1}},
+    "nft": {"arm": "anchor_reward", "reinforcement": "nft", "rewards": {"distillation": 1, "distillation_floor": 1e-9}},
+    "off_policy_rl": {"arm": "off_policy_rl", "awm": {"times": 2, "drawn": "uniform"}},
     "dmd": {"arm": "dmd"},
 }
 

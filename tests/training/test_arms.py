@@ -28,11 +28,11 @@ TRAINED: dict[Arm, set[str]] = {
 }
 POLICIES: dict[str, dict[str, Any]] = {
     "awm": {"awm": {"times": 2, "updates": 2, "kl_base": 0.1, "kl_ema": 0.1}},
-    "awm, continuous": {"awm": {"times": 2, "time_policy": "logit_normal"}},
-    "grpo": {"policy": "grpo", "grpo": {"size": 1, "updates": 2}},
-    "grpo, guarded": {"policy": "grpo", "grpo": {"guard": True, "sde": "dance", "kl_base": 0.1}},
-    "grpo, sliding": {"policy": "grpo", "grpo": {"window": "sliding", "size": 1, "interval": 1, "sde": "cps"}},
-    "nft": {"policy": "nft", "nft": {"times": 2, "old_rate": 0.2}},
+    "awm, continuous": {"awm": {"times": 2, "drawn": "logit_normal"}},
+    "grpo": {"reinforcement": "grpo", "grpo": {"size": 1, "updates": 2}},
+    "grpo, guarded": {"reinforcement": "grpo", "grpo": {"guard": True, "sde": "dance", "kl_base": 0.1}},
+    "grpo, sliding": {"reinforcement": "grpo", "grpo": {"window": "sliding", "size": 1, "interval": 1, "sde": "cps"}},
+    "nft": {"reinforcement": "nft", "nft": {"times": 2, "old_rate": 0.2}},
 }
 
 
@@ -87,7 +87,7 @@ def test_the_phases_of_alternating_take_turns(tmp_path: Path) -> None:
 def test_the_old_policy_starts_every_phase_as_the_one_that_learns(tmp_path: Path) -> None:
     lengths = {"demonstrator_steps": 2, "executor_steps": 1}
     slow = {"times": 1, "old_rate": 1.0, "old_limit": 0.75}
-    run = trainer(tmp_path, arm="alternating", policy="nft", nft=slow, alternating=lengths)
+    run = trainer(tmp_path, arm="alternating", reinforcement="nft", nft=slow, alternating=lengths)
     run.step()
     names = list(run.adapters["old"])
     before = {name: run.adapters["old"][name].clone() for name in names}
@@ -105,5 +105,5 @@ def test_the_old_policy_starts_every_phase_as_the_one_that_learns(tmp_path: Path
 def test_every_arm_has_its_lessons_and_asks_for_no_adapter_more() -> None:
     assert set(LESSONS) == set(TRAINED) == set(get_args(Arm))
     assert TrainConfig(arm="rl").adapters == ("policy", "ema")
-    assert TrainConfig(arm="rl", policy="nft").adapters == ("policy", "ema", "old")
-    assert TrainConfig(arm="anchor", policy="nft").adapters == ("policy", "ema")
+    assert TrainConfig(arm="rl", reinforcement="nft").adapters == ("policy", "ema", "old")
+    assert TrainConfig(arm="anchor", reinforcement="nft").adapters == ("policy", "ema")

@@ -287,7 +287,7 @@ def nft(plain: Plain, adapter: str = "policy") -> Tensor:
 CASES: dict[str, tuple[dict[str, Any], Callable[[Plain], Tensor]]] = {
     "rl": ({"arm": "rl"}, rl),
     "rl, penalties, any level": (
-        {"arm": "rl", "awm": {"times": 2, "kl_base": 0.2, "kl_ema": 0.3, "time_policy": "uniform"}},
+        {"arm": "rl", "awm": {"times": 2, "kl_base": 0.2, "kl_ema": 0.3, "drawn": "uniform"}},
         rl,
     ),
     "full": ({"arm": "full"}, full),
@@ -300,9 +300,9 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[Plain], Tensor]]] = {
     "dmd": ({"arm": "dmd"}, lambda plain: sum(matching(plain), torch.zeros(()))),
     "dmd_rl": ({"arm": "dmd_rl"}, dmd_rl),
     "sft": ({"arm": "sft", "sft": {"times": 2}}, sft),
-    "grpo": ({"arm": "rl", "policy": "grpo", "grpo": {"kl_base": 0.2}}, grpo),
-    "grpo, guarded": ({"arm": "rl", "policy": "grpo", "grpo": {"guard": True}}, grpo),
-    "nft": ({"arm": "rl", "policy": "nft", "nft": {"times": 2, "beta": 0.5, "kl_base": 0.2}}, nft),
+    "grpo": ({"arm": "rl", "reinforcement": "grpo", "grpo": {"kl_base": 0.2}}, grpo),
+    "grpo, guarded": ({"arm": "rl", "reinforcement": "grpo", "grpo": {"guard": True}}, grpo),
+    "nft": ({"arm": "rl", "reinforcement": "nft", "nft": {"times": 2, "beta": 0.5, "kl_base": 0.2}}, nft),
 }
 
 
@@ -338,8 +338,8 @@ def test_later_nft_steps_roll_out_by_the_old_policy_and_are_compared_with_it(tmp
     "settings",
     [
         {"awm": {"times": 2, "updates": 2, "clip": 0.02}},
-        {"policy": "grpo", "grpo": {"updates": 2, "clip": 0.005}},
-        {"policy": "grpo", "grpo": {"updates": 2, "clip": 0.002, "guard": True}},
+        {"reinforcement": "grpo", "grpo": {"updates": 2, "clip": 0.005}},
+        {"reinforcement": "grpo", "grpo": {"updates": 2, "clip": 0.002, "guard": True}},
     ],
 )
 def test_a_second_update_is_compared_with_the_policy_of_the_rollout(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -364,7 +364,7 @@ def test_a_second_update_is_compared_with_the_policy_of_the_rollout(tmp_path: Pa
 
 def second(plain: Plain, rollout: Plain) -> Tensor:
     """max(-A r, -A clip(r)) with the likelihoods of two policies on the trajectories of one."""
-    strength = 0.7 if plain.config.policy == "grpo" else None
+    strength = 0.7 if plain.config.reinforcement == "grpo" else None
     x, _ = rollout.roll_out("task", "policy", strength)
     a, found = judged_advantages(rollout, x[-1]), []
     clip = plain.config.grpo.clip if strength else plain.config.awm.clip

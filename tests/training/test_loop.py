@@ -11,8 +11,8 @@ from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE
 from wmsd_core.training.loop import Metrics, Trainer
-from wmsd_core.training.policies import policy_objective
-from wmsd_core.training.policy import reinforce
+from wmsd_core.training.reinforcement import policy_objective
+from wmsd_core.training.reinforcement.gradient import reinforce
 from wmsd_core.training.rollout import roll_out
 from wmsd_core.training.stopwatch import Stopwatch
 from wmsd_core.training.turn import Turn

@@ -17,10 +17,10 @@ from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
 from wmsd_core.vlm import LogOdds, Question
 
-CPS = {"policy": "grpo", "grpo": {"sde": "cps", "strength": 0.2, "size": 2}}
+CPS = {"reinforcement": "grpo", "grpo": {"sde": "cps", "strength": 0.2, "size": 2}}
 SETTINGS: dict[str, dict[str, Any]] = {arm: {"arm": arm} for arm in get_args(Arm)} | {
     "grpo": CPS,
-    "nft": {"policy": "nft"},
+    "nft": {"reinforcement": "nft"},
 }
 
 

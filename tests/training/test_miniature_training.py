@@ -55,7 +55,7 @@ def test_the_full_method_runs_on_the_miniature_and_resumes_to_the_same_bits(tmp_
 
 @pytest.mark.parametrize(
     "settings",
-    [*({"arm": arm} for arm in get_args(Arm) if arm != "full"), {"policy": "grpo"}, {"policy": "nft"}],
+    [*({"arm": arm} for arm in get_args(Arm) if arm != "full"), {"reinforcement": "grpo"}, {"reinforcement": "nft"}],
     ids=lambda settings: "-".join(settings.values()),
 )
 def test_every_arm_and_policy_runs_on_the_miniature(tmp_path: Path, settings: dict[str, str]) -> None:

@@ -47,8 +47,11 @@ def by_role(counts: Counter[tuple[str, bytes]]) -> dict[str, int]:
         ({"arm": "anchor"}, {"policy": K * 12, "base": 12, "policy+": 12}),
         ({"arm": "rl"}, {"policy": K * 12, "policy+": 2 * 8}),
         ({"arm": "rl", "awm": {"times": 2, "updates": 3}}, {"policy": K * 12, "policy+": 3 * 2 * 8}),
-        ({"arm": "rl", "policy": "grpo"}, {"policy": K * 12, "policy+": 2 * 8}),
-        ({"arm": "rl", "policy": "nft", "nft": {"times": 2, "kl_base": 0}}, {"old": K * 12 + 2 * 8, "policy+": 2 * 8}),
+        ({"arm": "rl", "reinforcement": "grpo"}, {"policy": K * 12, "policy+": 2 * 8}),
+        (
+            {"arm": "rl", "reinforcement": "nft", "nft": {"times": 2, "kl_base": 0}},
+            {"old": K * 12 + 2 * 8, "policy+": 2 * 8},
+        ),
         # The sampler has computed the targets.
         ({"arm": "off_policy"}, {"base": K * 12, "policy+": 12}),
     ],

@@ -1,6 +1,6 @@
 """Which noise levels are trained on.
 
-Every policy here says sigma itself, 1 being noise. Shifts push towards noise, as published; an implementation that
+Every way here says sigma itself, 1 being noise. Shifts push towards noise, as published; an implementation that
 shifts "progress of denoising" instead trains at a mean level of .29 where the authors of AWM train at .71.
 """
 
@@ -30,7 +30,7 @@ def training_levels(
     shift: float,
     generator: torch.Generator,
 ) -> PerLevel:
-    """`count` noise levels per sample, float64, by one of the policies of this file.
+    """`count` noise levels per sample, float64, drawn in one of the ways of this file.
 
     grid                  one of the grid points named in `steps`, evenly; a step named twice is drawn twice as often
     discrete...           the published draws from the first max(steps) + 1 grid points

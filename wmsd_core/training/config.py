@@ -1,8 +1,9 @@
 """The settings of a training run. Defaults are the paper's LTX-2 column (Tab. 3), or where the table's cells were lost,
 the values of the public configurations nearest to it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +12,7 @@ from wmsd_core.generators.protocol import Adapter
 from wmsd_core.sampling.choices import Likelihood, Ratio, Sde, Times, Weighting, Window
 from wmsd_core.training.arms import EXECUTOR, LESSONS, Arm, Lesson
 
-Policy = Literal["awm", "grpo", "nft"]
+Reinforcement = Literal["awm", "grpo", "nft"]
 
 
 class RewardConfig(Config):
@@ -52,7 +53,9 @@ class RewardConfig(Config):
 class LevelsConfig(Config):
     """At which noise levels samples are noised again and trained."""
 
-    time_policy: Times = "grid"
+    renamed: ClassVar[Mapping[str, str]] = {"time_policy": "drawn"}
+
+    drawn: Times = "grid"
     """How they are drawn: grid (evenly from `levels`), discrete, discrete_wo_init and discrete_with_init (as published,
     from the grid points up to the last of `levels`), uniform or logit_normal (anywhere, shifted towards noise)."""
     levels: tuple[int, ...] = ()
@@ -61,7 +64,7 @@ class LevelsConfig(Config):
     """Shift of uniform and logit_normal: above 1 towards noise."""
 
 
-class PolicyConfig(Config):
+class ReinforcementConfig(Config):
     """What the policy objectives have in common."""
 
     updates: int = Field(default=1, gt=0)
@@ -72,7 +75,7 @@ class PolicyConfig(Config):
     """Weight of the penalty for leaving the averaged weights. Only where the Executor learns from rewards."""
 
 
-class AwmConfig(PolicyConfig, LevelsConfig):
+class AwmConfig(ReinforcementConfig, LevelsConfig):
     """Advantage-weighted matching."""
 
     times: int = Field(default=4, gt=0)
@@ -87,7 +90,7 @@ class AwmConfig(PolicyConfig, LevelsConfig):
     """The ratio is clipped to 1 +- this. It acts only with more than one update per rollout."""
 
 
-class GrpoConfig(PolicyConfig):
+class GrpoConfig(ReinforcementConfig):
     """Flow-GRPO: random steps of the sampler are actions. Defaults are the published ones."""
 
     sde: Sde = "flow"
@@ -115,7 +118,7 @@ class GrpoConfig(PolicyConfig):
         return range(*self.within) if self.within else range(sampler_steps - 1)
 
 
-class NftConfig(PolicyConfig, LevelsConfig):
+class NftConfig(ReinforcementConfig, LevelsConfig):
     """DiffusionNFT: rollouts by an old policy, which follows slowly. Defaults are the published ones."""
 
     times: int = Field(default=4, gt=0)
@@ -144,7 +147,7 @@ class AlternatingConfig(Config):
 class DmdConfig(LevelsConfig):
     """Distribution matching. Levels are those at which scores are compared and the critic is trained."""
 
-    time_policy: Times = "uniform"
+    drawn: Times = "uniform"
     """How they are drawn, as for the policy objectives."""
     shift: float = Field(default=1.0, gt=0)
     """Shift of uniform and logit_normal: above 1 towards noise."""
@@ -157,7 +160,7 @@ class SftConfig(LevelsConfig):
 
     times: int = Field(default=1, gt=0)
     """Noise levels trained per video and step."""
-    time_policy: Times = "logit_normal"
+    drawn: Times = "logit_normal"
     """How they are drawn, as for the policy objectives."""
 
 
@@ -206,13 +209,15 @@ class TrainConfig(Config):
     # What `start` holds is part of a run's identity by its content, beside this (`lineage`).
     incidental = frozenset({"micro_batch", "checkpoint_every", "start"})
 
+    renamed: ClassVar[Mapping[str, str]] = {"policy": "reinforcement"}
+
     arm: Arm = "full"
     """full: rewards and anchor (eq. 12). rl: judged rewards only. anchor: regression to the Demonstrator on the
     Executor's states (eq. 5); anchor_reward: and the distillation reward (eq. 9). off_policy: regression on the
     Demonstrator's states (eq. 3); off_policy_rl: and RL on the Demonstrator; alternating: RL on the Demonstrator, then full,
     in turn (Alg. 2). ema_demonstrator: full, taught by the averaged weights (A.3). dmd, dmd_rl: distribution matching (A.2.1),
     and with judged rewards. sft: flow matching on labelled videos."""
-    policy: Policy = "awm"
+    reinforcement: Reinforcement = "awm"
     """What learns from rewards: advantage-weighted matching, Flow-GRPO or DiffusionNFT, each with settings of its name."""
     steps: int = Field(default=100, gt=0)
     """Batches of rollouts, and with one update per batch, optimizer steps."""
@@ -274,9 +279,9 @@ class TrainConfig(Config):
                 raise ValueError(
                     f"arm '{self.arm}' has no reward: give one of the weights in `rewards` a value above 0"
                 )
-            if lesson.reinforced and lesson.actor != EXECUTOR and self.policy_settings.kl_ema:
+            if lesson.reinforced and lesson.actor != EXECUTOR and self.reinforcement_settings.kl_ema:
                 raise ValueError(
-                    f"arm '{self.arm}' trains a Demonstrator, which is not averaged: set {self.policy}.kl_ema to 0"
+                    f"arm '{self.arm}' trains a Demonstrator, which is not averaged: set {self.reinforcement}.kl_ema to 0"
                 )
         if self.rewards.gate_consistency and not self.rewards.task:
             raise ValueError("rewards.gate_consistency needs the task reward: give rewards.task a value above 0")
@@ -284,7 +289,7 @@ class TrainConfig(Config):
             levels: tuple[int, ...] = getattr(self, name).levels
             if bad := [level for level in levels if not 0 <= level < self.sampler_steps]:
                 raise ValueError(f"{name}.levels {bad} are not grid points: choose from 0 to {self.sampler_steps - 1}")
-        if self.policy == "grpo":
+        if self.reinforcement == "grpo":
             self._can_be_random()
         return self
 
@@ -322,15 +327,15 @@ class TrainConfig(Config):
     def adapters(self) -> tuple[Adapter, ...]:
         """The adapters that a run of this arm needs."""
         worn = {"policy", "ema"}.union(*(lesson.worn for lesson in self.lessons))
-        if self.policy == "nft" and any(lesson.reinforced for lesson in self.lessons):
+        if self.reinforcement == "nft" and any(lesson.reinforced for lesson in self.lessons):
             worn.add("old")
         known: tuple[Adapter, ...] = ("policy", "ema", "old", "demonstrator", "critic")
         return tuple(name for name in known if name in worn)
 
     @property
-    def policy_settings(self) -> PolicyConfig:
+    def reinforcement_settings(self) -> ReinforcementConfig:
         """The settings of what learns from rewards."""
-        return {"awm": self.awm, "grpo": self.grpo, "nft": self.nft}[self.policy]
+        return {"awm": self.awm, "grpo": self.grpo, "nft": self.nft}[self.reinforcement]
 
     @property
     def largest_advantage(self) -> float:

@@ -15,7 +15,7 @@ def drawn_levels(batch: Batch, grid: Grid, settings: LevelsConfig, purpose: str,
     return batch.draw(
         purpose,
         lambda generator: training_levels(
-            settings.time_policy,
+            settings.drawn,
             grid,
             batch=batch.group_size,
             count=count,

@@ -26,9 +26,9 @@ from wmsd_core.training.distributed import ALONE, World, shard
 from wmsd_core.training.ema import ema_decay, update_ema
 from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import GroupSampler
-from wmsd_core.training.policies import policy_objective
-from wmsd_core.training.policy import reinforce
 from wmsd_core.training.randomness import random_steps
+from wmsd_core.training.reinforcement import policy_objective
+from wmsd_core.training.reinforcement.gradient import reinforce
 from wmsd_core.training.rollout import Randomness, Rollouts, recorded, roll_out
 from wmsd_core.training.schedule import learning_rate
 from wmsd_core.training.scoring import PictureScorer, Scoring
@@ -120,10 +120,10 @@ class Trainer:
         if lesson.actor is None:
             return recorded(batch, micro_batch=config.micro_batch)
         randomness = None
-        if lesson.reinforced and config.policy == "grpo":
+        if lesson.reinforced and config.reinforcement == "grpo":
             steps = random_steps(config, self.steps_done)
             randomness = Randomness(tuple(steps), config.grpo.sde, config.grpo.strength)
-        old = lesson.reinforced and config.policy == "nft"
+        old = lesson.reinforced and config.reinforcement == "nft"
         if old and config.begins_at(self.steps_done):
             self._follow("old", lesson, decay=0.0)
         return roll_out(
@@ -161,7 +161,7 @@ class Trainer:
         """`updates` optimizer steps on one batch; the noise is drawn once, so that ratios compare like with like."""
         metrics: Metrics = {}
         objective = None if advantages is None else policy_objective(turn, advantages)
-        for update in range(self.config.policy_settings.updates):
+        for update in range(self.config.reinforcement_settings.updates):
             self.optimizer.zero_grad()
             metrics |= teach(turn)
             if objective is not None and advantages is not None:
@@ -199,7 +199,7 @@ class Trainer:
         if not rest and "policy" in lesson.learners:
             decay = ema_decay(update - 1, decay=settings.decay, schedule=settings.schedule)
             update_ema(self.adapters["ema"], self.adapters["policy"], decay=decay)
-        if lesson.reinforced and self.config.policy == "nft":
+        if lesson.reinforced and self.config.reinforcement == "nft":
             nft = self.config.nft
             decay = old_decay(self.steps_done + 1, flat=nft.old_flat, rate=nft.old_rate, limit=nft.old_limit)
             self._follow("old", lesson, decay=decay)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from wmsd_core.training.distribution_matching import match_distributions
 from wmsd_core.training.imitation import imitate
-from wmsd_core.training.matching import match
 from wmsd_core.training.regression import regress
 from wmsd_core.training.turn import Turn
 
-_KINDS = {"anchor": regress, "off_policy": regress, "dmd": match, "sft": imitate}
+_KINDS = {"anchor": regress, "off_policy": regress, "dmd": match_distributions, "sft": imitate}
 
 
 def teach(turn: Turn) -> dict[str, Any]:

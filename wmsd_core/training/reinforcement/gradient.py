@@ -10,7 +10,7 @@ from wmsd_core.generators.protocol import Adapter
 from wmsd_core.objectives.surrogate import RatioStatistics, ratio_statistics
 from wmsd_core.training.arms import Role
 from wmsd_core.training.distributed import World
-from wmsd_core.training.policies.objective import Loss, PolicyObjective, actor
+from wmsd_core.training.reinforcement.objective import Loss, PolicyObjective, actor
 from wmsd_core.training.tally import Tally
 from wmsd_core.training.turn import Turn
 
@@ -57,7 +57,7 @@ def reinforce(
 
 def _references(turn: Turn) -> dict[str, tuple[Adapter | None, float]]:
     """The penalties that have a weight: the adapter of the reference (None: the frozen base), and the weight."""
-    settings = turn.config.policy_settings
+    settings = turn.config.reinforcement_settings
     known: dict[str, tuple[Adapter | None, float]] = {
         "kl_base": (None, settings.kl_base),
         "kl_ema": ("ema", settings.kl_ema),

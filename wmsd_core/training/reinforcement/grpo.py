@@ -10,7 +10,7 @@ from wmsd_core.sampling.sde import Transition, log_prob, transition
 from wmsd_core.shapes import Latents
 from wmsd_core.training.batch import Rows
 from wmsd_core.training.levels import beside
-from wmsd_core.training.policies.objective import Loss, actor, credit
+from wmsd_core.training.reinforcement.objective import Loss, actor, credit
 from wmsd_core.training.resting import rest
 from wmsd_core.training.turn import Turn
 

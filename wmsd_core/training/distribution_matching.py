@@ -13,7 +13,7 @@ from wmsd_core.training.tally import Tally
 from wmsd_core.training.turn import Turn
 
 
-def match(turn: Turn) -> dict[str, Any]:
+def match_distributions(turn: Turn) -> dict[str, Any]:
     """Adds the gradients of the matching loss and of the critic's, averaged over samples; returns their metrics.
 
     From one state x_k of each trajectory, taken as fixed, the Executor's x_0 = x_k - sigma_k v_theta(x_k). Scores are

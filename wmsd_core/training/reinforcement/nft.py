@@ -11,7 +11,7 @@ from wmsd_core.sampling.levels import step_of
 from wmsd_core.training.arms import Role
 from wmsd_core.training.batch import Rows
 from wmsd_core.training.levels import beside, drawn_levels
-from wmsd_core.training.policies.objective import Loss, actor, credit
+from wmsd_core.training.reinforcement.objective import Loss, actor, credit
 from wmsd_core.training.turn import Turn
 
 

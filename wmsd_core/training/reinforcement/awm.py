@@ -11,14 +11,14 @@ from wmsd_core.sampling.interpolation import noised
 from wmsd_core.sampling.levels import step_of
 from wmsd_core.training.batch import Rows
 from wmsd_core.training.levels import beside, drawn_levels
-from wmsd_core.training.policies.objective import Loss, actor, credit
+from wmsd_core.training.reinforcement.objective import Loss, actor, credit
 from wmsd_core.training.turn import Turn
 
 
 class Awm:
     """`objectives.awm`. Noise and levels are drawn once per step, so that likelihoods of several updates compare."""
 
-    reported: tuple[str, ...] = ("policy", "matching")
+    reported: tuple[str, ...] = ("policy", "flow_matching")
 
     def __init__(self, turn: Turn, advantages: Float[Tensor, "C B"]) -> None:
         self._turn, self._advantages, self._settings = turn, advantages, turn.config.awm
@@ -46,7 +46,7 @@ class Awm:
             advantage = advantage.mean(1, keepdim=True)
         return Loss(
             loss,
-            {"policy": terms.expand_as(m), "matching": m},
+            {"policy": terms.expand_as(m), "flow_matching": m},
             x,
             sigma,
             lambda reference: velocity_kl(v, reference, active),
