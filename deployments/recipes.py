@@ -18,7 +18,7 @@ def miniature() -> Recipe:
     The weights of anchor and policy loss are not the paper's: this network has a twenty-thousandth of LTX-2's parameters,
     and learns the tasks from nothing in 240 steps. `docs/log.md` tells how they were found.
     """
-    from wmsd_core.bench.worldtasks import EvaluateConfig
+    from wmsd_core.bench.evaluation import EvaluateConfig
     from wmsd_core.miniature.pictures import RenderConfig
     from wmsd_core.recipe import Recipe
     from wmsd_core.training.config import (
@@ -84,7 +84,7 @@ def ltx2() -> Recipe:
     - clip 1 (it never acts with one update) and advantages clamped to +-5, then divided by 5: the authors of AWM.
     - 768x512 in training and evaluation: the model's own first stage, and the public configuration's.
     """
-    from wmsd_core.bench.worldtasks import EvaluateConfig
+    from wmsd_core.bench.evaluation import EvaluateConfig
     from wmsd_core.models import ModelsConfig
     from wmsd_core.training.config import (
         AdapterConfig,
@@ -141,7 +141,7 @@ def hunyuan15() -> Recipe:
     - reward weight .95 for "task+consistency": half each.
     - 848x480 in training and evaluation, and the model's own guidance in both.
     """
-    from wmsd_core.bench.worldtasks import EvaluateConfig
+    from wmsd_core.bench.evaluation import EvaluateConfig
     from wmsd_core.models import ModelsConfig
     from wmsd_core.training.config import (
         AdapterConfig,

@@ -1,4 +1,4 @@
-"""Stage: the benchmark."""
+"""Stage: a benchmark."""
 
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from tasks.bookkeeping import Summary, plain, stage_run
 from tasks.evaluate import aggregate, generate_videos, judge_videos, of_arm, planned_evaluation, score_rows, solve
 from tasks.runner import shard_runner
 from tasks.train import planned_run
-from wmsd_core.bench.worldtasks import EvaluateConfig
+from wmsd_core.bench.benchmark import named
+from wmsd_core.bench.evaluation import EvaluateConfig
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
 
@@ -29,11 +30,13 @@ def evaluate(
 
     Args:
         workspace: Folder with the store.
-        config: Items, arms, sampler, seed.
+        config: Benchmark, items, arms, sampler, seed.
         trained: The training run whose Executor is measured.
         models: Generator and judge by name.
     """
-    with stage_run(workspace, "evaluate", {"evaluate": config, "train": trained, "models": models}) as summary:
+    benchmark = named(config.benchmark)
+    settings = {"evaluate": config, "train": trained, "models": models}
+    with stage_run(workspace, "evaluate", settings, benchmark=benchmark.name) as summary:
         adapter = planned_run(workspace, trained, models).adapter
         evaluation = planned_evaluation(workspace, config, trained, models)
         if evaluation.writer:
@@ -45,5 +48,6 @@ def evaluate(
         summary |= plain(counted) | {"videos": videos, "judged": judged}
         rows = score_rows(workspace, counted.evaluation_id)
         averages = [f"{arm} {score:.1%}" for arm, score in counted.averages.items() if score is not None]
-        publish_table("benchmark-scores", rows, f"evaluate: {counted.items} tasks, on average {', '.join(averages)}")
+        told = f"evaluate: {counted.items} tasks of {benchmark.title}, on average {', '.join(averages)}"
+        publish_table("benchmark-scores", rows, told)
     return summary

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +22,11 @@ Summary = dict[str, Any]
 
 
 @contextmanager
-def stage_run(workspace: Path, stage: str, configs: dict[str, Config]) -> Generator[Summary]:
-    """Times a stage and records the summary that the block fills in, if it ends well, with what a model's server took."""
+def stage_run(workspace: Path, stage: str, configs: Mapping[str, Config], *, benchmark: str = "") -> Generator[Summary]:
+    """Times a stage and records the summary that the block fills in, if it ends well, with what a model's server took.
+
+    A run replaces the last one of its stage, and of its benchmark where it has one.
+    """
     started = datetime.now(UTC)
     summary: Summary = {}
     requests, models = Workspace(workspace).requests, configs.get("models")
@@ -37,6 +40,7 @@ def stage_run(workspace: Path, stage: str, configs: dict[str, Config]) -> Genera
     settings = {name: config.model_dump(mode="json") for name, config in configs.items()}
     row = {
         "stage": stage,
+        "benchmark": benchmark,
         "cache_key": digest({name: config.digest() for name, config in configs.items()}),
         "code_version": __version__,
         "config": json.dumps(settings),

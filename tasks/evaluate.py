@@ -1,4 +1,4 @@
-"""The benchmark: videos of each arm, three judgments each, scores."""
+"""A benchmark: videos of each arm, a judgment of each criterion, scores."""
 
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from tasks.retrying import retried
 from tasks.train import planned_run
 from wmsd_core import store
 from wmsd_core.bench import generation, judging, scores
+from wmsd_core.bench.benchmark import Arm
+from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.scores import Aggregated
 from wmsd_core.bench.solving import write_solutions, writer_of
-from wmsd_core.bench.worldtasks import Arm, EvaluateConfig, Evaluation
 from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.config import TrainConfig

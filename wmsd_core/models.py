@@ -1,11 +1,9 @@
 """Generators and vision-language models by name: those of the project, and anybody's as `package.module:factory`."""
 
 import threading
-from importlib import import_module
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
+from wmsd_core import registry
 from wmsd_core.config import Config
 from wmsd_core.generators.protocol import Generator
 from wmsd_core.generators.settings import GeneratorConfig, Hunyuan15Config, Ltx2Config
@@ -69,8 +67,8 @@ def generator(
         ValueError: there is none of this name, or it cannot be loaded.
     """
     if settings is None:
-        return _make(name, GENERATORS, "generator")
-    return _make(name, GENERATORS, "generator", settings, features, split=split)
+        return registry.make(name, GENERATORS, "generator")
+    return registry.make(name, GENERATORS, "generator", settings, features, split=split)
 
 
 def vlm(
@@ -90,7 +88,7 @@ def vlm(
     key = (name, *map(repr, settings))
     with _loading:
         if key not in _instances:
-            _instances[key] = _make(name, VLMS, "vision-language model", *settings)
+            _instances[key] = registry.make(name, VLMS, "vision-language model", *settings)
         return _instances[key]
 
 
@@ -102,13 +100,3 @@ _loading = threading.Lock()
 def base_checksum(name: str, settings: GeneratorConfig | None = None, features: Path | None = None) -> str:
     """The checksum of the generator called `name`, with these settings."""
     return generator(name, settings, features).checksum
-
-
-def _make(name: str, known: dict[str, str], kind: str, *settings: Any, **options: Any) -> Any:
-    module, _, factory = known.get(name, name).partition(":")
-    if not factory:
-        raise ValueError(f"no {kind} named '{name}': choose from {', '.join(known)}, or give package.module:factory")
-    try:
-        return attrgetter(factory)(import_module(module))(*settings, **options)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ValueError(f"{kind} '{name}' cannot be loaded: {error}") from error

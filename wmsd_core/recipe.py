@@ -1,6 +1,6 @@
 """A recipe: the full settings of every stage, as one value. Named ones are functions in `deployments/recipes.py`."""
 
-from wmsd_core.bench.worldtasks import EvaluateConfig
+from wmsd_core.bench.evaluation import EvaluateConfig
 from wmsd_core.config import Config
 from wmsd_core.filters import FilterConfig, MeasureConfig
 from wmsd_core.frames import FramesConfig

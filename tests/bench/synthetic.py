@@ -16,8 +16,8 @@ from PIL import Image
 
 from wmsd_core import store
 from wmsd_core.bench import scores
-from wmsd_core.bench.judging import question_versions
-from wmsd_core.bench.worldtasks import ARMS, CRITERIA, Arm, EvaluateConfig, Evaluation, Item, draw, video_id
+from wmsd_core.bench.benchmark import ARMS, Arm, Item
+from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of, video_id
 from wmsd_core.filters import DefectScore
 from wmsd_core.frames import clips
 from wmsd_core.store import insert
@@ -326,10 +326,10 @@ def _training(path: Path, rng: np.random.Generator) -> None:
 
 def _evaluation(path: Path, folder: Path, evaluation: Evaluation, rng: np.random.Generator) -> None:
     with store.reading(path) as con:
-        items = draw(con, evaluation.config)
+        items = items_of(con, evaluation.config)
         indices = {f: int(Path(p).stem) for f, p in con.execute("SELECT frame_id, path FROM frames").fetchall()}
     videos, judgments = [], []
-    versions = question_versions()
+    criteria = evaluation.benchmark.criteria
     for item in items:
         for arm in ARMS:
             verdicts = [bool(rng.random() < rate) for rate in RATES[arm]]
@@ -337,13 +337,13 @@ def _evaluation(path: Path, folder: Path, evaluation: Evaluation, rng: np.random
                 indices[item.frame.frame_id], arrives=verdicts[0], right_agent=verdicts[1], intact=verdicts[2], rng=rng
             )
             videos.append(_video(item, arm, evaluation, *clips.write(video, folder)))
-            for criterion, verdict in zip(CRITERIA, verdicts, strict=True):
+            for criterion, verdict in zip(criteria, verdicts, strict=True):
                 unread = rng.random() < 0.01
                 judgments.append(
                     {
                         "video_id": videos[-1]["video_id"],
-                        "criterion": criterion,
-                        "question_version": versions[criterion],
+                        "criterion": criterion.name,
+                        "question_version": criterion.question.asked,
                         "judge": evaluation.judge,
                         "log_odds": None if unread else float((2 * verdict - 1) * rng.gamma(3, 1)),
                         "verdict": None if unread else verdict,
@@ -356,13 +356,13 @@ def _evaluation(path: Path, folder: Path, evaluation: Evaluation, rng: np.random
     summary = scores.aggregate(path, evaluation)
     with store.writing(path) as con:
         run = _run("evaluate", evaluation.config.model_dump(mode="json"), summary.model_dump(mode="json"), 3)
-        insert(con, "stage_runs", [run])
+        insert(con, "stage_runs", [run | {"benchmark": evaluation.benchmark.name}])
 
 
 def _video(item: Item, arm: Arm, evaluation: Evaluation, file: Path, sha256: str) -> dict[str, object]:
     return {
         "video_id": video_id(item, arm, evaluation),
-        "pair_id": item.pair_id,
+        "item_id": item.item_id,
         "arm": arm,
         "model": evaluation.model,
         "adapter": evaluation.adapter_of(arm),

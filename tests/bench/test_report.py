@@ -10,13 +10,13 @@ from PIL import Image
 
 from tests.bench.synthetic import DEFECTS, EVALUATION, build
 from wmsd_core import store
+from wmsd_core.bench.evaluation import EvaluateConfig
 from wmsd_core.bench.report import write_report
 from wmsd_core.bench.report.funnel import sources
 from wmsd_core.bench.report.gallery import gallery
 from wmsd_core.bench.report.headline import p_text
 from wmsd_core.bench.report.samples import Fault, samples
 from wmsd_core.bench.scores import outcomes
-from wmsd_core.bench.worldtasks import EvaluateConfig
 from wmsd_core.frames import clips
 from wmsd_core.pages.charts import running_mean
 from wmsd_core.pages.images import CLIP_FRAMES, CLIP_WIDTH, strip, thumbnail

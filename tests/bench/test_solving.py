@@ -10,10 +10,10 @@ import pytest
 from tests.bench.synthetic import build
 from tests.bench.tiny import FadeGenerator
 from wmsd_core import store
+from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of
 from wmsd_core.bench.generation import Generated, generate_videos
 from wmsd_core.bench.scores import outcomes
 from wmsd_core.bench.solving import Solution, Solved, write_solutions, writer_of
-from wmsd_core.bench.worldtasks import EvaluateConfig, Evaluation, draw
 from wmsd_core.miniature import exam
 from wmsd_core.miniature.vlm import MiniatureVLM
 from wmsd_core.vlm import Message, prompts
@@ -43,7 +43,7 @@ class Writer:
 def test_what_was_written_is_what_the_generator_reads_and_what_was_not_is_no_failure(tmp_path: Path) -> None:
     path = build(tmp_path, until="generate", frames=24)
     with store.reading(path) as con:
-        items = draw(con, CONFIG)
+        items = items_of(con, CONFIG)
     hard = items[2]
     first = Writer(fails=[hard.task])
     failing = sum(item.task == hard.task for item in items)

@@ -6,19 +6,21 @@ import pytest
 from tests.bench.synthetic import build
 from tests.bench.tiny import FRAMES, FadeGenerator, ScriptedJudge
 from wmsd_core import seeds, store
-from wmsd_core.bench.breakdown import breakdown
+from wmsd_core.bench.benchmark import ARMS
+from wmsd_core.bench.breakdown import breakdowns
 from wmsd_core.bench.comparison import compare_arms
+from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of, video_id
 from wmsd_core.bench.generation import Generated, generate_videos
 from wmsd_core.bench.judging import Judged, judge_videos
-from wmsd_core.bench.scores import MEASURES, aggregate, evaluation_id, outcomes, scores
+from wmsd_core.bench.scores import aggregate, evaluation_id, outcomes, scores
 from wmsd_core.bench.statistics import clopper_pearson
-from wmsd_core.bench.worldtasks import ARMS, EvaluateConfig, Evaluation, draw, video_id
 from wmsd_core.frames import clips
 from wmsd_core.vlm import LogOdds
 
 EVALUATION = Evaluation(
     config=EvaluateConfig(tasks=10, steps=2, batch=4), model="fade-weights", adapter="trained", judge="script"
 )
+MEASURES = EVALUATION.benchmark.measures
 YES, NO = LogOdds(2.0), LogOdds(-1.5)
 
 
@@ -39,44 +41,44 @@ def rows(path: Path, sql: str) -> list[dict[str, object]]:
 
 def test_a_draw_is_the_start_of_every_larger_draw_and_of_the_bench_split_only(path: Path):
     with store.reading(path) as con:
-        small, large = draw(con, EvaluateConfig(tasks=5)), draw(con, EvaluateConfig(tasks=9, seed=3))
+        small, large = items_of(con, EvaluateConfig(tasks=5)), items_of(con, EvaluateConfig(tasks=9, seed=3))
         bench = {f for (f,) in con.execute("SELECT frame_id FROM splits WHERE split = 'bench'").fetchall()}
     assert small == large[:5]
-    assert [item.pair_id for item in large] == sorted(item.pair_id for item in large)
+    assert [item.item_id for item in large] == sorted(item.item_id for item in large)
     assert {item.frame.frame_id for item in large} <= bench
 
 
 def test_a_frame_that_was_rejected_since_leaves_the_draw(path: Path):
     with store.reading(path) as con:
-        before = draw(con, EvaluateConfig())
+        before = items_of(con, EvaluateConfig())
     gone = before[0].frame
     row = {"stage": "filter", "item": gone.frame_id, "reason": "dark", "detail": "", "path": "", "config_hash": ""}
     with store.writing(path) as con:
         store.insert(con, "rejections", [row])
     with store.reading(path) as con:
-        assert draw(con, EvaluateConfig()) == [item for item in before if item.frame != gone]
+        assert items_of(con, EvaluateConfig()) == [item for item in before if item.frame != gone]
 
 
 def test_a_store_without_benchmark_tasks_says_what_to_do(tmp_path: Path):
     empty = build(tmp_path, until="filter", frames=5)
     with store.reading(empty) as con, pytest.raises(ValueError, match="generate stage"):
-        draw(con, EvaluateConfig())
+        items_of(con, EvaluateConfig())
 
 
 def test_all_arms_start_from_the_same_noise_and_read_their_own_text(path: Path, videos: Path):
     generator = FadeGenerator()
     assert generate_videos(path, videos, generator, EVALUATION) == Generated(made=30, found=0, skipped=0)
     with store.reading(path) as con:
-        items = draw(con, EVALUATION.config)
+        items = items_of(con, EVALUATION.config)
     by_arm = [generator.batches[0:3], generator.batches[3:6], generator.batches[6:9]]  # batches of 4, 4 and 2
     seeds_of = [[seed for _, batch in batches for seed in batch] for batches in by_arm]
-    assert seeds_of[0] == seeds_of[1] == seeds_of[2] == [seeds.derive(0, "eval", item.pair_id) for item in items]
+    assert seeds_of[0] == seeds_of[1] == seeds_of[2] == [seeds.derive(0, "eval", item.item_id) for item in items]
     texts_of = [[text for texts, _ in batches for text in texts] for batches in by_arm]
     assert texts_of[0] == texts_of[2] == [item.task for item in items]
     assert texts_of[1] == [item.solution for item in items]
     assert generator.adapters == [None] * 12 + ["ema"] * 6
-    stored = {(r["pair_id"], r["arm"]): r for r in rows(path, "SELECT * FROM videos")}
-    assert {stored[item.pair_id, arm]["seed"] for item in items[:1] for arm in ARMS} == {seeds_of[0][0]}
+    stored = {(r["item_id"], r["arm"]): r for r in rows(path, "SELECT * FROM videos")}
+    assert {stored[item.item_id, arm]["seed"] for item in items[:1] for arm in ARMS} == {seeds_of[0][0]}
     assert {r["adapter"] for key, r in stored.items() if key[1] != "executor"} == {""}
 
 
@@ -87,7 +89,7 @@ def test_the_stored_file_returns_every_pixel(path: Path, videos: Path):
     generator.decode = lambda x_0: made.append(decode(x_0)) or made[-1]
     generate_videos(path, videos, generator, EVALUATION)
     with store.reading(path) as con:
-        first = draw(con, EVALUATION.config)[0]
+        first = items_of(con, EVALUATION.config)[0]
         name = video_id(first, "base", EVALUATION)
     file = Path(str(rows(path, f"SELECT path FROM videos WHERE video_id = '{name}'")[0]["path"]))
     assert np.array_equal(clips.read(file), made[0][0])
@@ -152,7 +154,7 @@ def test_a_new_solution_is_a_new_video_of_the_demonstrator_only(path: Path, vide
 
 def test_a_lost_picture_is_skipped_and_counted(path: Path, videos: Path):
     with store.reading(path) as con:
-        items = draw(con, EVALUATION.config)
+        items = items_of(con, EVALUATION.config)
     items[0].frame.path.unlink()
     lost = sum(item.frame == items[0].frame for item in items)
     assert generate_videos(path, videos, FadeGenerator(), EVALUATION) == Generated(3 * (10 - lost), 0, 3 * lost)
@@ -173,7 +175,7 @@ def test_judging_asks_three_questions_about_the_stored_pixels_and_the_short_task
     assert judge_videos(path, judge, EVALUATION) == Judged(asked=90, unread=0)
     assert {question.name for question, _ in judge.asked} == {"judge_task", "judge_agent", "judge_consistency"}
     with store.reading(path) as con:
-        items = draw(con, EVALUATION.config)
+        items = items_of(con, EVALUATION.config)
     assert all(any(item.task in question.text for item in items) for question, _ in judge.asked)
     assert not any(item.solution in question.text for question, _ in judge.asked for item in items)
     stored = [clips.read(Path(str(r["path"]))) for r in rows(path, "SELECT path FROM videos")]
@@ -215,7 +217,7 @@ def test_scores_count_valid_judgments_only(path: Path, videos: Path):
     generate_videos(path, videos, FadeGenerator(), EVALUATION)
     answers = {"executor": [YES] * 6 + [NO] * 2 + [LogOdds.unread("no answer")] * 2}
     with store.reading(path) as con:
-        items = draw(con, EVALUATION.config)
+        items = items_of(con, EVALUATION.config)
         found = outcomes(con, EVALUATION)
     script = {
         clips.read(Path(outcome.video)).tobytes(): answer
@@ -255,7 +257,7 @@ def test_an_arm_without_a_judgment_has_no_score_and_full_failure_rate(path: Path
 
 def test_the_evaluation_changes_its_name_with_all_that_makes_it_another(path: Path):
     with store.reading(path) as con:
-        items = draw(con, EVALUATION.config)
+        items = items_of(con, EVALUATION.config)
     changed = [
         EVALUATION.model_copy(update=update)
         for update in (
@@ -287,8 +289,8 @@ def test_arms_are_compared_on_items_that_are_valid_in_both(path: Path, videos: P
     judge_videos(path, ScriptedJudge(script), EVALUATION)
     with store.reading(path) as con:
         found = outcomes(con, EVALUATION)
-        comparisons = {(c.arm, c.against, c.measure): c for c in compare_arms(found)}
-        table = breakdown(con, found)
+        comparisons = {(c.arm, c.against, c.measure): c for c in compare_arms(found, MEASURES)}
+        by_task, by_agent = breakdowns(con, EVALUATION.benchmark, found)
     task = comparisons["executor", "base", "task"]
     assert (task.pairs, task.dropped, task.wins, task.losses) == (9, 1, 7, 0)
     assert task.difference == pytest.approx(7 / 9)
@@ -302,17 +304,16 @@ def test_arms_are_compared_on_items_that_are_valid_in_both(path: Path, videos: P
     nothing = comparisons["demonstrator", "base", "all"]
     assert (nothing.difference, nothing.p) == (0, 1)
     assert len(comparisons) == 3 * len(MEASURES)
-    assert table is not None
-    assert sum(category.items for category in table.by_task) == 10
-    assert sum(c.scores[2].successes for c in table.by_task) == 7
-    assert sum(s.valid for c in table.by_agent for s in c.scores if s.arm == "base") == 9
+    assert sum(category.items for category in by_task.categories) == 10
+    assert sum(c.scores[2].successes for c in by_task.categories) == 7
+    assert sum(s.valid for c in by_agent.categories for s in c.scores if s.arm == "base") == 9
 
 
 def test_small_categories_are_pooled_and_not_dropped(tmp_path: Path):
     path = build(tmp_path, until="generate", frames=80)
     with store.reading(path) as con:
         found = outcomes(con, EVALUATION.model_copy(update={"config": EvaluateConfig(tasks=400)}))
-    pairs = [outcome.item.pair_id for outcome in found["base"]]
+    pairs = [outcome.item.item_id for outcome in found["base"]]
     assert len(pairs) > 41  # or one pair would be more than 5 %
     names = ["rare", "rarer", *["common"] * (len(pairs) - 2)]
     labels = [
@@ -323,14 +324,13 @@ def test_small_categories_are_pooled_and_not_dropped(tmp_path: Path):
         con.execute("DELETE FROM taxonomy")
         store.insert(con, "taxonomy", labels[:-1])
     with store.reading(path) as con:
-        table = breakdown(con, found)
-    assert table is not None
-    assert (table.labeller, table.unlabelled) == ("hand", 1)
-    assert [(c.name, c.items) for c in table.by_task] == [("common", len(pairs) - 3), ("other", 2)]
-    assert [(c.name, c.items) for c in table.by_agent] == [("all", len(pairs) - 1)]
+        by_task, by_agent = breakdowns(con, EVALUATION.benchmark, found)
+    assert (by_task.labeller, by_task.unlabelled) == ("hand", 1)
+    assert [(c.name, c.items) for c in by_task.categories] == [("common", len(pairs) - 3), ("other", 2)]
+    assert [(c.name, c.items) for c in by_agent.categories] == [("all", len(pairs) - 1)]
 
 
 def test_scores_of_all_arms_are_listed_in_order(path: Path):
     with store.reading(path) as con:
-        listed = scores(outcomes(con, EVALUATION))
+        listed = scores(outcomes(con, EVALUATION), MEASURES)
     assert [(s.arm, s.measure) for s in listed] == [(arm, measure) for arm in ARMS for measure in MEASURES]

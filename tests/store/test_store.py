@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -114,6 +115,43 @@ def test_an_older_store_is_migrated_and_a_newer_one_refused(path: Path, monkeypa
     connection._migrated.clear()
     with pytest.raises(ValueError, match="update the program"), store.writing(path):
         pass
+
+
+def test_runs_of_stages_before_there_were_benchmarks_are_worldtasks_benchs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = {
+        "cache_key": "",
+        "code_version": "",
+        "config": "{}",
+        "summary": "{}",
+        "started": datetime(2026, 3, 2),
+        "seconds": 1,
+    }
+    video = {
+        "video_id": "v",
+        "pair_id": "p",
+        "arm": "base",
+        "model": "",
+        "adapter": "",
+        "seed": 1,
+        "sampler": "",
+        "path": "",
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+        patch.setattr(schema, "VERSION", 2)
+        connection._migrated.clear()
+        with store.writing(path) as con:
+            store.insert(con, "stage_runs", [run | {"stage": stage} for stage in ("train", "evaluate")])
+            store.insert(con, "videos", [video | {"sha256": ""}])
+    connection._migrated.clear()
+    with store.writing(path) as con:
+        found = store.query(con, "SELECT stage, benchmark FROM stage_runs ORDER BY ALL")
+        assert found == [{"stage": "evaluate", "benchmark": "worldtasks"}, {"stage": "train", "benchmark": ""}]
+        assert store.query(con, "SELECT item_id, benchmark FROM videos") == [
+            {"item_id": "p", "benchmark": "worldtasks"}
+        ]
 
 
 def test_the_funnel_subtracts_every_stage_up_to_the_one_asked_for(path: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.frames.pictures import FramesConfig, encode, folder_of, left, register, registered, rejections, scene
 from tests.frames.test_look_alikes import all_pairs, looks, stored
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
-from wmsd_core.bench.worldtasks import EvaluateConfig, draw
+from wmsd_core.bench.evaluation import EvaluateConfig, items_of
 from wmsd_core.frames import find, look_alikes
 from wmsd_core.frames.likeness import Signed, clusters, sign_frames
 from wmsd_core.store import query, reading, writing
@@ -235,7 +235,7 @@ def test_a_benchmark_of_a_wished_number_of_pairs_has_one_of_each_frame(tmp_path:
     assert len(set(bench(store).values())) == 6
     with reading(store) as con:
         assert len(examples(con, "train")) == 14 * 4
-        assert {item.pair_id for item in draw(con, EvaluateConfig(tasks=100))} == bench(store).keys()
+        assert {item.item_id for item in items_of(con, EvaluateConfig(tasks=100))} == bench(store).keys()
     first = bench(store)
     assign_splits(store, DRAWN.model_copy(update={"seed": 1}))
     assert bench(store) != first

@@ -1,4 +1,4 @@
-"""Scores by kind of task and kind of agent (paper section 4.5, figure 7).
+"""Scores by category, for example of task and of agent (paper section 4.5, figure 7).
 
 The paper shows categories above 5 % of the benchmark. Smaller ones are pooled here into "other", not dropped.
 """
@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from wmsd_core import store
+from wmsd_core.bench.benchmark import Arm, Benchmark, Grouping
 from wmsd_core.bench.scores import Outcome, Score, score
-from wmsd_core.bench.worldtasks import Arm
-from wmsd_core.worldtasks.taxonomy import agent_noun
 
 LEAST_SHARE = 0.05
 OTHER = "other"
@@ -19,7 +17,7 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class Category:
-    """One category of one taxonomy with a score per arm."""
+    """One category with a score per arm."""
 
     name: str
     items: int
@@ -28,55 +26,44 @@ class Category:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Task Score by task type, and Agent Score by agent type, largest category first."""
+    """One measure by one kind of category, largest category first."""
 
+    title: str
     labeller: str
     unlabelled: int
-    by_task: list[Category]
-    by_agent: list[Category]
+    categories: list[Category]
 
 
-def breakdown(con: duckdb.DuckDBPyConnection, by_arm: dict[Arm, list[Outcome]]) -> Breakdown | None:
-    """Scores by category, with the labeller who knows most of the items; None where no item has a label."""
-    drawn = [outcome.item.pair_id for outcome in next(iter(by_arm.values()))]
-    rows = store.query(
-        con,
-        """
-        SELECT pair_id, labeller, agent_type, task_type, agent FROM taxonomy JOIN task_pairs USING (pair_id)
-        WHERE list_contains(?, pair_id)
-        """,
-        [drawn],
-    )
-    if not rows:
-        return None
-    # The name breaks ties, so that the choice does not depend on the order of rows.
-    labeller = max(Counter(row["labeller"] for row in rows).items(), key=lambda known: (known[1], known[0]))[0]
-    labels = {row["pair_id"]: row for row in rows if row["labeller"] == labeller}
-    return Breakdown(
-        labeller=labeller,
-        unlabelled=len(drawn) - len(labels),
-        by_task=_categories(by_arm, {pair: row["task_type"] for pair, row in labels.items()}, "task"),
-        by_agent=_categories(by_arm, {pair: _agent(row) for pair, row in labels.items()}, "agent"),
-    )
+def breakdowns(
+    con: duckdb.DuckDBPyConnection, benchmark: Benchmark, by_arm: dict[Arm, list[Outcome]]
+) -> list[Breakdown]:
+    """Scores by category, for each kind of category that the benchmark has; none where no item has a label."""
+    items = [outcome.item for outcome in next(iter(by_arm.values()))]
+    return [
+        Breakdown(
+            title=grouping.title,
+            labeller=grouping.labeller,
+            unlabelled=sum(item.item_id not in grouping.labels for item in items),
+            categories=_categories(by_arm, grouping),
+        )
+        for grouping in benchmark.groupings(con, items)
+    ]
 
 
-def _agent(row: dict[str, str]) -> str:
-    """The agent type; of objects, which have little in common, the kind of thing too: "object: circle"."""
-    noun = agent_noun(row["agent"])
-    return f"object: {noun}" if row["agent_type"] == "object" and noun else row["agent_type"]
-
-
-def _categories(by_arm: dict[Arm, list[Outcome]], label: dict[str, str], measure: str) -> list[Category]:
-    sizes = Counter(label.values())
-    large = [name for name, size in sizes.most_common() if size >= LEAST_SHARE * len(label) and name != OTHER]
-    members = {name: {pair for pair, given in label.items() if given == name} for name in large}
-    members[OTHER] = {pair for pair, given in label.items() if given not in large}
+def _categories(by_arm: dict[Arm, list[Outcome]], grouping: Grouping) -> list[Category]:
+    sizes = Counter(grouping.labels.values())
+    large = [name for name, size in sizes.most_common() if size >= LEAST_SHARE * sizes.total() and name != OTHER]
+    members = {name: {item for item, given in grouping.labels.items() if given == name} for name in large}
+    members[OTHER] = {item for item, given in grouping.labels.items() if given not in large}
     return [
         Category(
             name,
-            len(pairs),
-            [score(arm, measure, [o for o in found if o.item.pair_id in pairs]) for arm, found in by_arm.items()],
+            len(items),
+            [
+                score(arm, grouping.measure, [o for o in found if o.item.item_id in items])
+                for arm, found in by_arm.items()
+            ],
         )
-        for name, pairs in members.items()
-        if pairs
+        for name, items in members.items()
+        if items
     ]

@@ -6,12 +6,13 @@ picture too. Holm's correction covers all tests that are reported together.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from wmsd_core.bench import statistics
-from wmsd_core.bench.scores import MEASURES, Outcome, full_points
-from wmsd_core.bench.worldtasks import Arm
+from wmsd_core.bench.benchmark import Arm
+from wmsd_core.bench.scores import Outcome
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Comparison:
     """`p` after Holm's correction over all comparisons of the call."""
 
 
-def compare_arms(by_arm: dict[Arm, list[Outcome]]) -> list[Comparison]:
+def compare_arms(by_arm: dict[Arm, list[Outcome]], measures: Sequence[str]) -> list[Comparison]:
     """Every later arm against every earlier one (in the order of `ARMS`), on every measure.
 
     Measures without a common valid item are left out.
@@ -48,7 +49,7 @@ def compare_arms(by_arm: dict[Arm, list[Outcome]]) -> list[Comparison]:
     found = [
         comparison
         for against, arm in combinations(by_arm, 2)
-        for measure in MEASURES
+        for measure in measures
         if (comparison := compare(by_arm[arm], by_arm[against], measure))
     ]
     adjusted = statistics.holm([comparison.p for comparison in found])
@@ -70,7 +71,7 @@ def compare(arm: list[Outcome], against: list[Outcome], measure: str) -> Compari
         return None
     sums = [sum(group) for group in by_picture.values()]
     wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
-    unit = full_points(measure)
+    unit = arm[0].full_points(measure)
     interval = statistics.difference_interval(
         [total / unit for total in sums], [len(group) for group in by_picture.values()]
     )

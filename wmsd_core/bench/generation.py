@@ -10,7 +10,8 @@ import torch
 
 from wmsd_core import store
 from wmsd_core.arrays import Image, Videos
-from wmsd_core.bench.worldtasks import Arm, Evaluation, Item, draw, video_id
+from wmsd_core.bench.benchmark import Arm, Item
+from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
 from wmsd_core.frames import Refusal, clips
 from wmsd_core.frames.decode import rgb
 from wmsd_core.generators import Adapter, Generator
@@ -72,16 +73,14 @@ class _Todo:
 
 def _missing(path: Path, evaluation: Evaluation, arm: Arm) -> _Todo:
     with store.reading(path) as con:
-        items = draw(con, evaluation.config, writer=evaluation.writer)
+        items = items_of(con, evaluation.config, writer=evaluation.writer)
         known = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
+    told = [item for item in items if evaluation.benchmark.text(item, arm)]
     missing: list[Item] = []
-    for item in items:
-        if not item.text(arm):
-            continue
+    for item in told:
         row = known.get(video_id(item, arm, evaluation))
         if row is None or not clips.intact(Path(row["path"]), row["sha256"]):
             missing.append(item)
-    told = [item for item in items if item.text(arm)]
     return _Todo(told, missing, len(items) - len(told))
 
 
@@ -106,7 +105,9 @@ def _picture(item: Item) -> Image | None:
 @torch.no_grad()
 def _sample(generator: Generator, pictures: dict[Item, Image], arm: Arm, evaluation: Evaluation) -> Videos:
     adapter: Adapter | None = "ema" if arm == "executor" else None
-    condition = generator.encode(np.stack(list(pictures.values())), [item.text(arm) for item in pictures])
+    condition = generator.encode(
+        np.stack(list(pictures.values())), [evaluation.benchmark.text(item, arm) for item in pictures]
+    )
     noise = generator.noise(condition, [item.seed(evaluation.config.seed) for item in pictures])
     x_0 = sample(
         lambda x, sigma: generator.velocity(x, sigma, condition, adapter),
@@ -121,7 +122,8 @@ def _record(path: Path, batch: list[Item], arm: Arm, evaluation: Evaluation, fil
     rows = [
         {
             "video_id": video_id(item, arm, evaluation),
-            "pair_id": item.pair_id,
+            "benchmark": evaluation.benchmark.name,
+            "item_id": item.item_id,
             "arm": arm,
             "model": evaluation.model,
             "adapter": evaluation.adapter_of(arm),

@@ -1,4 +1,4 @@
-"""Asking about the videos: three yes/no questions each, read from the stored files.
+"""Asking about the videos: a yes/no question for each criterion, read from the stored files.
 
 Whatever the arm was told, the questions name the short task: an arm is judged by the goal, not by its instructions.
 """
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from wmsd_core import store
 from wmsd_core.arrays import Video
-from wmsd_core.bench.worldtasks import CRITERIA, Evaluation, draw, video_id
+from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
 from wmsd_core.frames import clips
-from wmsd_core.vlm import LogOdds, Question, VisionLanguageModel, prompts
+from wmsd_core.vlm import LogOdds, Question, VisionLanguageModel
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,6 @@ class _Open:
     question: Question
 
 
-def prompt_name(criterion: str) -> str:
-    """The name of the prompt that asks for a criterion."""
-    return f"judge_{criterion}"
-
-
-def question_versions() -> dict[str, str]:
-    """Criterion -> `question_version` of its prompt, as judgments name it."""
-    return {criterion: prompts.version(prompt_name(criterion)) for criterion in CRITERIA}
-
-
 def judge_videos(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation) -> Judged:
     """Judges the videos of an evaluation that have no verdict yet, one batch and one transaction at a time.
 
@@ -56,14 +46,16 @@ def judge_videos(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation) -
         raise ValueError(f"the evaluation is judged by '{evaluation.judge}', the model given is '{vlm.name}'")
     asked = unread = 0
     wanted = _open(path, evaluation)
-    size = evaluation.config.batch * len(CRITERIA)
+    benchmark = evaluation.benchmark
+    size = evaluation.config.batch * len(benchmark.criteria)
     for batch in (wanted[start : start + size] for start in range(0, len(wanted), size)):
         answers = _ask(vlm, batch)
         rows = [
             {
+                "benchmark": benchmark.name,
                 "video_id": judgment.video_id,
                 "criterion": judgment.criterion,
-                "question_version": f"{judgment.question.name}/{judgment.question.version}",
+                "question_version": judgment.question.asked,
                 "judge": vlm.name,
                 "log_odds": answer.value if answer.valid else None,
                 "verdict": answer.verdict,
@@ -79,9 +71,9 @@ def judge_videos(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation) -
 
 
 def _open(path: Path, evaluation: Evaluation) -> list[_Open]:
-    versions = question_versions()
+    criteria = evaluation.benchmark.criteria
     with store.reading(path) as con:
-        items = draw(con, evaluation.config, writer=evaluation.writer)
+        items = items_of(con, evaluation.config, writer=evaluation.writer)
         videos = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
         done = {
             (row["video_id"], row["question_version"])
@@ -97,10 +89,10 @@ def _open(path: Path, evaluation: Evaluation) -> list[_Open]:
             row = videos.get(video_id(item, arm, evaluation))
             if row is None:
                 continue
-            for criterion in CRITERIA:
-                if (row["video_id"], versions[criterion]) not in done:
-                    question = prompts.question(prompt_name(criterion), task=item.task)
-                    wanted.append(_Open(row["video_id"], Path(row["path"]), row["sha256"], criterion, question))
+            for criterion in criteria:
+                if (row["video_id"], criterion.question.asked) not in done:
+                    question = criterion.question.about(task=item.task)
+                    wanted.append(_Open(row["video_id"], Path(row["path"]), row["sha256"], criterion.name, question))
     return wanted
 
 

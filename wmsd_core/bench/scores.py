@@ -10,12 +10,9 @@ import duckdb
 
 from wmsd_core import store
 from wmsd_core.bench import statistics
-from wmsd_core.bench.judging import question_versions
-from wmsd_core.bench.worldtasks import CRITERIA, Arm, Evaluation, Item, draw, video_id
+from wmsd_core.bench.benchmark import Arm, Item
+from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
 from wmsd_core.config import Config, digest
-
-MEASURES = (*CRITERIA, "all", "average")
-"""The three criteria; `all`: all three are fulfilled; `average`: their mean. The last two need three valid verdicts."""
 
 
 @dataclass(frozen=True)
@@ -27,25 +24,23 @@ class Outcome:
     video: str
     """Path of the file; '' where it was not generated."""
     verdicts: dict[str, bool | None]
-    """Criterion -> verdict."""
+    """Criterion -> verdict, for every criterion of the benchmark."""
     log_odds: dict[str, float | None]
     """Criterion -> log-odds of the good answer, in nats."""
 
     def points(self, measure: str) -> int | None:
-        """Points on a measure, None where it is invalid: 0 or 1, for the average 0 to 3 (criteria fulfilled)."""
-        if measure in CRITERIA:
+        """Points on a measure, None where it is invalid: 0 or 1, for the average the number of criteria fulfilled."""
+        if measure in self.verdicts:
             verdict = self.verdicts[measure]
             return None if verdict is None else int(verdict)
-        verdicts = [self.verdicts[criterion] for criterion in CRITERIA]
-        if None in verdicts:
+        if None in self.verdicts.values():
             return None
-        fulfilled = sum(map(bool, verdicts))
-        return fulfilled if measure == "average" else int(fulfilled == len(CRITERIA))
+        fulfilled = sum(map(bool, self.verdicts.values()))
+        return fulfilled if measure == "average" else int(fulfilled == len(self.verdicts))
 
-
-def full_points(measure: str) -> int:
-    """The most points that one item can have on a measure."""
-    return len(CRITERIA) if measure == "average" else 1
+    def full_points(self, measure: str) -> int:
+        """The most points that one item can have on a measure."""
+        return len(self.verdicts) if measure == "average" else 1
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ def score(arm: str, measure: str, found: Sequence[Outcome]) -> Score:
             by_picture[outcome.item.frame.frame_id].append(points)
     if not by_picture:
         return Score(arm, measure, 0.0, 0, len(found), None, None, None, 0)
-    full = full_points(measure)
+    full = found[0].full_points(measure)
     sizes = [len(group) for group in by_picture.values()]
     successes, valid = sum(map(sum, by_picture.values())) / full, sum(sizes)
     interval = statistics.mean_interval([sum(group) / full for group in by_picture.values()], sizes)
@@ -92,9 +87,10 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
     """The outcome of every item for every arm, items in the order of the draw, also where a video is missing.
 
     Raises:
-        ValueError: the bench split has no task.
+        ValueError: the benchmark has no item here.
     """
-    items = draw(con, evaluation.config, writer=evaluation.writer)
+    criteria = evaluation.benchmark.criteria
+    items = items_of(con, evaluation.config, writer=evaluation.writer)
     paths = {row["video_id"]: row["path"] for row in store.query(con, "SELECT video_id, path FROM videos")}
     rows = store.query(
         con,
@@ -102,14 +98,14 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
         SELECT video_id, criterion, verdict, log_odds FROM judgments
         WHERE judge = ? AND list_contains(?, question_version) ORDER BY video_id
         """,
-        [evaluation.judge, list(question_versions().values())],
+        [evaluation.judge, [criterion.question.asked for criterion in criteria]],
     )
     judged = {video: list(group) for video, group in groupby(rows, key=lambda row: row["video_id"])}
 
     def outcome(item: Item, arm: Arm) -> Outcome:
         name = video_id(item, arm, evaluation)
-        verdicts: dict[str, bool | None] = dict.fromkeys(CRITERIA)
-        log_odds: dict[str, float | None] = dict.fromkeys(CRITERIA)
+        verdicts: dict[str, bool | None] = dict.fromkeys(criterion.name for criterion in criteria)
+        log_odds: dict[str, float | None] = dict.fromkeys(verdicts)
         for row in judged.get(name, ()):
             verdicts[row["criterion"]] = row["verdict"]
             log_odds[row["criterion"]] = row["log_odds"]
@@ -118,22 +114,23 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
     return {arm: [outcome(item, arm) for item in items] for arm in evaluation.config.arms}
 
 
-def scores(by_arm: dict[Arm, list[Outcome]]) -> list[Score]:
+def scores(by_arm: dict[Arm, list[Outcome]], measures: Sequence[str]) -> list[Score]:
     """Every measure of every arm."""
-    return [score(arm, measure, found) for arm, found in by_arm.items() for measure in MEASURES]
+    return [score(arm, measure, found) for arm, found in by_arm.items() for measure in measures]
 
 
 def evaluation_id(items: list[Item], evaluation: Evaluation) -> str:
-    """SHA-256 of items, weights, adapter, seed, sampler, and of what made the scores: judge and question versions."""
+    """SHA-256 of benchmark, items, weights, adapter, seed, sampler, and of what made the scores: judge and questions."""
     return digest(
         {
-            "items": [item.pair_id for item in items],
+            "benchmark": evaluation.benchmark.name,
+            "items": [item.item_id for item in items],
             "model": evaluation.model,
             "adapter": evaluation.adapter,
             "seed": evaluation.config.seed,
             "sampler": evaluation.config.sampler,
             "judge": evaluation.judge,
-            "questions": question_versions(),
+            "questions": {c.name: c.question.asked for c in evaluation.benchmark.criteria},
         }
     )
 
@@ -147,34 +144,36 @@ class Aggregated(Config):
     averages: dict[str, float | None]
     """Arm -> average score."""
     failure_rate: float
-    """The share of the judgments of the three criteria that are missing."""
+    """The share of the judgments that are missing."""
 
 
 def aggregate(path: Path, evaluation: Evaluation) -> Aggregated:
     """Counts the verdicts of an evaluation and writes its rows of `evaluations`, in place of earlier ones.
 
     Raises:
-        ValueError: the bench split has no task.
+        ValueError: the benchmark has no item here.
     """
+    benchmark = evaluation.benchmark
     with store.writing(path) as con:
         by_arm = outcomes(con, evaluation)
         items = [outcome.item for outcome in next(iter(by_arm.values()))]
         name = evaluation_id(items, evaluation)
-        counted = scores(by_arm)
-        store.insert(con, "evaluations", [_row(name, row) for row in counted], replace=True)
-    criteria = [row for row in counted if row.measure in CRITERIA]
+        counted = scores(by_arm, benchmark.measures)
+        store.insert(con, "evaluations", [_row(name, benchmark.name, row) for row in counted], replace=True)
+    single = [row for row in counted if row.measure not in ("all", "average")]
     return Aggregated(
         evaluation=evaluation,
         evaluation_id=name,
         items=len(items),
         averages={row.arm: row.score for row in counted if row.measure == "average"},
-        failure_rate=1 - sum(row.valid for row in criteria) / sum(row.expected for row in criteria),
+        failure_rate=1 - sum(row.valid for row in single) / sum(row.expected for row in single),
     )
 
 
-def _row(name: str, row: Score) -> dict[str, object]:
+def _row(name: str, benchmark: str, row: Score) -> dict[str, object]:
     return {
         "evaluation_id": name,
+        "benchmark": benchmark,
         "arm": row.arm,
         "criterion": row.measure,
         "successes": row.successes,

@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from wmsd_core import seeds, store
-from wmsd_core.bench.worldtasks import EvaluateConfig, Item, draw
+from wmsd_core.bench.benchmark import Item
+from wmsd_core.bench.evaluation import EvaluateConfig, items_of
 from wmsd_core.frames.refusal import Refusal, attempt
 from wmsd_core.frames.view import view
 from wmsd_core.vlm import VisionLanguageModel, prompts
@@ -47,14 +48,14 @@ def write_solutions(path: Path, vlm: VisionLanguageModel, config: EvaluateConfig
     """Has the missing solutions of an evaluation's items written; an answer that cannot be used is stored with its reason."""
     writer = writer_of(vlm)
     with store.reading(path) as con:
-        items = draw(con, config, writer=writer)
+        items = items_of(con, config, writer=writer)
     todo = [item for item in items if not item.written]
     unanswered = 0
     for answers in gathered(as_they_come(partial(_ask, vlm=vlm, seed=config.seed), todo, concurrency)):
         rows = [
-            {"pair_id": item.pair_id, "writer": writer, "solution": answer, "reason": ""}
+            {"item_id": item.item_id, "writer": writer, "solution": answer, "reason": ""}
             if isinstance(answer, str)
-            else {"pair_id": item.pair_id, "writer": writer, "solution": None, "reason": str(answer)}
+            else {"item_id": item.item_id, "writer": writer, "solution": None, "reason": str(answer)}
             for item, answer in answers
         ]
         with store.writing(path) as con:
@@ -70,7 +71,7 @@ def _ask(item: Item, vlm: VisionLanguageModel, seed: int) -> str | ValueError | 
     system, user = prompts.messages(PROMPT, task=item.task)
     try:
         answer = vlm.complete(
-            (system, replace(user, images=(picture,))), Solution, seed=seeds.derive(seed, PROMPT, item.pair_id)
+            (system, replace(user, images=(picture,))), Solution, seed=seeds.derive(seed, PROMPT, item.item_id)
         )
     except ValueError as error:
         return error

@@ -1,7 +1,7 @@
 """The tables, and the steps from one schema version to the next.
 
 Every derived row names the hash of the configuration and the model or prompt version that made it. Identities: a frame is
-the SHA-256 of its bytes; a task pair that of frame and task text; a video that of (pair, arm, adapter, seed, sampler); a
+the SHA-256 of its bytes; a task pair that of frame and task text; a video that of (item, arm, adapter, seed, sampler); a
 judgment is (video, question version, judge). Times are UTC, sizes bytes, durations seconds.
 """
 
@@ -139,6 +139,24 @@ MIGRATIONS = (
     # 3: blur of any kind
     """
     ALTER TABLE measurements ADD COLUMN crispness DOUBLE;        -- fine detail over coarse, the least of four directions
+    """,
+    # 4: more benchmarks than one
+    """
+    ALTER TABLE videos RENAME COLUMN pair_id TO item_id;         -- of a benchmark; WorldTasks-Bench's are pairs
+    ALTER TABLE videos ADD COLUMN benchmark VARCHAR DEFAULT 'worldtasks';        -- that it was first made for
+    ALTER TABLE judgments ADD COLUMN benchmark VARCHAR DEFAULT 'worldtasks';     -- that first asked
+    ALTER TABLE evaluations ADD COLUMN benchmark VARCHAR DEFAULT 'worldtasks';
+    ALTER TABLE written_solutions RENAME COLUMN pair_id TO item_id;
+    ALTER TABLE stage_runs RENAME TO earlier_runs;
+    CREATE TABLE stage_runs (
+        stage VARCHAR NOT NULL, benchmark VARCHAR NOT NULL DEFAULT '',   -- the last finished run of each; '' but for evaluate
+        cache_key VARCHAR NOT NULL, code_version VARCHAR NOT NULL, config JSON NOT NULL,
+        summary JSON NOT NULL, started TIMESTAMP NOT NULL, seconds DOUBLE NOT NULL,
+        PRIMARY KEY (stage, benchmark)
+    );
+    INSERT INTO stage_runs BY NAME
+        SELECT *, CASE stage WHEN 'evaluate' THEN 'worldtasks' ELSE '' END AS benchmark FROM earlier_runs;
+    DROP TABLE earlier_runs;
     """,
 )
 

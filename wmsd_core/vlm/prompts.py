@@ -35,11 +35,17 @@ def version(name: str) -> str:
     return f"{name}/{load(name)['version']}"
 
 
+def template(name: str) -> Question:
+    """The yes/no question of prompt `name`, with its `{placeholders}`."""
+    prompt = load(name)
+    return Question(
+        name, str(prompt["version"]), prompt["question"].strip(), prompt["good"], prompt.get("end_state", False)
+    )
+
+
 def question(name: str, **values: str) -> Question:
     """The yes/no question of prompt `name`, with `{placeholders}` filled in."""
-    prompt = load(name)
-    text = prompt["question"].format(**values).strip()
-    return Question(name, str(prompt["version"]), text, prompt["good"], prompt.get("end_state", False))
+    return template(name).about(**values)
 
 
 def messages(name: str, **values: str) -> tuple[Message, Message]:

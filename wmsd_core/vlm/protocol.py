@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -31,6 +31,15 @@ class Question:
     good: Literal["yes", "no"] = "yes"
     end_state: bool = False
     """Whether it is about how a video ends. A model that blends neighbouring frames is shown the last one again, alone."""
+
+    def about(self, **values: str) -> "Question":
+        """The same question with the `{placeholders}` of its text filled in."""
+        return replace(self, text=self.text.format(**values))
+
+    @property
+    def asked(self) -> str:
+        """`name/version`, as stored beside the answers."""
+        return f"{self.name}/{self.version}"
 
 
 @dataclass(frozen=True)

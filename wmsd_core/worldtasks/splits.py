@@ -7,7 +7,7 @@ not drift. There are two ways to hold frames out:
 - by share (`bench_fraction`): the SHA-256 of the smallest frame id of a cluster decides, so that no rerun with other
   thresholds moves a frame across. Every registered frame takes part and every pair of a held-out frame is examined.
 - by number (`bench_pairs`): one draw, as soon as there are pairs, that keeps the proportions of the whole set
-  (`benchmark`). Only frames with pairs take part.
+  (`balance`). Only frames with pairs take part.
 
 What the clusters cannot see and the leak check would find, a likeness of embeddings or texts, is mended here: the frame
 that came later, or else the one for training, is withheld from both.
@@ -29,7 +29,7 @@ from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import LAST, SURVIVORS, survivors, up_to
-from wmsd_core.worldtasks.benchmark import Candidate, Drawn, draw
+from wmsd_core.worldtasks.balance import Candidate, Drawn, balanced_draw
 from wmsd_core.worldtasks.leaks import Leak, LeakConfig, complaint, leaks_among
 from wmsd_core.worldtasks.members import labels, members
 
@@ -200,7 +200,7 @@ def _draw(
         ).fetchall()
         if cluster in free
     ]
-    drawn = draw(
+    drawn = balanced_draw(
         candidates,
         {(agent_type, task_type, source): number for agent_type, task_type, source, number in cells},
         {index: len(groups[index]) for index in free},

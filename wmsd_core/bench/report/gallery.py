@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from wmsd_core.bench.benchmark import Arm
 from wmsd_core.bench.scores import Outcome
-from wmsd_core.bench.worldtasks import Arm
 from wmsd_core.pages.images import Strip, strip
 
 FAILURES, WINS = 12, 6
@@ -40,6 +40,11 @@ class Gallery:
     wins: list[Row]
     won: int
 
+    @property
+    def rows(self) -> list[Row]:
+        """All that is shown."""
+        return [*self.failures, *self.wins]
+
 
 def gallery(by_arm: dict[Arm, list[Outcome]], seed: int) -> Gallery:
     """Failures: not all criteria fulfilled, ordered by what was lost against the Demonstrator. Wins: all fulfilled
@@ -48,7 +53,7 @@ def gallery(by_arm: dict[Arm, list[Outcome]], seed: int) -> Gallery:
     others = by_arm.get("demonstrator", executor)
     base = by_arm.get("base", executor)
     failed = [i for i, outcome in enumerate(executor) if outcome.points("all") == 0]
-    failed.sort(key=lambda i: (_gain(executor[i], others[i]), executor[i].item.pair_id))
+    failed.sort(key=lambda i: (_gain(executor[i], others[i]), executor[i].item.item_id))
     won = [i for i, outcome in enumerate(executor) if outcome.points("all") == 1 and base[i].points("all") == 0]
     room = BUDGET
     rows: dict[int, Row] = {}
@@ -67,9 +72,10 @@ def gallery(by_arm: dict[Arm, list[Outcome]], seed: int) -> Gallery:
 
 
 def _gain(mine: Outcome, other: Outcome) -> tuple[int, float]:
-    """Criteria, then nats of the task's log-odds, that the Executor has more than the other."""
+    """Criteria, then nats of the first criterion's log-odds, that the Executor has more than the other."""
     points = (mine.points("average") or 0) - (other.points("average") or 0)
-    return points, (mine.log_odds["task"] or 0.0) - (other.log_odds["task"] or 0.0)
+    first = next(iter(mine.log_odds))
+    return points, (mine.log_odds[first] or 0.0) - (other.log_odds[first] or 0.0)
 
 
 def _row(outcomes: list[Outcome], seed: int) -> Row:

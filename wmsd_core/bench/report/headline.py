@@ -6,10 +6,12 @@ import duckdb
 from pydantic import JsonValue
 
 from wmsd_core import store
-from wmsd_core.bench.breakdown import Breakdown, breakdown
+from wmsd_core.bench.benchmark import Arm, Benchmark
+from wmsd_core.bench.breakdown import Breakdown, breakdowns
 from wmsd_core.bench.comparison import Comparison, compare_arms
-from wmsd_core.bench.scores import MEASURES, Outcome, Score, evaluation_id, outcomes, scores
-from wmsd_core.bench.worldtasks import Arm, Evaluation
+from wmsd_core.bench.evaluation import Evaluation
+from wmsd_core.bench.report.gallery import Gallery, gallery
+from wmsd_core.bench.scores import Outcome, Score, evaluation_id, outcomes, scores
 
 ENOUGH = 300
 """Items below which the page points out that intervals are wide."""
@@ -19,20 +21,6 @@ ARM_TEXT: dict[str, tuple[str, str]] = {
     "vlm": ("Base + VLM", "solution written at inference, untrained model"),
     "executor": ("Executor", "short task, trained model"),
 }
-MEASURE_TEXT: dict[str, tuple[str, str]] = {
-    "task": ("Task", "the task is completed, by what the last frames show"),
-    "agent": ("Agent", "the agent that was told to act is the one that does"),
-    "consistency": ("Consistency", "what happens is plausible and continuous"),
-    "all": ("All three", "task, agent and consistency in one video"),
-    "average": ("Average", "mean of the three criteria"),
-}
-PAPER_NAME = "Table 1 of the paper, 200 tasks: LTX-2 with 8 steps, the same with solutions by a VLM, and with WMSD"
-PAPER = {  # without `all`, which the paper does not report
-    "task": (0.285, 0.495, 0.605),
-    "agent": (0.391, 0.572, 0.691),
-    "consistency": (0.694, 0.732, 0.882),
-    "average": (0.455, 0.598, 0.726),
-}
 
 
 @dataclass(frozen=True)
@@ -40,47 +28,51 @@ class Headline:
     """What the first section shows."""
 
     evaluation: Evaluation
+    benchmark: Benchmark
     name: str
     by_arm: dict[Arm, list[Outcome]]
     scores: dict[str, dict[str, Score]]
     """Measure -> arm -> score."""
     comparisons: dict[tuple[str, str], list[Comparison]]
     """(arm, against) -> one comparison per measure; the Executor's first."""
-    breakdown: Breakdown | None
+    breakdowns: list[Breakdown]
+    gallery: Gallery
     sentences: list[str]
     cautions: list[str]
 
 
-def recorded(con: duckdb.DuckDBPyConnection) -> Evaluation | None:
-    """The evaluation of the newest run of the evaluate stage, from the stage's summary; None if there is none."""
-    found = store.query(
-        con,
-        "SELECT summary->>'evaluation' AS it FROM stage_runs WHERE stage = 'evaluate' ORDER BY started DESC LIMIT 1",
+def recorded(con: duckdb.DuckDBPyConnection) -> list[Evaluation]:
+    """The evaluation of the newest run on each benchmark, newest first, from the summaries of the stage."""
+    rows = store.query(
+        con, "SELECT summary->>'evaluation' AS it FROM stage_runs WHERE stage = 'evaluate' ORDER BY started DESC"
     )
-    text: JsonValue = found[0]["it"] if found else None
-    return Evaluation.model_validate_json(text) if isinstance(text, str) else None
+    found: list[JsonValue] = [row["it"] for row in rows]
+    return [Evaluation.model_validate_json(text) for text in found if isinstance(text, str)]
 
 
 def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline:
     """Counts the verdicts afresh: the page shows what the store holds now.
 
     Raises:
-        ValueError: the bench split has no task.
+        ValueError: the benchmark cannot be loaded, or has no item here.
     """
+    benchmark = evaluation.benchmark
     by_arm = outcomes(con, evaluation)
     items = [outcome.item for outcome in next(iter(by_arm.values()))]
     name = evaluation_id(items, evaluation)
-    counted = scores(by_arm)
-    by_measure = {m: {score.arm: score for score in counted if score.measure == m} for m in MEASURES}
-    compared = compare_arms(by_arm)
+    counted = scores(by_arm, benchmark.measures)
+    by_measure = {m: {score.arm: score for score in counted if score.measure == m} for m in benchmark.measures}
+    compared = compare_arms(by_arm, benchmark.measures)
     pairs = sorted({(c.arm, c.against) for c in compared}, key=lambda pair: (pair[0] != "executor", pair))
     return Headline(
         evaluation=evaluation,
+        benchmark=benchmark,
         name=name,
         by_arm=by_arm,
         scores=by_measure,
         comparisons={(a, b): [c for c in compared if (c.arm, c.against) == (a, b)] for a, b in pairs},
-        breakdown=breakdown(con, by_arm),
+        breakdowns=breakdowns(con, benchmark, by_arm),
+        gallery=gallery(by_arm, evaluation.config.seed),
         sentences=[
             reached(by_measure["average"], len(items)),
             *(in_words(c) for c in compared if c.measure == "average" and c.arm == "executor"),
@@ -132,12 +124,15 @@ def _cautions(
     con: duckdb.DuckDBPyConnection, name: str, counted: list[Score], evaluation: Evaluation, items: int
 ) -> list[str]:
     found: list[str] = []
-    if items < evaluation.config.tasks:
+    expected = evaluation.benchmark.expected
+    if expected and items < expected:
+        found.append(f"The published benchmark has {expected} items; these are {items}, and their scores not its own.")
+    elif items < evaluation.config.tasks and not expected:
         found.append(f"{evaluation.config.tasks} tasks were asked for, the bench split holds {items}.")
     if items < ENOUGH:
         found.append(f"With {items} tasks the intervals are wide; {ENOUGH} or more are recommended.")
     if not store.query(con, "SELECT 1 FROM evaluations WHERE evaluation_id = ? LIMIT 1", [name]):
-        found.append("Tasks or question versions have changed since the evaluation; run the evaluate stage again.")
+        found.append("Tasks or questions have changed since the evaluation; run the evaluate stage again.")
     missing = max(score.failure_rate for score in counted)
     if missing > 0.05:
         found.append(f"Up to {100 * missing:.0f} % of the videos of an arm have no valid verdict on some measure.")

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from jinja2 import Environment
 from markupsafe import Markup
 
 from wmsd_core import store
-from wmsd_core.bench import worldtasks
+from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.report.curves import curves
 from wmsd_core.bench.report.distributions import distributions
 from wmsd_core.bench.report.funnel import STAGE_TEXT, funnel, sources
-from wmsd_core.bench.report.gallery import gallery
-from wmsd_core.bench.report.headline import ARM_TEXT, MEASURE_TEXT, PAPER, PAPER_NAME, headline, p_text, recorded
+from wmsd_core.bench.report.headline import ARM_TEXT, Headline, headline, p_text, recorded
 from wmsd_core.bench.report.provenance import provenance
 from wmsd_core.bench.report.samples import samples
-from wmsd_core.bench.worldtasks import Evaluation
 from wmsd_core.filters import DefectScore
 from wmsd_core.pages.environment import environment
 
@@ -28,7 +27,7 @@ SECTIONS = {
     "distributions": "filter",
     "tasks": "generate",
     "training": "train",
-    "result": "evaluate",
+    "results": "evaluate",
 }
 """Section -> the stage that fills it."""
 
@@ -51,18 +50,18 @@ def write_report(
     Args:
         path: the store; it may be as incomplete as it likes.
         out: the file to write; it appears complete or not at all.
-        evaluation: which evaluation to show; by default the newest that the evaluate stage recorded in its summary.
+        evaluation: which evaluation to show; by default the newest on each benchmark.
         defects: how well planted defects were found (`filters.score_against`), where the truth is known.
 
     Raises:
         StoreError: there is no store at `path`.
-        ValueError: `evaluation` is given, but the bench split has no task.
+        ValueError: `evaluation` is given, but its benchmark cannot be loaded or has no item here.
     """
     with store.reading(path) as con:
-        evaluation = evaluation or recorded(con)
-        result = headline(con, evaluation) if evaluation else None
+        results, lost = ([headline(con, evaluation)], list[str]()) if evaluation else _recorded(con)
         page: dict[str, Any] = {
-            "result": result,
+            "results": results,
+            "lost": lost,
             "funnel": funnel(con),
             "sources": sources(con),
             "distributions": distributions(con),
@@ -70,7 +69,6 @@ def write_report(
             "training": curves(con),
             "provenance": provenance(con),
         }
-    page["gallery"] = gallery(result.by_arm, result.evaluation.config.seed) if result else None
     missing = [stage for section, stage in SECTIONS.items() if not page[section]]
     text = _environment().get_template("page.html.j2").render(page, defects=defects, missing=missing)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +78,18 @@ def write_report(
     return Written(out, out.stat().st_size, missing)
 
 
+def _recorded(con: duckdb.DuckDBPyConnection) -> tuple[list[Headline], list[str]]:
+    """The results that can be shown, and why others cannot: a package is gone that a benchmark came from, or its items are."""
+    results: list[Headline] = []
+    lost: list[str] = []
+    for evaluation in recorded(con):
+        try:
+            results.append(headline(con, evaluation))
+        except ValueError as error:
+            lost.append(f"Scores on {evaluation.config.benchmark} are in the store, but cannot be shown: {error}")
+    return results, lost
+
+
 def _environment() -> Environment:
     made: Any = environment(ASSETS)
     made.filters["p"] = p_text
@@ -87,11 +97,7 @@ def _environment() -> Environment:
         {
             "script": Markup((ASSETS / "script.js").read_text(encoding="utf-8")),
             "arm_text": ARM_TEXT,
-            "measure_text": MEASURE_TEXT,
             "stage_text": STAGE_TEXT,
-            "paper": PAPER,
-            "paper_name": PAPER_NAME,
-            "arms": worldtasks.ARMS,
         }
     )
     return made

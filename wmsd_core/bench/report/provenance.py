@@ -20,6 +20,8 @@ class StageRun:
     """A row of `stage_runs`."""
 
     stage: str
+    benchmark: str
+    """'' for a stage without one."""
     started: datetime
     seconds: float
     code_version: str
@@ -47,6 +49,7 @@ class EvaluationRow:
     """The average of one arm of one evaluation in the store."""
 
     evaluation_id: str
+    benchmark: str
     arm: str
     score: float | None
     low: float | None
@@ -83,8 +86,8 @@ def provenance(con: duckdb.DuckDBPyConnection) -> Provenance:
     evaluations = store.query(
         con,
         """
-        SELECT evaluation_id, arm, score, low, high, valid, expected FROM evaluations
-        WHERE criterion = 'average' ORDER BY evaluation_id, arm
+        SELECT evaluation_id, benchmark, arm, score, low, high, valid, expected FROM evaluations
+        WHERE criterion = 'average' ORDER BY benchmark, evaluation_id, arm
         """,
     )
     return Provenance(

@@ -4,7 +4,7 @@ import hashlib
 import random
 from collections import Counter
 
-from wmsd_core.worldtasks.benchmark import Candidate, Cell, Drawn, draw
+from wmsd_core.worldtasks.balance import Candidate, Cell, Drawn, balanced_draw
 
 AGENTS = {"first_person": 0.507, "human": 0.39, "vehicle": 0.052, "object": 0.024, "creature": 0.019, "animal": 0.008}
 TASKS = {
@@ -39,7 +39,7 @@ def population(frames: int, pairs: int = 8, seed: int = 0) -> list[Candidate]:
 def drawn(candidates: list[Candidate], wished: int, per_frame: int = 1, most_frames: int = 10**9) -> Drawn:
     frames = {candidate.frame_id: candidate.cluster for candidate in candidates}
     counts = Counter(candidate.cell for candidate in candidates)
-    return draw(
+    return balanced_draw(
         candidates,
         counts,
         Counter(frames.values()),

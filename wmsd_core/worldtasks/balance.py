@@ -40,7 +40,7 @@ class Drawn:
     short: str = ""
 
 
-def draw(
+def balanced_draw(
     candidates: Sequence[Candidate],
     counts: Mapping[Cell, int],
     sizes: Mapping[int, int],

@@ -1,0 +1,98 @@
+"""One evaluation: which benchmark, which arms of which models, and what makes two of them the same."""
+
+from dataclasses import replace
+
+import duckdb
+from pydantic import Field
+
+from wmsd_core import store
+from wmsd_core.bench.benchmark import ARMS, Arm, Benchmark, Item, named
+from wmsd_core.config import Config, digest
+
+
+class EvaluateConfig(Config):
+    """What is generated and judged."""
+
+    benchmark: str = "worldtasks"
+    """By name, or as `package.module:factory`."""
+    tasks: int = Field(default=400, ge=1)
+    """Items to take of the benchmark. With fewer than 300, which the report points out, scores of 50 % have intervals
+    wider than +-5.6 points."""
+    steps: int = Field(default=8, ge=1)
+    """Sampler steps per video."""
+    seed: int = 0
+    """Run seed. The noise of an item is derived from it and from the item, so that it is the same for every arm."""
+    batch: int = Field(default=32, ge=1)
+    """Videos generated, or judged, at once. It changes the speed and what a kill can lose, not what is measured."""
+    arms: tuple[Arm, ...] = Field(default=ARMS, min_length=1)
+    """Which arms to run: base, demonstrator, executor, and vlm, whose texts are written at inference by models.writer."""
+
+    @property
+    def sampler(self) -> str:
+        """The sampler's identity, as stored with each video."""
+        return f"euler/{self.steps}"
+
+
+class Evaluation(Config):
+    """One evaluation, fully named: settings, model, adapter and judge. It travels from stage to stage as plain JSON."""
+
+    config: EvaluateConfig = EvaluateConfig()
+    """Benchmark, items, seed, steps and arms."""
+    model: str
+    """Checksum of the base weights (`Generator.checksum`)."""
+    adapter: str
+    """Checksum of the trained adapter; '' only where the executor is not among the arms."""
+    judge: str
+    """Name of the judging model (`VisionLanguageModel.name`)."""
+    writer: str = ""
+    """Who writes the texts of the arm vlm (`solving.writer_of`); '' where it is not among the arms."""
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark that the settings name.
+
+        Raises:
+            ValueError: it cannot be loaded.
+        """
+        return named(self.config.benchmark)
+
+    def adapter_of(self, arm: Arm) -> str:
+        """The adapter column of an arm's videos: '' for the frozen base."""
+        return self.adapter if arm == "executor" else ""
+
+
+def items_of(con: duckdb.DuckDBPyConnection, config: EvaluateConfig, *, writer: str = "") -> list[Item]:
+    """The first `tasks` items of the benchmark, each with what the writer has written for it.
+
+    Raises:
+        ValueError: the benchmark cannot be loaded, has no item here, or gives two items one id.
+    """
+    benchmark = named(config.benchmark)
+    items = benchmark.items(con, config.tasks)
+    if not items:
+        raise ValueError(benchmark.absent)
+    if len({item.item_id for item in items}) < len(items):
+        raise ValueError(f"{benchmark.title} gives one id to several items, so that their videos cannot be told apart")
+    rows = store.query(con, "SELECT item_id, solution FROM written_solutions WHERE writer = ?", [writer])
+    written = {row["item_id"]: row["solution"] or "" for row in rows}
+    return [replace(item, written=written.get(item.item_id, "")) for item in items]
+
+
+def video_id(item: Item, arm: Arm, evaluation: Evaluation) -> str:
+    """SHA-256 of item, arm, text, weights, adapter, seed and sampler.
+
+    The text is part of it because an item keeps its id when its solution is written anew. The benchmark is not: what two
+    of them ask about the same video is asked of one file.
+    """
+    config = evaluation.config
+    return digest(
+        [
+            item.item_id,
+            arm,
+            evaluation.benchmark.text(item, arm),
+            evaluation.model,
+            evaluation.adapter_of(arm),
+            item.seed(config.seed),
+            config.sampler,
+        ]
+    )
