@@ -139,8 +139,8 @@ def test_runs_of_stages_before_there_were_benchmarks_are_worldtasks_benchs(
         "path": "",
     }
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
-        patch.setattr(schema, "VERSION", 2)
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:3])
+        patch.setattr(schema, "VERSION", 3)
         connection._migrated.clear()
         with store.writing(path) as con:
             store.insert(con, "stage_runs", [run | {"stage": stage} for stage in ("train", "evaluate")])
