@@ -2,7 +2,8 @@
 
 Analysis by synthesis. The first frame gives the scene. In each frame the two movers' colours are unmixed from what lies
 beneath (linear least squares per pixel), the centre of mass of each says where it is, the frame is drawn anew with both
-movers there, and what differs from the drawing (ghosts, doubles, smears, moved places) is the mismatch.
+movers there, and what differs from the drawing (ghosts, doubles, smears, moved places) is the mismatch. A motion keeps
+its pace from the first frame to the last and never turns back, so that a cut, frames out of order or a hold show.
 
 Scores stand for log-odds: 6 times the least relative margin of the conditions, clipped to [-6, 6], above 0 if all hold.
 Axes: B videos, T frames, 2 movers, 2 coordinates. Lengths are in cells.
@@ -18,7 +19,7 @@ from wmsd_core.arrays import Videos
 from wmsd_core.miniature.drawing import CELL, SIZE, area, coverage, paint
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, Task
 from wmsd_core.miniature.perception import perceive
-from wmsd_core.miniature.scene import RGB, SIDE, Scenes
+from wmsd_core.miniature.scene import RGB, Scenes
 
 BOUND = 6.0
 """Scores lie in [-6, 6]."""
@@ -40,8 +41,12 @@ _RIDGE = 0.005
 _DENSE = 0.3
 _REACH = 2.7
 """Pixels from the centre, along each axis, within which all of a mover lies."""
-_HURRY = 1.3
-"""Largest step, relative to that of the longest route on the board."""
+_UNEVEN = 0.1
+_UNEVEN_SHARE = 0.3
+"""How far a step may differ from a mover's mean step: this much, and this share of the mean step. Right films are within
+.14 of that, films of the base model within .45."""
+_BACK = 0.12
+"""How far a mover may go back along an axis. Films of the base model stay within .05."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +119,12 @@ def judge(tracks: Tracks, tasks: Sequence[Task | None]) -> Scores:
     there = tracks.mass[:, -1].min(1) / _LEFT - 1
     who = _least((moved[rows, agent] - NEAR) / NEAR, (NEAR - moved[rows, other]) / NEAR, there)
 
-    steps = np.linalg.norm(np.diff(tracks.centre, axis=1), axis=-1).max((1, 2))
-    stride = _HURRY * 2 * (SIDE - 1) / (tracks.centre.shape[1] - 1)
     strayed = np.linalg.norm(tracks.centre - tracks.centre[:, :1], axis=-1).max(1).min(1)
     plausible = _least(
         1 - tracks.mismatch.max(1) / _MISMATCH,
         1 - np.abs(tracks.mass - 1).max((1, 2)) / _MASS,
-        1 - steps / stride,
+        1 - _unevenness(tracks.centre),
+        1 - _way_back(tracks.centre) / _BACK,
         1 - strayed / _REST,
         _gap(tracks.centre) / _GAP - 1,
     )
@@ -215,6 +219,26 @@ def _mismatch(error: np.ndarray) -> np.ndarray:
     square = np.einsum("btyxc,btyxc->btyx", error, error) / 3
     rows = square[..., 1:, :] + square[..., :-1, :]
     return np.sqrt((rows[..., 1:] + rows[..., :-1]).max((-1, -2)) / 4)
+
+
+def _unevenness(centre: np.ndarray) -> np.ndarray:
+    """[B]: how far a step differs from the mover's mean step, over what is allowed.
+
+    Steps are counted along the axes: so measured, a corner between two frames makes none of them shorter.
+    """
+    steps = np.abs(np.diff(centre, axis=1)).sum(-1)
+    pace = steps.mean(1)
+    return (np.abs(steps - pace[:, None]).max(1) / (_UNEVEN + _UNEVEN_SHARE * pace)).max(1)
+
+
+def _way_back(centre: np.ndarray) -> np.ndarray:
+    """[B]: how far a mover goes against its own direction, the furthest along either axis.
+
+    The direction along an axis is the one against which it goes less far.
+    """
+    falls = (np.maximum.accumulate(centre, axis=1) - centre).max(1)
+    rises = (centre - np.minimum.accumulate(centre, axis=1)).max(1)
+    return np.minimum(falls, rises).max((1, 2))
 
 
 def _gap(centre: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ class MiniatureVLM:
             raise ValueError(f"error_rate is a share between 0 and 1, not {error_rate}")
         self.error_rate = error_rate
         self.concurrency = 1
-        self.name = f"miniature-vlm/1/errors={error_rate:g}"
+        self.name = f"miniature-vlm/2/errors={error_rate:g}"
         self._watched: tuple[str, Tracks | None] = ("", None)
 
     def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
