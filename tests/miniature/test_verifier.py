@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.miniature import patient
 from tests.miniature.boards import solved, tasks_of
 from wmsd_core.arrays import Videos
 from wmsd_core.miniature import verifier
@@ -82,14 +83,26 @@ def test_stopping_short_fails_the_task_and_not_the_agent(world):
     assert result["agent"] == 1
 
 
-def test_a_jump_is_implausible_and_the_end_state_still_counts(world):
-    _, plans, _, route, videos = world
-    far = np.abs(route[:, 2] - route[:, 0]).max(1) >= 2
-    jumping = videos[far].copy()
-    jumping[:, 1:4] = jumping[:, :1]
-    jumping[:, 4:] = jumping[:, 6:]
-    tasks = [plan.task for plan, is_far in zip(plans, far, strict=True) if is_far]
-    assert passed(jumping, tasks) == {"task": 1, "agent": 1, "consistency": 0}
+@pytest.fixture(scope="module")
+def seen() -> patient.Seen:
+    """The small form of `python -m tests.miniature.patient`."""
+    return patient.examine(N, seed=3)
+
+
+@pytest.mark.parametrize("name", patient.SPOILED)
+def test_frames_cut_held_or_out_of_order_are_implausible(seen: patient.Seen, name: str):
+    assert seen.spoiled[name] < 0.05
+
+
+def test_right_films_pass_and_fulfil_no_other_task_of_their_board(seen: patient.Seen):
+    assert seen.right == {"task": 1, "agent": 1, "consistency": 1}
+    assert seen.other_tasks > 8 * N
+    assert seen.false_positives == 0
+
+
+def test_a_cut_leaves_the_end_state(world):
+    _, plans, _, _, videos = world
+    assert passed(videos[:, [0, 0, 0, 0, 6, 6, 6]], tasks_of(plans)) == {"task": 1, "agent": 1, "consistency": 0}
 
 
 @pytest.mark.parametrize("opacity", [0.35, 0.6, 1.0])
@@ -172,10 +185,37 @@ def judged_with(world, centre: np.ndarray) -> verifier.Scores:
 def test_jumping_over_the_other_mover_between_two_frames_is_implausible(world):
     centre = np.zeros((N, 7, 2, 2))
     centre[:, :, 0] = (2, 2)
-    centre[:, :3, 1], centre[:, 3:, 1] = (1.2, 2), (2.8, 2)
+    centre[:, :, 1, 0] = 2 + 1.3 * (np.arange(7) - 2.5)  # no frame shows them nearer than .65 cells
+    centre[:, :, 1, 1] = 2
     assert (judged_with(world, centre).consistency < 0).all()
     centre[:, :, 0] = (2, 4)
     assert (judged_with(world, centre).consistency > 0).all()
+
+
+def test_a_step_longer_or_shorter_than_the_others_is_implausible_and_noise_is_not(world):
+    """Mean step .5: steps may differ from it by .1 + .3 x .5 = .25."""
+    centre = np.zeros((N, 7, 2, 2))
+    centre[:, :, 1] = (0, 4)
+    for change, plausible in ((0.2, True), (0.3, False)):
+        for first in (0, 4):
+            steps = np.full(6, 0.5)
+            steps[first] += change
+            steps[first + 1] -= change
+            centre[:, 1:, 0, 0] = np.cumsum(steps)
+            assert ((judged_with(world, centre).consistency > 0) == plausible).all()
+    centre[:, 1:, 0, 0] = np.cumsum([0.5, 0.5, 0, 0.5, 0.5, 0.5])  # a rest: none of the others is much too long
+    assert (judged_with(world, centre).consistency < 0).all()
+
+
+def test_going_back_is_implausible_along_either_axis_and_in_either_direction(world):
+    """A slow mover: its steps alone are even enough."""
+    for axis in (0, 1):
+        for direction in (1, -1):
+            for back, plausible in ((0.1, True), (0.14, False)):
+                centre = np.full((N, 7, 2, 2), 2.0)
+                centre[:, :, 1] = (0, 4)
+                centre[:, :, 0, axis] += direction * np.array([0, 0.14, 0.28, 0.28 - back, 0.28, 0.42, 0.56])
+                assert ((judged_with(world, centre).consistency > 0) == plausible).all()
 
 
 def test_two_that_move_are_implausible_and_nobody_knows_who_acted(world):
