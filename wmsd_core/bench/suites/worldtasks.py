@@ -44,7 +44,7 @@ def worldtasks() -> Benchmark:
         items=_items,
         absent="the bench split has no task: run the generate stage first, with more frames or a larger bench share",
         published=Published(
-            "Table 1 of the paper, 200 tasks; * as marked there",
+            "Table 1 of the paper, 200 tasks; * as marked there; its average is a count of its own, not the mean of the three",
             {
                 method: dict(zip(("task", "agent", "consistency", "average"), values, strict=True))
                 for method, values in _PUBLISHED.items()
