@@ -344,6 +344,7 @@ def _evaluation(path: Path, folder: Path, evaluation: Evaluation, rng: np.random
                         "video_id": videos[-1]["video_id"],
                         "criterion": criterion.name,
                         "question_version": criterion.question.asked,
+                        "question_sha256": criterion.question.about(task=item.task).sha256,
                         "judge": evaluation.judge,
                         "log_odds": None if unread else float((2 * verdict - 1) * rng.gamma(3, 1)),
                         "verdict": None if unread else verdict,

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from wmsd_core.bench.judging import Judged, judge_videos
 from wmsd_core.bench.scores import aggregate, evaluation_id, outcomes, scores
 from wmsd_core.bench.statistics import clopper_pearson
 from wmsd_core.frames import clips
-from wmsd_core.vlm import LogOdds
+from wmsd_core.vlm import LogOdds, prompts
 
 EVALUATION = Evaluation(
     config=EvaluateConfig(tasks=10, steps=2, batch=4), model="fade-weights", adapter="trained", judge="script"
@@ -184,6 +185,39 @@ def test_judging_asks_three_questions_about_the_stored_pixels_and_the_short_task
     assert judge_videos(path, again, EVALUATION) == Judged(0, 0)
 
 
+@pytest.mark.parametrize("change", ["text", "polarity"])
+def test_a_question_that_reads_otherwise_is_asked_again_though_its_version_stands(
+    path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    generate_videos(path, videos, FadeGenerator(), EVALUATION)
+    judge_videos(path, ScriptedJudge(lambda question, video: YES), EVALUATION)
+    name, load = aggregate(path, EVALUATION).evaluation_id, prompts.load
+
+    def reversed_(prompt: str) -> dict[str, object]:
+        known = load(prompt)
+        if prompt != "judge_task":
+            return known
+        return known | ({"good": "no"} if change == "polarity" else {"question": "Is this not done: {task}?"})
+
+    monkeypatch.setattr(prompts, "load", reversed_)
+    with store.reading(path) as con:
+        assert {o.points("task") for o in outcomes(con, EVALUATION)["base"]} == {None}
+        assert {o.points("agent") for o in outcomes(con, EVALUATION)["base"]} == {1}
+    judge = ScriptedJudge(lambda question, video: NO)
+    assert judge_videos(path, judge, EVALUATION) == Judged(30, 0)
+    assert {question.name for question, _ in judge.asked} == {"judge_task"}
+    assert aggregate(path, EVALUATION).evaluation_id != name
+
+
+def test_a_judgment_names_what_was_asked_and_shown(path: Path, videos: Path):
+    generate_videos(path, videos, FadeGenerator(), EVALUATION)
+    judge = ScriptedJudge(lambda question, video: LogOdds(2.0, 0.75))
+    judge_videos(path, judge, EVALUATION)
+    stored = rows(path, "SELECT * FROM judgments")
+    assert {r["question_sha256"] for r in stored} == {question.sha256 for question, _ in judge.asked}
+    assert {(r["mass"], r["frames"], r["height"], r["width"]) for r in stored} == {(0.75, FRAMES, 20, 20)}
+
+
 def test_an_unread_judgment_is_null_with_its_reason_and_asked_again(path: Path, videos: Path):
     generate_videos(path, videos, FadeGenerator(), EVALUATION)
 
@@ -270,6 +304,15 @@ def test_the_evaluation_changes_its_name_with_all_that_makes_it_another(path: Pa
     ]
     names = {evaluation_id(items, e) for e in (EVALUATION, *changed)} | {evaluation_id(items[:9], EVALUATION)}
     assert len(names) == 7
+    of_two_arms = EVALUATION.model_copy(update={"config": EVALUATION.config.model_copy(update={"arms": ARMS[:2]})})
+    written_anew = [replace(items[0], solution="Another way."), *items[1:]]
+    by_another = EVALUATION.model_copy(update={"writer": "w"})
+    names |= {
+        evaluation_id(items, of_two_arms),
+        evaluation_id(written_anew, EVALUATION),
+        evaluation_id(items, by_another),
+    }
+    assert len(names) == 10
     larger_batch = EVALUATION.model_copy(update={"config": EvaluateConfig(tasks=10, steps=2, batch=9)})
     assert evaluation_id(items, larger_batch) == evaluation_id(items, EVALUATION)
 

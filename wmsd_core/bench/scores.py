@@ -95,7 +95,7 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
     rows = store.query(
         con,
         """
-        SELECT video_id, criterion, verdict, log_odds FROM judgments
+        SELECT video_id, criterion, question_sha256, verdict, log_odds FROM judgments
         WHERE judge = ? AND list_contains(?, question_version) ORDER BY video_id
         """,
         [evaluation.judge, [criterion.question.asked for criterion in criteria]],
@@ -106,7 +106,10 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
         name = video_id(item, arm, evaluation)
         verdicts: dict[str, bool | None] = dict.fromkeys(criterion.name for criterion in criteria)
         log_odds: dict[str, float | None] = dict.fromkeys(verdicts)
+        asked = {criterion.name: criterion.question.about(task=item.task).sha256 for criterion in criteria}
         for row in judged.get(name, ()):
+            if row["question_sha256"] != asked.get(row["criterion"]):
+                continue
             verdicts[row["criterion"]] = row["verdict"]
             log_odds[row["criterion"]] = row["log_odds"]
         return Outcome(item, arm, paths.get(name, ""), verdicts, log_odds)
@@ -120,17 +123,20 @@ def scores(by_arm: dict[Arm, list[Outcome]], measures: Sequence[str]) -> list[Sc
 
 
 def evaluation_id(items: list[Item], evaluation: Evaluation) -> str:
-    """SHA-256 of benchmark, items, weights, adapter, seed, sampler, and of what made the scores: judge and questions."""
+    """SHA-256 of benchmark, items with what each arm is told, weights, adapter, seed, sampler, judge and questions."""
+    benchmark = evaluation.benchmark
     return digest(
         {
-            "benchmark": evaluation.benchmark.name,
+            "benchmark": benchmark.name,
             "items": [item.item_id for item in items],
+            "texts": {arm: [benchmark.text(item, arm) for item in items] for arm in evaluation.config.arms},
+            "writer": evaluation.writer,
             "model": evaluation.model,
             "adapter": evaluation.adapter,
             "seed": evaluation.config.seed,
             "sampler": evaluation.config.sampler,
             "judge": evaluation.judge,
-            "questions": {c.name: c.question.asked for c in evaluation.benchmark.criteria},
+            "questions": {c.name: [c.question.asked, c.question.sha256] for c in benchmark.criteria},
         }
     )
 

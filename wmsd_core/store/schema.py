@@ -158,6 +158,14 @@ MIGRATIONS = (
         SELECT *, CASE stage WHEN 'evaluate' THEN 'worldtasks' ELSE '' END AS benchmark FROM earlier_runs;
     DROP TABLE earlier_runs;
     """,
+    # 5: what was asked, of what
+    """
+    ALTER TABLE judgments ADD COLUMN question_sha256 VARCHAR DEFAULT '';   -- text, good answer, end state; '' is asked again
+    ALTER TABLE judgments ADD COLUMN mass DOUBLE;                -- p(yes) + p(no)
+    ALTER TABLE judgments ADD COLUMN frames INTEGER;             -- of the video handed to the judge
+    ALTER TABLE judgments ADD COLUMN height INTEGER;
+    ALTER TABLE judgments ADD COLUMN width INTEGER;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -1,5 +1,7 @@
 """What the project asks of a vision-language model, and what an answer looks like."""
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +42,11 @@ class Question:
     def asked(self) -> str:
         """`name/version`, as stored beside the answers."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def sha256(self) -> str:
+        """Of all that decides the answer: a changed word is another question, whatever the version says."""
+        return hashlib.sha256(json.dumps([self.text, self.good, self.end_state]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
