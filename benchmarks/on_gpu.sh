@@ -8,9 +8,9 @@
 #
 #     devices    tests of what differs on a GPU
 #     bfloat16   LTX-2 of real size with random weights: memory by stage, seconds, utilisation, operators of a step
-#     helps      the changes that help most, beside it
 #     float8     the same with the base in float8
 #     nccl       a split base and a reduction, in one process
+#     helps      settings that may help beside it
 #
 # SIZE=tiny shows on any machine that all runs. SECONDS_IN_ALL (600) bounds the whole; PYTHON names the interpreter.
 set -u
@@ -35,10 +35,10 @@ step() { # NAME SECONDS OPTION... VARIANT...
     part "$name" "$most" "$python" -m benchmarks.ltx2_step --size "$size" --repeats 1 --out "$out/$name.json" "$@"
 }
 
-for name in "${@:-devices bfloat16 helps float8 nccl}"; do
+for name in "${@:-devices bfloat16 float8 nccl helps}"; do
     for part in $name; do
         case $part in
-        devices) part devices 100 "$python" -m pytest -q -rs tests/training/test_devices.py tests/training/test_gpu.py ;;
+        devices) part devices 90 "$python" -m pytest -q -rs tests/training/test_devices.py tests/training/test_gpu.py ;;
         bfloat16) step bfloat16 150 --profile --only "as shipped" ;;
         helps) step helps 180 --only "any kernels" "TF32 adapters" ;;
         float8) step float8 120 --only "float8 storage" ;;

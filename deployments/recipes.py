@@ -139,6 +139,8 @@ def hunyuan15() -> Recipe:
     - training timesteps 10 of 10 inference steps, timestep range .99: 9 here, since a random last step leaves noise in the
       video; .99 of 10 leaves it out likewise.
     - reward weight .95 for "task+consistency": half each.
+    - no penalty for leaving the base or the average, and AdamW: the template's, as the table names neither.
+    - aggregation: the column names none, where LTX-2's has GDPO; the weighted sum, which is plain GRPO.
     - 848x480 in training and evaluation, and the model's own guidance in both.
     """
     from wmsd_core.bench.evaluation import EvaluateConfig
@@ -170,7 +172,12 @@ def hunyuan15() -> Recipe:
                 sampler_steps=10,
                 anchor_weight=1.0,
                 rewards=RewardConfig(
-                    task=0.475, consistency=0.475, distillation=0.05, advantage_clip=5.0, advantage_rescale=None
+                    task=0.475,
+                    consistency=0.475,
+                    distillation=0.05,
+                    aggregation="sum",
+                    advantage_clip=5.0,
+                    advantage_rescale=None,
                 ),
                 grpo=GrpoConfig(sde="flow", strength=0.7, clip=1e-4, updates=1),
                 adapter=AdapterConfig(rank=64, alpha=128),

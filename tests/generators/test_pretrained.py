@@ -1,6 +1,7 @@
 """What all generators with pretrained weights promise, on tiny models of the real classes."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers.guiders import ClassifierFreeGuidance
+from peft import PeftModel, get_peft_model_state_dict
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -86,6 +88,30 @@ def test_the_published_adapter_draws_the_same_video_in_plain_diffusers(name: str
     )[0][0]
     assert np.abs(found - expected).max() < 1e-5
     assert np.abs(expected - tiny.pixels(ours, tiny.draw(ours, 4))).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_peft_finds_every_weight_of_a_published_adapter(name: str, tmp_path: Path) -> None:
+    ours = attached(name)
+    tiny.shake(ours.network, "ema")
+    adapters.publish(ours, tmp_path / "adapter", rank=2, alpha=8.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found: Any = PeftModel.from_pretrained(tiny.pipeline(name).transformer, str(tmp_path / "adapter" / "peft"))
+    expected, given = lora.adapter_state(ours.network, "ema"), get_peft_model_state_dict(found)
+    assert {key.removeprefix("base_model.model.") for key in given} == expected.keys()
+    assert all(torch.equal(given["base_model.model." + key], weight) for key, weight in expected.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_of_any_size_are_one_batch(name: str) -> None:
+    ours = tiny.generator(name, **settings(name))
+    images, texts = [tiny.image(), tiny.image(96, 64), tiny.image(64, 160)], list(tiny.SENTENCES[:3])
+    together = ours.noise(ours.encode(images, texts), [0, 1, 2])
+    alone = [
+        ours.noise(ours.encode([image], [text]), [i]) for i, (image, text) in enumerate(zip(images, texts, strict=True))
+    ]
+    assert torch.equal(together, torch.cat(alone))
 
 
 @pytest.mark.parametrize("name", NAMES)

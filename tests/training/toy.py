@@ -60,10 +60,10 @@ class ToyGenerator:
             torch.manual_seed(0)
             self.network: nn.Module = ToyNetwork().requires_grad_(False).to(self.device)
 
-    def encode(self, images: np.ndarray, texts: Sequence[str]) -> ToyCondition:
+    def encode(self, images: np.ndarray | Sequence[np.ndarray], texts: Sequence[str]) -> ToyCondition:
         kinds, levels = zip(*(text.split() for text in texts), strict=True)
         word = torch.tensor([LEVELS * (kind == "goal") + int(level) for kind, level in zip(kinds, levels, strict=True)])
-        first = torch.from_numpy(images[..., 0].astype(np.float32) / 127.5 - 1)
+        first = torch.from_numpy(np.stack([image[..., 0] for image in images]).astype(np.float32) / 127.5 - 1)
         return ToyCondition(first.to(self.device), nn.functional.one_hot(word, 2 * LEVELS).float().to(self.device))
 
     def release_encoders(self) -> None: ...

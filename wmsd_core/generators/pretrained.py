@@ -184,7 +184,7 @@ class PretrainedGenerator(ABC):
         return cls.from_pretrained(self.folder, subfolder=part, dtype=self.dtype, local_files_only=True)
 
     @torch.no_grad()
-    def encode(self, images: Images, texts: Sequence[str]) -> Condition:
+    def encode(self, images: Images | Sequence[Image], texts: Sequence[str]) -> Condition:
         """Features of images and texts, each computed once.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations  # settings name adapters without reading tor
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from wmsd_core.arrays import Images, Videos
+from wmsd_core.arrays import Image, Images, Videos
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,8 @@ class Generator(Protocol):
         """Names of the linears that LoRA adapts, in the form that peft's `target_modules` takes."""
         ...
 
-    def encode(self, images: Images, texts: Sequence[str]) -> Condition:
-        """The condition for image b with text b.
+    def encode(self, images: Images | Sequence[Image], texts: Sequence[str]) -> Condition:
+        """The condition for image b with text b. Images may differ in size: each is scaled and cut by itself.
 
         Raises:
             ValueError: a text that the model cannot read; the message names the word or the length.

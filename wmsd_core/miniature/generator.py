@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from wmsd_core.arrays import Images, Videos
+from wmsd_core.arrays import Image, Images, Videos
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter, Condition
 from wmsd_core.miniature.drawing import SIZE, shrink
@@ -72,7 +72,7 @@ class MiniatureGenerator:
         """Where the network is."""
         return next(self.network.parameters()).device
 
-    def encode(self, images: Images, texts: Sequence[str]) -> MiniatureCondition:
+    def encode(self, images: Images | Sequence[Image], texts: Sequence[str]) -> MiniatureCondition:
         """Pictures of any size, shrunk by area, with their texts.
 
         Raises:

@@ -22,6 +22,9 @@ CHECKSUM = "adapter.sha256"
 ABOUT = "training.json"
 _PREFIX = "transformer."
 """What diffusers calls the network in files of adapters."""
+PEFT = "peft"
+"""Where an adapter's folder has the same weights for peft, whose names differ."""
+_PEFT_PREFIX = "base_model.model."
 
 
 Weights = dict[str, torch.nn.Parameter]
@@ -91,15 +94,21 @@ def publish(
 
     The weights lie under the names of diffusers, which finds rank and alpha in the head of the same file:
     `pipeline.load_lora_weights(folder)`, or where a pipeline has none,
-    `transformer.load_lora_adapter(folder, weight_name="adapter_model.safetensors")`. peft finds them in `adapter_config.json`.
+    `transformer.load_lora_adapter(folder, weight_name="adapter_model.safetensors")`. Under peft's names they lie in `peft`:
+    `PeftModel.from_pretrained(transformer, folder / "peft")`.
     """
     settings = _settings(generator, rank, alpha)
     head = json.dumps({_PREFIX + key: value for key, value in settings.items()}, sort_keys=True)
     with Publication(folder) as partial:
         # One entry only: safetensors writes several in the order of a hash that differs from process to process.
-        state = {_PREFIX + key: weight for key, weight in lora.adapter_state(generator.network, name).items()}
-        save_file(state, partial / WEIGHTS, {"lora_adapter_metadata": head})
-        (partial / SETTINGS).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        state = {key: weight.cpu() for key, weight in lora.adapter_state(generator.network, name).items()}
+        save_file(
+            {_PREFIX + key: value for key, value in state.items()}, partial / WEIGHTS, {"lora_adapter_metadata": head}
+        )
+        (partial / PEFT).mkdir()
+        save_file({_PEFT_PREFIX + key: value for key, value in state.items()}, partial / PEFT / WEIGHTS)
+        for place in (partial, partial / PEFT):
+            (place / SETTINGS).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         checksum = sha256(partial / WEIGHTS)
         (partial / CHECKSUM).write_text(checksum + "\n", encoding="utf-8")
         (partial / ABOUT).write_text(json.dumps(about or {}, indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from wmsd_core import seeds
-from wmsd_core.arrays import Images
+from wmsd_core.arrays import Image
 from wmsd_core.generators.protocol import Condition, Generator
 from wmsd_core.shapes import LatentMask, Latents, PerSample
 from wmsd_core.training.arms import Role
@@ -35,7 +35,7 @@ class Batch:
         self.passes = Passes(0, 0)
 
     @cached_property
-    def images(self) -> Images:
+    def images(self) -> list[Image]:
         return load_images(self.examples)
 
     @cached_property

@@ -131,7 +131,7 @@ class Publication:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if error:
             return
-        for path in (*self.partial.iterdir(), self.partial):
+        for path in (*self.partial.rglob("*"), self.partial):
             _flush(path)
         shutil.rmtree(self.target, ignore_errors=True)
         self.partial.rename(self.target)

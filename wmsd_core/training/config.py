@@ -16,7 +16,8 @@ Reinforcement = Literal["awm", "grpo", "nft"]
 
 
 class RewardConfig(Config):
-    """What is rewarded, by how much, and how rewards become advantages."""
+    """What is rewarded, by how much, and how rewards become advantages. Defaults are not the paper's: PickScore needs a model
+    that is to be named, and its weight stands in that of consistency; the recipes have the table's weights."""
 
     incidental = frozenset({"overlap"})
 
@@ -39,7 +40,8 @@ class RewardConfig(Config):
     pickscore_floor: float = Field(default=1e-3, gt=0)
     """The same for PickScore, in the unit of its reward (the published score divided by 26)."""
     distillation_floor: float = Field(default=1e-3, gt=0)
-    """The same for the distillation reward, in squared velocity."""
+    """The same for the distillation reward, in squared velocity. A model that agrees with itself more closely than this is
+    not rewarded for it: `flat.distillation` of the metrics counts the groups that are silenced."""
     batch_floor: float = Field(default=0.1, gt=0)
     """Least standard deviation of combined advantages over the batch (gdpo)."""
     advantage_clip: float = Field(default=5.0, gt=0)

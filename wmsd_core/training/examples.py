@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from wmsd_core.arrays import Images, Videos
+from wmsd_core.arrays import Image as Picture
+from wmsd_core.arrays import Videos
 from wmsd_core.config import Config
 from wmsd_core.files import sha256
 from wmsd_core.frames import clips
@@ -58,17 +59,25 @@ def load_examples(path: Path) -> list[Example]:
     return examples
 
 
-def load_images(examples: Sequence[Example]) -> Images:
-    """The pictures of a batch.
+def check_images(examples: Sequence[Example]) -> None:
+    """Reads every picture once, before the first of them is encoded.
 
     Raises:
-        ValueError: they differ in size, so that they cannot be one batch.
+        ValueError: some cannot be read; the message names the first few.
     """
-    images = [_pixels(example.image) for example in examples]
-    if len({image.shape for image in images}) > 1:
-        sizes = {str(example.image): image.shape[1::-1] for example, image in zip(examples, images, strict=True)}
-        raise ValueError(f"images of one run must have one size (width, height): {sizes}")
-    return np.stack(images)
+    faults: list[str] = []
+    for path in dict.fromkeys(example.image for example in examples):
+        try:
+            _pixels.__wrapped__(path)  # not kept: a picture of any size may be asked for only much later
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            faults.append(f"{path}: {error}")
+    if faults:
+        raise ValueError(f"{len(faults)} pictures cannot be read: {'; '.join(faults[:3])}")
+
+
+def load_images(examples: Sequence[Example]) -> list[Picture]:
+    """The pictures of a batch, each of its own size: a generator cuts each alone."""
+    return [_pixels(example.image) for example in examples]
 
 
 def load_videos(examples: Sequence[Example]) -> Videos:

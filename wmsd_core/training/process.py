@@ -44,7 +44,7 @@ from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, s
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.encoding import encode_ahead, upcoming
-from wmsd_core.training.examples import load_examples
+from wmsd_core.training.examples import check_images, load_examples
 from wmsd_core.training.lineage import FILES, Lineage, begin
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.tracking import Cautious, Tracker, track
@@ -143,9 +143,10 @@ def train(
     if world.leads:
         metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
     tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps, "checkpoint_bytes": needed})
+    ahead = [trainer.examples[n] for n in upcoming(trainer.groups, run.config.steps - trainer.steps_done)]
+    check_images(ahead)
     if run.settings:
-        ahead = upcoming(trainer.groups, run.config.steps - trainer.steps_done)
-        encode_ahead(trainer.generator, [trainer.examples[number] for number in ahead])
+        encode_ahead(trainer.generator, ahead)
     tracking = Cautious(
         lambda: track(
             tracker if world.leads else "none",
