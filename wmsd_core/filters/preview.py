@@ -4,7 +4,6 @@ Reads stored measurements, whatever verdicts are stored, and decodes only the pi
 from anywhere.
 """
 
-import os
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from wmsd_core.files import replacing
 from wmsd_core.filters.measuring import MeasureConfig
 from wmsd_core.filters.thresholds import THRESHOLDS, USABLE, Threshold, measured_by
 from wmsd_core.filters.verdict import FilterConfig
@@ -168,7 +168,5 @@ def _thumbnails(paths: list[str]) -> list[str]:
 
 
 def _write(out: Path, text: str) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(out)
+    with replacing(out) as partial:
+        partial.write_text(text, encoding="utf-8")

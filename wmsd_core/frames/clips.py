@@ -3,13 +3,13 @@
 import hashlib
 import io
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
 from wmsd_core.arrays import Video
+from wmsd_core.files import replacing
 
 FRAME_MS = 125
 """Display time of a frame. It is also the unit in which Pillow counts equal frames, see `read`."""
@@ -35,10 +35,8 @@ def write(video: Video, folder: Path) -> tuple[Path, str]:
     )
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
     path = folder / sha256[:2] / f"{sha256}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{uuid4().hex}.tmp")  # two arms may write the same content at once
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(buffer.getvalue())
     return path, sha256
 
 

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import av
 import cv2
@@ -26,6 +25,7 @@ from pydantic import Field
 
 from wmsd_core.arrays import Video
 from wmsd_core.config import Config
+from wmsd_core.files import replacing
 from wmsd_core.frames.content import opened
 from wmsd_core.frames.entry import Entry, Found, Refused
 from wmsd_core.frames.formats import VIDEOS
@@ -341,6 +341,5 @@ def _listed(listing: Path, place: Path) -> Taken | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(f".{uuid4().hex}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(data)

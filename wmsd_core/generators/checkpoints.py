@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import httpx
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from wmsd_core.files import replacing, sha256
 
 
 def find(weights: str, parts: Sequence[str], setting: str) -> Path:
@@ -75,12 +76,9 @@ def checksum(folder: Path, parts: Sequence[str], memory: Path | None = None) -> 
         state = path.stat()
         key = f"{path.resolve()} {state.st_size} {state.st_mtime_ns}"
         if key not in known:
-            with path.open("rb") as file:
-                known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            known[key] = sha256(path)
         sums[path.relative_to(folder).as_posix()] = known[key]
     if memory is not None:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        partial = memory.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        partial.replace(memory)
+        with replacing(memory) as partial:
+            partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
     return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()

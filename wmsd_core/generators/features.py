@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from wmsd_core.files import replacing
 
 Features = dict[str, Tensor]
 """Named tensors in the memory of the CPU."""
@@ -61,10 +62,8 @@ class FeatureCache:
         if self.folder is None:
             return
         path = _path(self.folder, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{key}.{os.getpid()}.partial")
-        save_file(found, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file(found, partial)
 
 
 def _path(folder: Path, key: str) -> Path:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from wmsd_core.arrays import Image
 from wmsd_core.config import Config
+from wmsd_core.files import replacing
 from wmsd_core.miniature import planner
 from wmsd_core.miniature.drawing import SCALE, SIZE, bare_picture, picture, to_uint8
 from wmsd_core.miniature.scene import Scenes, sample
@@ -138,7 +139,5 @@ def _encode(image: Image, jpeg: bool) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """By a temporary name beside the target, so that a kill leaves no half a file under its name."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(content)

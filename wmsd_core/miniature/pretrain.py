@@ -28,6 +28,7 @@ import torch
 from pydantic import Field
 
 from wmsd_core.config import Config
+from wmsd_core.files import replacing
 from wmsd_core.miniature import exam, language
 from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.motion import film, waypoints
@@ -226,11 +227,10 @@ def make(path: Path, config: PretrainConfig, *, questions: int = 400) -> Iterato
 def save(network: Network, path: Path, metadata: dict[str, str]) -> None:
     """Writes the weights as safetensors, by a temporary name. `metadata` is stored beside the network's size."""
     weights = {name: weight.detach().contiguous() for name, weight in network.state_dict().items()}
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(
-        safetensors.torch.save(weights, {"network": json.dumps(network.config.model_dump()), **metadata})
-    )
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(
+            safetensors.torch.save(weights, {"network": json.dumps(network.config.model_dump()), **metadata})
+        )
 
 
 def _rate(step: int, steps: int) -> float:

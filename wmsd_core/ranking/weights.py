@@ -1,9 +1,10 @@
 """Weight files by name: a local path, or a file of a Hugging Face repository. Safetensors only; nothing is unpickled."""
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from wmsd_core.files import sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,5 +65,4 @@ def checksum(path: Path) -> str:
 
 @cache
 def _checksum(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)

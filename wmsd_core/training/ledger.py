@@ -12,6 +12,7 @@ from typing import Any
 
 from wmsd_core import store
 from wmsd_core.config import digest
+from wmsd_core.files import replacing
 from wmsd_core.training.adapters import intact, published
 from wmsd_core.training.examples import Example
 from wmsd_core.training.lineage import origin
@@ -63,9 +64,8 @@ def prepare(path: Path, folder: RunFolder, run: Run, base: str, examples: Sequen
     folder.path.mkdir(parents=True, exist_ok=True)
     lines = "".join(example.model_dump_json() + "\n" for example in examples)
     for name, text in (("run.json", run.model_dump_json(indent=2)), ("examples.jsonl", lines)):
-        partial = folder.path / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder.path / name)
+        with replacing(folder.path / name) as partial:
+            partial.write_text(text, encoding="utf-8")
     row = {
         "run_id": folder.run_id,
         "config": run.config.model_dump_json(),

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from wmsd_core.files import replacing
+
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
     """Adds one line. A number that is not finite is written as null: JSON has no name for it."""
@@ -22,9 +24,8 @@ def truncate(path: Path, steps: int) -> None:
         if not line.endswith("\n") or json.loads(line)["step"] > steps:
             break
         kept.append(line)
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text("".join(kept), encoding="utf-8")
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | None]]:

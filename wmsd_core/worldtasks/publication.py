@@ -1,6 +1,5 @@
 """A folder that appears complete or not at all, in place of an earlier one of its kind and of nothing else."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from wmsd_core.files import sha256
 
 MANIFEST = "manifest.json"
 FORM = "wmsd-export/1"
@@ -55,7 +56,7 @@ def publishing(out: Path) -> Generator[Path]:
 def write_manifest(folder: Path, about: dict[str, Any]) -> None:
     """Lists every file of `folder` with its size and SHA-256, and what `about` tells of the whole."""
     files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -77,7 +78,7 @@ def verify(folder: Path) -> list[str]:
         path = folder / name
         if not path.is_file():
             wrong.append(f"{name} is missing")
-        elif path.stat().st_size != its["bytes"] or _sha256(path) != its["sha256"]:
+        elif path.stat().st_size != its["bytes"] or sha256(path) != its["sha256"]:
             wrong.append(f"{name} has other content than its checksum says")
     return wrong + [f"{name} is not listed in {MANIFEST}" for name in _foreign(folder, listed)]
 
@@ -112,8 +113,3 @@ def _foreign(folder: Path, listed: dict[str, Any]) -> list[str]:
     known = {*listed, MANIFEST} if listed else set[str]()
     names = (str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if not path.is_dir())
     return [name for name in names if name not in known]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

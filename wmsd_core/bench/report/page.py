@@ -1,6 +1,5 @@
 """Puts the page together: reads the store once, renders the template, writes one file."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from wmsd_core.bench.report.funnel import STAGE_TEXT, funnel, sources
 from wmsd_core.bench.report.headline import ARM_TEXT, Headline, headline, p_text, recorded
 from wmsd_core.bench.report.provenance import provenance
 from wmsd_core.bench.report.samples import samples
+from wmsd_core.files import replacing
 from wmsd_core.filters import DefectScore
 from wmsd_core.pages.environment import environment
 
@@ -71,10 +71,8 @@ def write_report(
         }
     missing = [stage for section, stage in SECTIONS.items() if not page[section]]
     text = _environment().get_template("page.html.j2").render(page, defects=defects, missing=missing)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(out)
+    with replacing(out) as partial:
+        partial.write_text(text, encoding="utf-8")
     return Written(out, out.stat().st_size, missing)
 
 
