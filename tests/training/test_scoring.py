@@ -122,3 +122,29 @@ def test_pickscore_is_a_reward_with_its_own_floor_and_first_frame_baseline(tmp_p
         SETTINGS | {"rewards": rewards | {"pickscore_floor": 1e9}, "adapter": {"rank": 4, "alpha": 8}}
     )
     assert Trainer(flat, ToyGenerator(), write_run(tmp_path, flat), None, Brightness()).step()["flat_groups"] == 3
+
+
+def evenness():
+    """A reward from outside: videos whose two halves are alike score 0, dark ones have no score."""
+
+    def reward(texts: Sequence[str], videos: np.ndarray) -> list[float]:
+        return [float("nan") if video.mean() < 20 else -float(np.ptp(video.mean((1, 2, 3)))) for video in videos]
+
+    return reward
+
+
+def test_a_reward_from_outside_needs_no_change_to_the_project(tmp_path: Path) -> None:
+    name = f"{__name__}:evenness"
+    weights = {"task": 0, "consistency": 0, "extra": {name: 0.5}}
+    config = TrainConfig.model_validate(SETTINGS | {"rewards": weights})
+    examples = write_run(tmp_path, config)
+    trainer = Trainer(config, ToyGenerator(), examples, judge=None)
+    metrics = trainer.step()
+    assert config.video_rewards == {name: 0.5}
+    assert metrics["reward"][name] < 0
+    assert metrics["reward_spread"][name] > 0
+    with pytest.raises(ValueError, match=r"reward 'no\.such:one' cannot be loaded"):
+        unknown = config.model_copy(
+            update={"rewards": config.rewards.model_copy(update={"extra": {"no.such:one": 1.0}})}
+        )
+        Trainer(unknown, ToyGenerator(), examples, judge=None)

@@ -3,7 +3,7 @@ the values of the public configurations nearest to it."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,8 @@ class RewardConfig(Config):
     """Weight of the judge's log-odds that the video is plausible and continuous."""
     pickscore: float = Field(default=0.0, ge=0)
     """Weight of PickScore, the mean over frames; .225 for LTX-2 in the paper, with as much for consistency."""
+    extra: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
+    """Rewards from outside, `package.module:factory` with its weight. A difference in one counts from `judged_floor` on."""
     distillation: float = Field(default=0.05, ge=0)
     """Weight of the agreement with the Demonstrator along the trajectory (eq. 9). Not used by the arm `rl`."""
     gate_consistency: bool = False
@@ -366,7 +368,8 @@ class TrainConfig(Config):
     def video_rewards(self) -> dict[str, float]:
         """All rewards that come from looking at a video in this arm, with their weights."""
         pickscore = {"pickscore": self.rewards.pickscore} if self.rewards.pickscore and self._looks else {}
-        return self.judged | pickscore
+        extra = {name: weight for name, weight in self.rewards.extra.items() if weight and self._looks}
+        return self.judged | pickscore | extra
 
     @property
     def _looks(self) -> bool:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from wmsd_core import registry
 from wmsd_core.arrays import Video
 from wmsd_core.generators.protocol import Adapter, Generator
 from wmsd_core.objectives.nft import old_decay
@@ -31,7 +32,7 @@ from wmsd_core.training.reinforcement import policy_objective
 from wmsd_core.training.reinforcement.gradient import reinforce
 from wmsd_core.training.rollout import Randomness, Rollouts, recorded, roll_out
 from wmsd_core.training.schedule import learning_rate
-from wmsd_core.training.scoring import PictureScorer, Scoring
+from wmsd_core.training.scoring import PictureScorer, Scoring, VideoReward
 from wmsd_core.training.stopwatch import Stopwatch
 from wmsd_core.training.teaching import teach
 from wmsd_core.training.throughput import counted, matmul_rate
@@ -57,6 +58,8 @@ class Trainer:
             raise ValueError(f"rewards {', '.join(config.judged)} need a judge: name one, or set their weights to 0")
         if "pickscore" in config.video_rewards and pickscore is None:
             raise ValueError("reward pickscore needs its model: name it, or set rewards.pickscore to 0")
+        wanted = [name for name in config.rewards.extra if name in config.video_rewards]
+        self.extra: dict[str, VideoReward] = {name: registry.make(name, {}, "reward") for name in wanted}
         self.config, self.generator, self.examples = config, generator, examples
         self.judge, self.pickscore, self.world = judge, pickscore, world
         self.steps_done = 0
@@ -91,7 +94,7 @@ class Trainer:
             batch = Batch(
                 self.generator, self.examples, self.groups.next(), group_size=config.group_size, seed=config.seed
             )
-        with Scoring(batch, self.judge, self.pickscore, config, watch) as scoring:
+        with Scoring(batch, self.judge, self.pickscore, config, watch, self.extra) as scoring:
             with watch("rollout"):
                 rollouts = self._roll_out(batch, lesson, scoring)
             with watch("reward"):

@@ -1,7 +1,7 @@
 """Rewards that come from looking at videos, asked for as soon as a video is there, while the next ones are sampled."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol, Self
 
@@ -23,6 +23,10 @@ class PictureScorer(Protocol):
     """PickScore, or another model that scores a video for a text without being asked a question."""
 
     def score(self, texts: Sequence[str], videos: Videos) -> PickScores: ...
+
+
+VideoReward = Callable[[Sequence[str], Videos], Sequence[float]]
+"""A reward from outside: texts and videos [B, T, H, W, 3] to one number per video, NaN where it has none."""
 
 
 class VideoRewards(NamedTuple):
@@ -48,7 +52,9 @@ class Scoring:
         pickscore: PictureScorer | None,
         config: TrainConfig,
         watch: Stopwatch,
+        extra: Mapping[str, VideoReward] | None = None,
     ) -> None:
+        self._extra = extra or {}
         self._batch, self._judge, self._pickscore, self._config, self._watch = batch, judge, pickscore, config, watch
         self._values = {name: torch.full((len(batch.rows),), torch.nan).double() for name in config.video_rewards}
         self._first = torch.full((len(batch.rows),), torch.nan).double()
@@ -92,6 +98,8 @@ class Scoring:
             found |= dict(zip(names, rewards, strict=True))
         if "pickscore" in self._values and self._pickscore:
             found["pickscore"], first = self._pickscore.score(tasks, videos)
+        for name, reward in self._extra.items():
+            found[name] = torch.tensor(reward(tasks, videos), dtype=torch.float64)
 
         def write() -> None:
             for name, values in found.items():
