@@ -10,7 +10,7 @@ A mistake of the user's ends in one line that says what to change, and exit stat
 import typer
 
 from deployments import start
-from deployments.commands import benchmark, data, miniature, pipeline, project, training
+from deployments.commands import benchmark, data, files, miniature, pipeline, project, training
 from deployments.options import err
 from wmsd_core.visible import visible
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(pipeline.app)
 app.add_typer(data.app)
+app.add_typer(files.app)
 app.add_typer(training.app)
 app.add_typer(benchmark.app)
 app.add_typer(miniature.app, name="miniature")

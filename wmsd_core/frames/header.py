@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from wmsd_core.frames.formats import IMAGES
+from wmsd_core.frames.formats import IMAGES, OTHER_IMAGES
 from wmsd_core.frames.refusal import Refusal
 
 _SAME_FILE_FORMAT = {"MPO": "JPEG"}  # what phones write: a JPEG with further pictures behind it
@@ -30,7 +30,7 @@ class Header:
 
 
 def read_header(data: bytes, suffix: str, *, max_pixels: int, require_matching_suffix: bool) -> Header:
-    """Format and size of an encoded image that may be decoded.
+    """Format and size of an encoded image that may be decoded; `suffix` is that of its name, '' if that says nothing.
 
     Raises:
         Refusal: empty, not_an_image, unsupported, wrong_extension, or too_large (a decompression bomb, by its size, that of
@@ -41,7 +41,7 @@ def read_header(data: bytes, suffix: str, *, max_pixels: int, require_matching_s
     found, width, height, orientation = _open(data, suffix, max_pixels)
     if found not in IMAGES.values():
         raise Refusal("unsupported", f"a {found} image; supported are {', '.join(sorted(set(IMAGES.values())))}")
-    if require_matching_suffix and IMAGES.get(suffix.lower()) != found:
+    if require_matching_suffix and suffix and IMAGES.get(suffix) != found:
         raise Refusal("wrong_extension", f"the name ends in {suffix}, the content is {found}")
     if width * height > max_pixels:
         raise Refusal("too_large", f"{width}x{height} is {width * height} pixels, the limit is {max_pixels}")
@@ -66,7 +66,7 @@ def _open(data: bytes, suffix: str, max_pixels: int) -> tuple[str, int, int, int
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refusal("too_large", str(error)) from error
     except UnidentifiedImageError as error:
-        if suffix.lower() not in IMAGES:
+        if suffix in OTHER_IMAGES:
             raise Refusal("unsupported", f"{suffix} files cannot be read; convert them to PNG or JPEG") from error
         raise Refusal("not_an_image", f"no image format begins with {data[:8]!r}") from error
     except Refusal:

@@ -18,13 +18,17 @@ import duckdb
 from pydantic import Field
 
 from wmsd_core.config import Config
+from wmsd_core.frames import ledger
 from wmsd_core.frames.content import MOST_BYTES, read
-from wmsd_core.frames.entry import Entry, Found, Ignored, Refused
+from wmsd_core.frames.entry import Entry, Found, Ignored, Refused, Watched, stored_path
+from wmsd_core.frames.formats import suffix_of
 from wmsd_core.frames.header import Header, read_header
-from wmsd_core.frames.refusal import Refusal, record
+from wmsd_core.frames.ledger import Line
+from wmsd_core.frames.refusal import Refusal, failed, record
 from wmsd_core.frames.sources import checked, several
 from wmsd_core.frames.videos import Report, VideoConfig, with_frames_of_videos
 from wmsd_core.store import insert, query, reading, writing
+from wmsd_core.unicode import storable
 
 BATCH = 1000
 _PAGE = 100_000
@@ -66,7 +70,7 @@ class Registered:
     rejected: dict[str, int]
     """Reason -> files, or lines of a manifest."""
     ignored: int
-    """Files that are neither images nor videos by their name."""
+    """Files that are neither images nor videos."""
 
 
 def register(
@@ -88,7 +92,9 @@ def register(
     source = checked(several([frames] if isinstance(frames, str | Path) else frames))
     with writing(store) as con:  # the lines of a manifest have no identity but their number, and may all have moved
         for part in source.sources:
-            con.execute("DELETE FROM rejections WHERE stage = 'frames' AND starts_with(item, ?)", [f"{part.name}:"])
+            name = stored_path(Path(part.name))
+            con.execute("DELETE FROM rejections WHERE stage = 'frames' AND starts_with(item, ?)", [f"{name}:"])
+            ledger.forget(con, name)
     into = (videos or store.parent / "video_frames").resolve()
     found = (item for item in source.found() if not _lies_in(item, into))  # the workspace may be below a given folder
     entries = with_frames_of_videos(found, into, config.video, config.max_pixels, report)
@@ -125,6 +131,8 @@ class _Tally:
     ignored: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     sources: set[str] = field(default_factory=set)
+    manifests: set[str] = field(default_factory=set)
+    """Those whose lines were met so far."""
 
     @property
     def files(self) -> int:
@@ -145,52 +153,113 @@ class _Look:
 def _register_batch(store: Path, batch: Sequence[Found], config: FramesConfig, tally: _Tally) -> None:
     looks: list[_Look] = []
     refused: list[tuple[str, Path, Refusal]] = []
+    lines: list[Line] = []
+
+    def refuse(item: str, told: str, path: Path, refusal: Refusal, *, has_line: bool, frame_id: str = "") -> None:
+        """Among rejections a file is known by its path (`told`), in the ledger by the line that named it (`item`)."""
+        refused.append((told, Path(stored_path(path)), refusal))
+        if has_line:
+            lines.append(Line(item, stored_path(path), "rejected", refusal.reason, refusal.detail, frame_id))
+
     settings = config.digest()
     trusted = _trusted(store, batch) if config.trust_timestamps else {}
     for found in batch:
         match found:
-            case Ignored():
+            case Ignored(path, detail):
                 tally.ignored += 1
+                lines.append(Line(stored_path(path), stored_path(path), "ignored", "", storable(detail)))
             case Refused(item, path, source, refusal):
-                tally.sources.add(source)
-                refused.append((item, path, refusal))
+                tally.sources.add(storable(source))
+                refuse(item, item, path, refusal, has_line=True)
+            case Watched(item, path, source, frames, damage):
+                tally.sources.add(storable(source))
+                if damage:
+                    refused.append((stored_path(path), Path(stored_path(path)), damage))
+                detail = f"{frames} frames" + (f"; {damage.detail}" if damage else "")
+                fate = "registered" if frames else "rejected"
+                lines.append(Line(item, stored_path(path), fate, damage.reason if damage else "", detail))
             case Entry(path, source):
-                tally.sources.add(source)
+                tally.sources.add(storable(source))
                 try:
                     looks.append(_look(found, config, settings, trusted))
-                except Refusal as refusal:
-                    refused.append((_text(path), Path(_text(path)), refusal))
+                except Exception as error:
+                    refuse(found.item, stored_path(path), path, failed(error), has_line=found.input)
     with reading(store) as con:
         known = _known(con, [look.frame_id for look in looks])
+        claims = _claims(con, looks, known, tally.manifests)
+    before = known.copy()
     kept = {frame_id: Path(row["path"]) for frame_id, row in known.items()}
+    rows: dict[str, dict[str, Any]] = {}
     usable: list[str] = []
-    rows: list[dict[str, Any]] = []
     for look in looks:
-        path = look.entry.path
+        entry, path, frame_id = look.entry, look.entry.path, look.frame_id
         try:
-            _refuse_second(path, look.frame_id, kept.get(look.frame_id), config.max_bytes)
-            row = _row(look, known.get(look.frame_id))
-        except Refusal as refusal:
-            refused.append((str(path), path, refusal))
+            against = _contradiction(entry, known.get(frame_id), claims.get(frame_id))
+            _refuse_second(path, frame_id, kept.get(frame_id), config.max_bytes, against)
+            if against:
+                raise Refusal("contradiction", against)
+            row = _row(look, known.get(frame_id))
+        except Exception as error:
+            refusal = failed(error)
+            told = entry.line if refusal.reason == "contradiction" else stored_path(path)
+            refuse(entry.item, told, path, refusal, has_line=entry.input, frame_id=frame_id)
             continue
-        if look.frame_id in kept:
+        if frame_id in kept:
             tally.known += 1
         else:
             tally.new += 1
-        kept[look.frame_id] = path
-        usable.append(look.frame_id)
-        if row != known.get(look.frame_id):
-            rows.append(row)
+        kept[frame_id], known[frame_id] = path, row
+        if entry.line:
+            claims.setdefault(frame_id, entry.line)
+        usable.append(frame_id)
+        if row != before.get(frame_id):
+            rows[frame_id] = row
+        if entry.input:
+            note = "value_left_out" if entry.note else ""
+            lines.append(Line(entry.item, stored_path(path), "registered", note, entry.note, frame_id))
+    tally.manifests.update(_manifest(found.line) for found in batch if isinstance(found, Entry) and found.line)
     tally.rejected.update(refusal.reason for *_, refusal in refused)
     with writing(store) as con:
         _forget_refusals(con, batch, usable)
-        insert(con, "frames", rows, replace=True)
+        insert(con, "frames", list(rows.values()), replace=True)
         record(con, refused, config.digest())
+        ledger.write(con, lines)
+
+
+def _claims(
+    con: duckdb.DuckDBPyConnection, looks: Sequence[_Look], known: dict[str, dict[str, Any]], manifests: set[str]
+) -> dict[str, str]:
+    """Frame id -> the line that named it first in this run, where a later one contradicts what is stored."""
+    wanted = [look.frame_id for look in looks if _contradiction(look.entry, known.get(look.frame_id), "another")]
+    if not wanted or not manifests:
+        return {}
+    rows = con.execute(
+        "SELECT frame_id, item FROM files WHERE fate = 'registered' AND item <> path AND frame_id IN (SELECT unnest(?))",
+        [wanted],
+    ).fetchall()
+    return {frame_id: item for frame_id, item in rows if _manifest(item) in manifests}
+
+
+def _contradiction(entry: Entry, known: dict[str, Any] | None, first: str | None) -> str:
+    """What a line says of a content against the line that named it first in the same run; the first one wins, so that a
+    rerun ends with the same. A manifest of another run may say something new."""
+    if known is None or first is None or not entry.line or entry.line == first:
+        return ""
+    told: list[str] = []
+    if entry.licence and known["licence"] and entry.licence != known["licence"]:
+        told.append(f"licence '{entry.licence}', and not '{known['licence']}'")
+    if entry.names_source and entry.source != known["source"] and known["source"] != _manifest(first):
+        told.append(f"source '{entry.source}', and not '{known['source']}'")
+    return f"it says {' and '.join(told)} as {first} does, which came first" if told else ""
+
+
+def _manifest(line: str) -> str:
+    return line.rpartition(":")[0]
 
 
 def _look(entry: Entry, config: FramesConfig, settings: str, trusted: dict[tuple[str, str], dict[str, Any]]) -> _Look:
     """What a file is: by its bytes, or by the row of `trusted` that was made when it was as it is now."""
-    if _text(entry.path) != str(entry.path):
+    if stored_path(entry.path) != str(entry.path):
         raise Refusal("bad_name", "the name is not UTF-8, so it cannot be stored; rename the file")
     stamp = _stamp(entry.path, settings)  # before the file is read: one that changes meanwhile is looked at again
     if known := trusted.get((str(entry.path), stamp or "")):
@@ -200,7 +269,7 @@ def _look(entry: Entry, config: FramesConfig, settings: str, trusted: dict[tuple
     try:
         header: Header | Refusal = read_header(
             data,
-            entry.path.suffix,
+            suffix_of(entry.path),
             max_pixels=config.max_pixels,
             require_matching_suffix=config.require_matching_extension,
         )
@@ -234,13 +303,14 @@ def _trusted(store: Path, batch: Sequence[Found]) -> dict[tuple[str, str], dict[
             WHERE path IN (SELECT unnest(?)) AND stamp IS NOT NULL
               AND frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames' AND reason = 'changed')
             """,
-            [[_text(entry.path) for entry in batch if isinstance(entry, Entry)]],
+            [[stored_path(entry.path) for entry in batch if isinstance(entry, Entry)]],
         )
     return {(row["path"], row["stamp"]): row for row in rows}
 
 
-def _refuse_second(path: Path, frame_id: str, first: Path | None, max_bytes: int) -> None:
-    """Refuses `path` if another file that still has the same content is registered for it."""
+def _refuse_second(path: Path, frame_id: str, first: Path | None, max_bytes: int, against: str) -> None:
+    """Refuses `path` if another file that still has the same content is registered for it; `against` is what its line says
+    against the first one's."""
     if first is None or first == path:
         return
     try:
@@ -248,7 +318,7 @@ def _refuse_second(path: Path, frame_id: str, first: Path | None, max_bytes: int
     except Refusal:
         return  # that file is gone; this one takes its place
     if same:
-        raise Refusal("duplicate", f"the same bytes as {first}")
+        raise Refusal("duplicate", f"the same bytes as {first}" + (f"; {against}" if against else ""))
 
 
 def _row(look: _Look, known: dict[str, Any] | None) -> dict[str, Any]:
@@ -256,7 +326,9 @@ def _row(look: _Look, known: dict[str, Any] | None) -> dict[str, Any]:
     if isinstance(look.header, Refusal):
         raise look.header
     entry = look.entry
-    stays = known is not None and known["path"] == str(entry.path) and not entry.licence
+    same = known is not None and known["path"] == str(entry.path)
+    news = entry.names_source or (entry.licence and not (known and known["licence"]))
+    stays = same and not news
     return {
         "frame_id": look.frame_id,
         "path": str(entry.path),
@@ -266,10 +338,18 @@ def _row(look: _Look, known: dict[str, Any] | None) -> dict[str, Any]:
         "height": look.header.height,
         "bytes": look.bytes,
         "licence": entry.licence or (known["licence"] if known else ""),
-        "video": entry.video or (known["video"] if known else ""),
+        "video": _video(entry, known if same else None) or (known["video"] if known else ""),
         "moment": known["moment"] if known and entry.moment is None else entry.moment,
         "stamp": look.stamp,
     }
+
+
+def _video(entry: Entry, known: dict[str, Any] | None) -> str:
+    """The video of a frame: of two with the same content the one that was there before, as long as it is."""
+    video = storable(entry.video)
+    if known and known["video"] and known["video"] != video and Path(known["video"]).is_file():
+        return known["video"]
+    return video
 
 
 def _known(con: duckdb.DuckDBPyConnection, frame_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -287,7 +367,7 @@ def _forget_refusals(con: duckdb.DuckDBPyConnection, batch: Sequence[Found], usa
     That a content cannot be decoded stays true. It is known by the content's id.
     """
     entries = [found for found in batch if isinstance(found, Entry)]
-    paths = {_text(entry.path) for entry in entries} | {entry.video for entry in entries if entry.video}
+    paths = {stored_path(entry.path) for entry in entries} | {storable(entry.video) for entry in entries if entry.video}
     con.execute(
         """
         DELETE FROM rejections WHERE stage = 'frames'
@@ -309,11 +389,15 @@ def _refuse_missing(store: Path, sources: Iterable[str], config: FramesConfig) -
 
 
 def _forget_gone(store: Path) -> None:
-    """Forgets what was wrong with files that have been taken away since."""
+    """Forgets what was said of files that have been taken away since."""
     for page in _pages(store, "rejections", "item", "stage = 'frames' AND item = path", {}):
         gone = [item for item, path in page if not os.path.lexists(path) and not os.path.lexists(_bytes(path))]
         with writing(store) as con:
             con.execute("DELETE FROM rejections WHERE stage = 'frames' AND item IN (SELECT unnest(?))", [gone])
+    for page in _pages(store, "files", "item", "item = path", {}):
+        gone = [item for item, path in page if not os.path.lexists(path) and not os.path.lexists(_bytes(path))]
+        with writing(store) as con:
+            con.execute("DELETE FROM files WHERE item IN (SELECT unnest(?))", [gone])
 
 
 def _pages(
@@ -334,16 +418,11 @@ def _pages(
 
 
 def _lies_in(item: Found, folder: Path) -> bool:
-    return isinstance(item, Entry) and item.path.is_relative_to(folder)
-
-
-def _text(path: Path) -> str:
-    """The path as text that can be stored: bytes that are no UTF-8 are written as escapes."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    return item.path.is_relative_to(folder)
 
 
 def _bytes(text: str) -> bytes:
-    """The path that `_text` wrote with escapes."""
+    """The path that `stored_path` wrote with escapes."""
     return re.sub(rb"\\x([89a-f][0-9a-f])", lambda escape: bytes.fromhex(escape[1].decode()), text.encode())
 
 

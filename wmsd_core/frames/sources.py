@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from wmsd_core.frames import manifest
-from wmsd_core.frames.entry import Entry, Found, Ignored, Refused
-from wmsd_core.frames.formats import IMAGES, OTHER_IMAGES, VIDEOS
+from wmsd_core.frames.entry import Entry, Found, Ignored, Refused, stored_path
+from wmsd_core.frames.formats import IMAGES, OTHERS, VIDEOS, kind_of, suffix_of
 from wmsd_core.frames.manifest import Manifest
-from wmsd_core.frames.refusal import Refusal
+from wmsd_core.frames.names import existing, same
+from wmsd_core.frames.refusal import Refusal, failed
 from wmsd_core.frames.walk import walk
 
 
@@ -96,12 +97,12 @@ def source_of(text: str | Path) -> Source:
     Raises:
         ValueError: there is no such thing, or it is none of these.
     """
-    path = Path(text)
+    path = existing(Path(), str(text)) or Path(text)
     if path.is_dir():
         return Folder(path.resolve())
     if path.exists() and path.suffix.lower() in manifest.SUFFIXES:
         return Manifest(path.resolve())
-    if path.exists() and path.suffix.lower() in (*IMAGES, *VIDEOS):
+    if path.exists() and _is_taken(path):
         return File(path.resolve())
     if path.exists():
         kinds = f"an image, a video ({' '.join(sorted(VIDEOS))}), or a manifest ({' '.join(sorted(manifest.SUFFIXES))})"
@@ -110,6 +111,13 @@ def source_of(text: str | Path) -> Source:
         return _pattern(path)
     kind = "file" if path.suffix else "folder"
     raise ValueError(f"there is no {kind} {path}; give the folder that holds your images")
+
+
+def _is_taken(path: Path) -> bool:
+    try:
+        return kind_of(path) != "other"
+    except Refusal:
+        return False
 
 
 def several(texts: Iterable[str | Path]) -> Several:
@@ -151,24 +159,35 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
         return not parts
     if pattern[0] == "**":
         return any(_matches(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+    return bool(parts) and fnmatchcase(same(parts[0]), same(pattern[0])) and _matches(parts[1:], pattern[1:])
 
 
 def _may_hold(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     """Whether a folder can have anything in it that matches: folders that cannot are not walked."""
     if not parts or pattern[:1] == ("**",):
         return True
-    return len(pattern) > 1 and fnmatchcase(parts[0], pattern[0]) and _may_hold(parts[1:], pattern[1:])
+    return len(pattern) > 1 and fnmatchcase(same(parts[0]), same(pattern[0])) and _may_hold(parts[1:], pattern[1:])
 
 
 def _by_name(path: Path, within: Path, source: str) -> Found:
     """What a file is by its name. A link may not lead out of `within`: a folder is what was given, not the whole disk."""
-    if path.name.startswith(".") or path.suffix.lower() not in (*IMAGES, *OTHER_IMAGES, *VIDEOS):
-        return Ignored(path)
+    item = stored_path(path)
+    if path.name.startswith("."):
+        return Ignored(path, "hidden")
     try:
         if path.is_symlink() and not (real := path.resolve(strict=True)).is_relative_to(within):
+            if suffix_of(path) in OTHERS or real.is_dir():
+                return Ignored(path, f"a link to {real}, outside {within}")
             detail = f"a link to {real}, outside {within}; copy the file, or register its folder"
-            return Refused(str(path), path, source, Refusal("outside", detail))
+            return Refused(item, path, source, Refusal("outside", detail))
+        if kind_of(path) == "other":
+            return Ignored(path)
+    except Refusal as refusal:  # its name says nothing
+        if refusal.reason == "not_a_file":
+            return Ignored(path, refusal.detail)
+        return Refused(item, path, source, refusal)
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        return Refused(str(path), path, source, Refusal("unreadable", str(error)))
+        return Refused(item, path, source, Refusal("unreadable", str(error)))
+    except Exception as error:
+        return Refused(item, path, source, failed(error))
     return Entry(path, source)

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +27,9 @@ from wmsd_core.arrays import Video
 from wmsd_core.config import Config
 from wmsd_core.files import replacing
 from wmsd_core.frames.content import opened
-from wmsd_core.frames.entry import Entry, Found, Refused
-from wmsd_core.frames.formats import VIDEOS
-from wmsd_core.frames.refusal import Refusal
+from wmsd_core.frames.entry import Entry, Found, Refused, Watched
+from wmsd_core.frames.formats import kind_of
+from wmsd_core.frames.refusal import Refusal, failed
 from wmsd_core.frames.scenes import Picture, cuts, is_blank
 from wmsd_core.frames.spread import Spread
 
@@ -88,21 +88,24 @@ def with_frames_of_videos(
 ) -> Iterator[Found]:
     """`found`, with the frames of each video in its place, as files below `into`."""
     for item in found:
-        if not isinstance(item, Entry) or item.path.suffix.lower() not in VIDEOS:
+        if not isinstance(item, Entry):
             yield item
             continue
         try:
+            if kind_of(item.path) != "video":
+                yield item
+                continue
             with opened(item.path) as file:
                 place = into / hashlib.file_digest(file, "sha256").hexdigest()
                 taken = take(file, place, config, max_pixels, lambda text, path=item.path: report(f"{path}: {text}"))
-        except Refusal as refusal:
-            yield Refused(str(item.path), item.path, item.source, refusal)
+        except Exception as error:
+            yield Refused(item.item, item.path, item.source, failed(error))
             continue
         for moment in taken.moments:
-            path = place / _name(moment)
-            yield Entry(path, item.source, item.licence, str(item.path), moment / 1e6)
-        if taken.reason:
-            yield Refused(str(item.path), item.path, item.source, Refusal(taken.reason, taken.detail))
+            path, video = place / _name(moment), str(item.path)
+            yield replace(item, path=path, video=video, moment=moment / 1e6, note="", input=False)
+        damage = Refusal(taken.reason, taken.detail) if taken.reason else None
+        yield Watched(item.item, item.path, item.source, len(taken.moments), damage)
 
 
 def take(file: BufferedReader, place: Path, config: VideoConfig, max_pixels: int, report: Report) -> Taken:

@@ -12,17 +12,28 @@ AT_ONCE = 100_000
 
 
 def walk(folder: Path, enter: Callable[[Path], bool] = lambda folder: True) -> Iterator[Path]:
-    """Everything below `folder` that is no folder, in order of path; hidden and linked folders are not entered,
-    nor those that `enter` turns down.
+    """Everything below `folder` that is no folder, in order of path, and the folders below it that cannot be listed. Hidden
+    and linked folders are not entered, nor those that `enter` turns down.
 
     Raises:
-        ValueError: a folder cannot be listed.
+        ValueError: `folder` itself cannot be listed.
     """
-    for name in in_order(_names(folder)):
-        if not name.endswith("/"):
-            yield folder / name
-        elif not name.startswith(".") and enter(folder / name):
-            yield from walk(folder / name, enter)
+    open_ = [(folder, in_order(_names(folder)))]  # not by recursion: folders may be nested deeper than Python's calls
+    while open_:
+        place, names = open_[-1]
+        try:
+            name = next(names, None)
+        except OSError as error:
+            if place == folder:
+                raise ValueError(f"cannot list {folder}: {error.strerror}; make it readable or move it away") from error
+            name = None
+            yield place
+        if name is None:
+            open_.pop()
+        elif not name.endswith("/"):
+            yield place / name
+        elif not name.startswith(".") and enter(place / name):
+            open_.append((place / name, in_order(_names(place / name))))
 
 
 def in_order(names: Iterable[str], at_once: int = AT_ONCE) -> Iterator[str]:
@@ -50,9 +61,6 @@ def _stored(file: Path) -> Iterator[str]:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                yield entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
-    except OSError as error:
-        raise ValueError(f"cannot list {folder}: {error.strerror}; make it readable or move it away") from error
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name

@@ -6,6 +6,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from wmsd_core.unicode import all_storable
+
 
 def insert(
     con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]], *, replace: bool = False
@@ -19,10 +21,17 @@ def insert(
         return 0
     columns = ", ".join(rows[0])
     verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE"
-    con.register("given", pa.Table.from_pylist(list(rows)))
+    con.register("given", _table(rows))
     con.execute(f"{verb} INTO {table} ({columns}) SELECT {columns} FROM given")
     con.unregister("given")
     return len(rows)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    try:
+        return pa.Table.from_pylist(list(rows))
+    except UnicodeEncodeError:  # rare, and a look at every text would cost all others
+        return pa.Table.from_pylist([all_storable(dict(row)) for row in rows])
 
 
 def unseen(con: duckdb.DuckDBPyConnection, items: Sequence[str], table: str, **made_by: str) -> list[str]:

@@ -166,6 +166,16 @@ MIGRATIONS = (
     ALTER TABLE judgments ADD COLUMN height INTEGER;
     ALTER TABLE judgments ADD COLUMN width INTEGER;
     """,
+    # 6: the ledger of inputs
+    """
+    CREATE TABLE files (
+        item VARCHAR PRIMARY KEY,            -- path, or manifest and number of the line
+        path VARCHAR NOT NULL,               -- the file that it is, or that it names
+        fate VARCHAR NOT NULL CHECK (fate IN ('registered', 'rejected', 'ignored')),
+        reason VARCHAR NOT NULL, detail VARCHAR NOT NULL,
+        frame_id VARCHAR NOT NULL            -- '' where no content stands behind it
+    );
+    """,
 )
 
 VERSION = len(MIGRATIONS)

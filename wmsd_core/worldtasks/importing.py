@@ -5,17 +5,18 @@ outlives every configuration (`splits.GIVEN`).
 """
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from wmsd_core.frames import Entry, FramesConfig, register_entries
+from wmsd_core.frames import Entry, FramesConfig, ledger, register_entries
 from wmsd_core.frames.content import read
 from wmsd_core.frames.entry import Found
-from wmsd_core.frames.refusal import Refusal
+from wmsd_core.frames.refusal import Refusal, failed
 from wmsd_core.frames.register import batches
 from wmsd_core.store import insert, writing
 from wmsd_core.worldtasks.generation import pair_id
@@ -23,6 +24,8 @@ from wmsd_core.worldtasks.layout import Fault, Given, ImportConfig, Layout, Line
 from wmsd_core.worldtasks.splits import GIVEN
 
 BATCH = 1000
+_PAIR = re.compile(r"(?<=\d) \d+$")
+"""Behind the name of a line: which of its pairs."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def import_folder(store: Path, folder: Path, config: ImportConfig, scan: FramesC
         for file in layout.files.values():
             sql = "DELETE FROM rejections WHERE stage = 'generate' AND starts_with(item, $name || ':')"
             con.execute(sql, {"name": str(file)})
+            ledger.forget(con, str(file))
     for batch in batches(layout.lines(), BATCH):
         _store(store, layout, batch, config, scan, tally, skipped)
     return Imported(
@@ -76,11 +80,18 @@ def _entries(layout: Layout) -> Iterator[Found]:
         if isinstance(line, Line):
             try:
                 path = layout.picture(line)
-            except Fault:
+            except Exception:
                 continue  # told when its pairs are stored
             if path != last:
                 told = origin(line.record)
-                yield Entry(path, told["source"] or layout.folder.name, told["licence"], told["video"], told["moment"])
+                yield Entry(
+                    path,
+                    told["source"] or layout.folder.name,
+                    told["licence"],
+                    told["video"],
+                    told["moment"],
+                    input=False,  # the lines that name it are the inputs
+                )
             last = path
 
 
@@ -95,14 +106,15 @@ def _store(
 ) -> None:
     faults: list[tuple[str, Fault]] = []
     found: list[tuple[Line, Path]] = []
+    usable: dict[str, str] = {}
     for line in batch:
         if isinstance(line, tuple):
             faults.append(line)
             continue
         try:
             found.append((line, layout.picture(line)))
-        except Fault as fault:
-            faults.append((line.name, fault))
+        except Exception as error:
+            faults.append((line.name, _fault(error)))
     with writing(store) as con:
         frames = _frames(con, {path for _, path in found}, scan)
         split_of = _splits(con, {frame for frame in frames.values() if isinstance(frame, str)})
@@ -114,11 +126,20 @@ def _store(
             elif split_of.setdefault(frame, line.split) != line.split:
                 faults.append((line.name, Fault("other_split", f"the same image is in {split_of[frame]}")))
             else:
-                for index, given in enumerate(layout.given(line)):
+                try:
+                    pairs = list(layout.given(line))
+                except Exception as error:
+                    pairs = [_fault(error)]
+                for index, given in enumerate(pairs):
                     if isinstance(given, Fault):
                         faults.append((f"{line.name} {index}" if index else line.name, given))
                     else:
                         rows.add(frame, line.split, given, config)
+                        usable[line.name] = frame
+        told: dict[str, Fault] = {}
+        for item, fault in faults:  # of a line with several faults the first
+            told.setdefault(_PAIR.sub("", item), fault)
+        ledger.write(con, [_line(line, usable, told) for line in batch])
         tally.update(rows.write(con))
         rejected = [
             {
@@ -133,6 +154,23 @@ def _store(
         ]
         insert(con, "rejections", rejected, replace=True)
     skipped.update(fault.reason for _, fault in faults)
+
+
+def _fault(error: Exception) -> Fault:
+    """What went wrong within one line, as its fault."""
+    if isinstance(error, Fault):
+        return error
+    refusal = failed(error)
+    return Fault(refusal.reason, refusal.detail)
+
+
+def _line(line: Line | tuple[str, Fault], usable: Mapping[str, str], faults: Mapping[str, Fault]) -> ledger.Line:
+    """The ledger's line: a line of a dataset is registered if any of its pairs is."""
+    name = line[0] if isinstance(line, tuple) else line.name
+    fault = faults.get(name)
+    path = name.rpartition(":")[0]
+    told = (fault.reason, fault.detail) if fault else ("", "")
+    return ledger.Line(name, path, "registered" if name in usable else "rejected", *told, usable.get(name, ""))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from typing import Any, Literal, cast
 from pydantic import Field
 
 from wmsd_core.config import Config
+from wmsd_core.frames.names import existing, same
 from wmsd_core.instruction import Parsed, parse
+from wmsd_core.unicode import all_storable, storable
 from wmsd_core.worldtasks.text import words
 
 SplitName = Literal["train", "bench"]
@@ -33,6 +35,12 @@ class ImportConfig(Config):
     """The short task, "[Agent]: Task"; of several names, the one with a text of that form."""
     solution: tuple[str, ...] = ("solution", "solution_prompt", "detailed_prompt", "description", "solutions")
     """The detailed solution."""
+
+
+_MOST = 2**31
+"""Positions and seconds are below it; a value beyond is none, and is left out."""
+_SHOWN = 200
+"""Characters of what a line says that a fault repeats."""
 
 
 class Fault(ValueError):
@@ -108,9 +116,9 @@ class Layout:
                     if not text.strip():
                         continue
                     try:
-                        record = json.loads(text)
-                    except ValueError as error:
-                        yield f"{file}:{number}", Fault("not_json", str(error))
+                        record = all_storable(json.loads(text))
+                    except (ValueError, RecursionError) as error:
+                        yield f"{file}:{number}", Fault("not_json", storable(str(error)))
                         continue
                     if isinstance(record, dict):
                         yield Line(split, file, number, cast(dict[str, Any], record))
@@ -126,11 +134,9 @@ class Layout:
         said = _first(line.record, self.config.image)
         if not isinstance(said, str) or not said:
             raise Fault("no_image", f"none of {', '.join(self.config.image)} names a picture")
-        if len(said) > 4096 or "\0" in said:
-            raise Fault("no_image", "what should name a picture is no path")
         for base in (line.file.parent, line.file.parent / "images", self.folder):
-            path = base / said
-            if path.is_file():
+            path = existing(base, said)
+            if path and path.is_file():
                 if not path.resolve().is_relative_to(self.folder):
                     raise Fault("outside", f"{said} leads out of {self.folder}")
                 return path
@@ -140,7 +146,7 @@ class Layout:
                 "ambiguous", f"{len(named)} files are called {Path(said).name}, such as {named[0]} and {named[1]}"
             )
         if not named:
-            raise Fault("no_image", f"there is no file {said}")
+            raise Fault("no_image", f"there is no file {said[:_SHOWN]}")
         return named[0]
 
     def given(self, line: Line) -> Iterator[Given | Fault]:
@@ -173,12 +179,14 @@ class Layout:
             return Fault("no_solution", f"none of {', '.join(self.config.solution)} has a text")
         parsed = parse(task)
         if parsed is None:
-            return Fault("form", f'the task is not of the form "[Agent description]: Task instruction": {task[:200]}')
+            return Fault(
+                "form", f'the task is not of the form "[Agent description]: Task instruction": {task[:_SHOWN]}'
+            )
         said = _reach(record, "position")
         return Given(
             parsed=parsed,
             solution=" ".join(solution.split()),
-            position=said if isinstance(said, int) else position,
+            position=said if isinstance(said, int) and 0 <= said < _MOST else position,
             agent_type=_text(record, "types.agent", "agent_type"),
             task_type=_text(record, "types.task", "task_type"),
             labeller=_text(record, "types.labeller", "labeller"),
@@ -193,8 +201,8 @@ class Layout:
             self._by_name = {}
             for path in sorted(self.folder.rglob("*")):
                 if path.is_file() and path.resolve().is_relative_to(self.folder):
-                    self._by_name.setdefault(path.name, []).append(path)
-        return self._by_name.get(name, [])
+                    self._by_name.setdefault(same(path.name), []).append(path)
+        return self._by_name.get(same(name), [])
 
 
 def origin(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +212,7 @@ def origin(record: Mapping[str, Any]) -> dict[str, Any]:
         "source": _text(record, "image.source", "source"),
         "licence": _text(record, "image.licence", "licence", "license"),
         "video": _text(record, "image.video", "video"),
-        "moment": float(moment) if isinstance(moment, int | float) else None,
+        "moment": float(moment) if isinstance(moment, int | float) and 0 <= moment < _MOST else None,
     }
 
 
