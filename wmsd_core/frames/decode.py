@@ -13,14 +13,19 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as PillowImage
+from PIL import ImageOps
 
 from wmsd_core.arrays import Image
+from wmsd_core.frames import jpeg
 from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.frame import Frame
+from wmsd_core.frames.png import without_texts
 from wmsd_core.frames.refusal import Refusal
 
 cv2.setNumThreads(1)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged file is recorded, it need not be printed
+
+_WITH_TRANSPARENCY = ("PNG", "WEBP", "TIFF", "BMP")
 
 Grey = UInt8[np.ndarray, "H W"]
 
@@ -83,6 +88,15 @@ def _decode(frame: Frame, flags: int) -> np.ndarray:
     if hashlib.sha256(data).hexdigest() != frame.frame_id:
         # Also the guard of the header check: only bytes whose header was found acceptable are ever decoded.
         raise Refusal("changed", "the file has other content than when it was registered; register its folder again")
+    if frame.format == "JPEG":
+        reduction = next(times for table in (_GREY, _COLOUR) for times, flag in table.items() if flag == flags)
+        image = jpeg.decode(data, grey=flags in _GREY.values(), reduction=reduction)
+        if image is not None:
+            return image
+    else:
+        data = without_texts(data)
+        if (image := _composed(data)) is not None:
+            return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY if flags in _GREY.values() else cv2.COLOR_RGB2BGR)
     try:
         image = cast(np.ndarray | None, cv2.imdecode(np.frombuffer(data, np.uint8), flags))
     except cv2.error as error:
@@ -90,6 +104,20 @@ def _decode(frame: Frame, flags: int) -> np.ndarray:
     if image is None:
         raise _diagnosis(data, frame.format)
     return image
+
+
+def _composed(data: bytes) -> Image | None:
+    """RGB of a picture with transparency, on white as viewers show it: what is hidden under it may be anything. None for
+    one that is opaque by its form."""
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=_WITH_TRANSPARENCY) as image:
+            if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
+                return None
+            shown = ImageOps.exif_transpose(image).convert("RGBA")
+    except Exception:  # the decoder below says what is wrong with it
+        return None
+    white = PillowImage.new("RGBA", shown.size, "white")
+    return np.asarray(PillowImage.alpha_composite(white, shown).convert("RGB"))
 
 
 def _diagnosis(data: bytes, format_: str) -> Refusal:

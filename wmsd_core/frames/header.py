@@ -8,6 +8,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from wmsd_core.frames.formats import IMAGES, OTHER_IMAGES
+from wmsd_core.frames.jpeg import scans
+from wmsd_core.frames.png import without_texts
 from wmsd_core.frames.refusal import Refusal
 
 _SAME_FILE_FORMAT = {"MPO": "JPEG"}  # what phones write: a JPEG with further pictures behind it
@@ -16,8 +18,10 @@ _QUARTER_TURNS = {5, 6, 7, 8}
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _ASKED = (*sorted(set(IMAGES.values())), "GIF", "AVIF", "JPEG2000")
 """Formats whose headers are read: each further parser is one more for hostile files to play with."""
-_MOST_SCANS = 500
+_MOST_SCANS = 100
 """Of a progressive JPEG, which has about ten. Each costs a pass over the whole picture, however few bytes it has."""
+_MOST_PASSED = 1_500_000_000
+"""Pixels times scans: some four seconds."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def read_header(data: bytes, suffix: str, *, max_pixels: int, require_matching_s
 
     Raises:
         Refusal: empty, not_an_image, unsupported, wrong_extension, or too_large (a decompression bomb, by its size, that of
-            its tiles, or the number of its scans).
+            its tiles, the number of its scans, or what its texts unpack to).
     """
     if not data:
         raise Refusal("empty", "the file has no bytes")
@@ -45,9 +49,9 @@ def read_header(data: bytes, suffix: str, *, max_pixels: int, require_matching_s
         raise Refusal("wrong_extension", f"the name ends in {suffix}, the content is {found}")
     if width * height > max_pixels:
         raise Refusal("too_large", f"{width}x{height} is {width * height} pixels, the limit is {max_pixels}")
-    scans = data.count(b"\xff\xda") if found == "JPEG" else 1
-    if scans > _MOST_SCANS:
-        raise Refusal("too_large", f"it has {scans} scans, the limit is {_MOST_SCANS}")
+    passes = scans(data) if found == "JPEG" else 1
+    if passes > min(_MOST_SCANS, max(10, _MOST_PASSED // (width * height))):
+        raise Refusal("too_large", f"it has {passes} scans of {width * height} pixels, the limit is {_MOST_SCANS}")
     if orientation in _QUARTER_TURNS and found != "TIFF":  # of a TIFF, Pillow gives the size as displayed
         width, height = height, width
     return Header(found, width, height)
@@ -58,7 +62,7 @@ def _open(data: bytes, suffix: str, max_pixels: int) -> tuple[str, int, int, int
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_ASKED) as image:
+            with Image.open(io.BytesIO(without_texts(data)), formats=_ASKED) as image:
                 found = str(image.format)
                 if isinstance(image, TiffImageFile):
                     _refuse_large_tiles(image, max_pixels)

@@ -45,10 +45,11 @@ def is_blank(picture: Picture) -> bool:
 
 
 def _is_cut(window: list[Picture], threshold: float) -> bool:
-    changes = [_change(one, other) for one, other in pairwise(window)]
-    change = changes.pop(BEFORE - 1)
-    return change >= max(threshold, RATIO * float(np.mean(changes))) and _change(window[0], window[-1]) >= threshold
+    changes = [change(one, other) for one, other in pairwise(window)]
+    here = changes.pop(BEFORE - 1)
+    return here >= max(threshold, RATIO * float(np.mean(changes))) and change(window[0], window[-1]) >= threshold
 
 
-def _change(one: Picture, other: Picture) -> float:
+def change(one: Picture, other: Picture) -> float:
+    """Mean absolute difference, in levels."""
     return float(np.abs(one.astype(np.int16) - other).mean())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import av
 import cv2
@@ -30,13 +30,13 @@ from wmsd_core.frames.content import opened
 from wmsd_core.frames.entry import Entry, Found, Refused, Watched
 from wmsd_core.frames.formats import kind_of
 from wmsd_core.frames.refusal import Refusal, failed
-from wmsd_core.frames.scenes import Picture, cuts, is_blank
+from wmsd_core.frames.scenes import Picture, change, cuts, is_blank
 from wmsd_core.frames.spread import Spread
 
 Report = Callable[[str], None]
 """Called as often as the work likes, with a sentence that says where it is."""
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,mxf"
 """What FFmpeg may take a file for: playlists and the like would have it open other files."""
 QUALITY = 95
 """Of the JPEG files, with full colour resolution: the damage is far below that of the video's own compression."""
@@ -44,12 +44,18 @@ LONGEST = 16_000
 """Pixels of a side, and less than a JPEG can have after pixels of up to 1:4 were made square."""
 WIDTH = 48
 """Pixels: pictures are averaged to this width for the search for cuts."""
+TALLEST = 8 * WIDTH
+"""Pixels of height of such a picture: of a film that is a thin line, more would show nothing either."""
+APART = 0.5
+"""Seconds between two frames after which neither motion nor a flash explains that the picture changes: slides."""
 CANDIDATES = 8
 """Frames of a scene that are held while it lasts."""
 
 
 class VideoConfig(Config):
-    """Which frames of a video are taken."""
+    """Which frames of a video are taken. Of one without a scene that is long enough, the first."""
+
+    revision: ClassVar[int] = 2
 
     mode: Literal["scenes", "interval", "both"] = "scenes"
     """One frame of each scene, one every so many seconds, or both."""
@@ -79,6 +85,8 @@ class _Shot:
     frame: av.VideoFrame
     moment: float
     """Seconds from the beginning of the video."""
+    until: float
+    """When it is over, at the video's rate."""
     aspect: float
     """Width of a pixel by its height."""
 
@@ -149,7 +157,10 @@ def beginning(path: Path, *, frames: int, fps: float, max_pixels: int = 50_000_0
         for shot in _Video(file, max_pixels).shots(lambda _: None):
             # A millisecond of grace: times of frames are rounded to the clock of their file.
             while len(taken) < frames and shot.moment >= len(taken) / fps - 1e-3:
-                taken.append(_displayed(shot)[..., ::-1])
+                picture = _displayed(shot)[..., ::-1]
+                if taken and picture.shape != taken[0].shape:
+                    raise Refusal("changes_size", f"its picture changes its size after {shot.moment:.2f} s")
+                taken.append(picture)
             if len(taken) == frames:
                 return np.ascontiguousarray(np.stack(taken))
     raise Refusal("too_short", f"{len(taken)} frames at {fps:g} per second, {frames} are needed")
@@ -162,6 +173,7 @@ class _Video:
         self._file = file
         self._max_pixels = max_pixels
         self._declared: float | None = None
+        self._start = 0.0
         self._end = 0.0
         self._frames = 0
         self._errors = 0
@@ -193,8 +205,9 @@ class _Video:
         """What is to be said about a video after all its readable frames were had."""
         if self._frames == 0:
             raise Refusal("no_frames", self._error or "there is no frame in it")
-        if self._declared is not None and self._declared - self._end > max(0.5, 0.05 * self._declared):
-            detail = f"it ends after {self._end:.2f} of {self._declared:.2f} s; what is there was used"
+        end = self._end + max(0.0, self._start)  # of what begins late, some say how long it lasts, others when it ends
+        if self._declared is not None and self._declared - end > max(0.5, 0.05 * self._declared):
+            detail = f"it ends after {end:.2f} of {self._declared:.2f} s; what is there was used"
             return Refusal("truncated", detail)
         if self._errors:
             return Refusal("damaged", f"{self._errors} parts could not be decoded ({self._error}); the rest was used")
@@ -208,16 +221,16 @@ class _Video:
         rate = float(stream.average_rate or 25)
         aspect = float(stream.sample_aspect_ratio or 1)
         aspect = aspect if 0.25 <= aspect <= 4 else 1.0
-        start = container.start_time / av.time_base if container.start_time else 0.0
+        self._start = container.start_time / av.time_base if container.start_time else 0.0
         self._declared = _declared(container, stream)
         for frame in self._frames_of(container, stream):
             if frame.is_corrupt:
                 continue
-            moment = self._frames / rate if frame.pts is None else frame.time - start
+            moment = self._frames / rate if frame.pts is None else frame.time - self._start
             self._frames += 1
             self._end = max(self._end, moment + 1 / rate)
             report(f"{moment:.0f} s" + (f" of {self._declared:.0f}" if self._declared else ""))
-            yield _Shot(frame, max(0.0, moment), aspect)
+            yield _Shot(frame, max(0.0, moment), max(0.0, moment) + 1 / rate, aspect)
 
     def _frames_of(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         packets = container.demux(stream)
@@ -237,19 +250,34 @@ class _Video:
 
 
 def _chosen(shots: Iterator[_Shot], config: VideoConfig) -> Iterator[_Shot]:
-    """The shots to take; one of a scene comes when the scene is over."""
+    """The shots to take; one of a scene comes when the scene is over. If none would be taken, the first that shows something,
+    or else the first."""
     due = 0.0
     scene = _Scene(config)
+    until = 0.0
+    first: _Shot | None = None
+    first_is_blank = False
+    none = True
     for shot, begins, blank in _marked(shots, config):
+        if first is None or (first_is_blank and not blank):
+            first, first_is_blank = shot, blank
         now = shot.moment + 1e-6  # three times a tenth of a second is later than 0.3
         if config.mode != "scenes" and now >= due:
             yield shot
+            none = False
             due = config.seconds * (math.floor(now / config.seconds) + 1)
         if begins or blank:
-            yield from scene.end()
+            for taken in scene.end(shot.moment):
+                yield taken
+                none = False
         if not blank:
             scene.add(shot)
-    yield from scene.end()
+        until = shot.until
+    for taken in scene.end(until):
+        yield taken
+        none = False
+    if none and first is not None:
+        yield first
 
 
 def _marked(shots: Iterator[_Shot], config: VideoConfig) -> Iterator[tuple[_Shot, bool, bool]]:
@@ -257,9 +285,23 @@ def _marked(shots: Iterator[_Shot], config: VideoConfig) -> Iterator[tuple[_Shot
     if config.mode == "interval":
         yield from ((shot, False, True) for shot in shots)
         return
-    pictures = ((picture, (shot, is_blank(picture))) for shot in shots for picture in [_small(shot.frame)])
-    for (shot, blank), begins in cuts(pictures, config.threshold):
-        yield shot, begins, blank
+    for (shot, blank, new), begins in cuts(_looked_at(shots, config.threshold), config.threshold):
+        yield shot, begins if new is None else new, blank
+
+
+def _looked_at(shots: Iterator[_Shot], threshold: float) -> Iterator[tuple[Picture, tuple[_Shot, bool, bool | None]]]:
+    """Each shot small, all of the size of the first, with (shot, whether it is blank, whether it begins a scene: None where
+    the pictures around it decide)."""
+    before: tuple[Picture, float] | None = None
+    height = 0
+    for shot in shots:
+        height = height or min(TALLEST, max(1, round(WIDTH * shot.frame.height / shot.frame.width)))
+        picture = shot.frame.reformat(WIDTH, height, "bgr24", interpolation="AREA").to_ndarray()
+        new = None
+        if before and shot.moment - before[1] >= APART:
+            new = change(before[0], picture) >= threshold
+        yield picture, (shot, is_blank(picture), new)
+        before = picture, shot.moment
 
 
 class _Scene:
@@ -276,18 +318,13 @@ class _Scene:
         self._last = shot.moment
         self._shots.add(shot)
 
-    def end(self) -> list[_Shot]:
+    def end(self, until: float) -> list[_Shot]:
         """The frame nearest to the wanted position, unless the scene is too short; the next scene may begin."""
         shots, self._shots = self._shots.items, Spread(CANDIDATES)
-        if not shots or self._last - self._begin < self._config.min_scene:
+        if not shots or until - self._begin < self._config.min_scene - 1e-6:
             return []
         wanted = self._begin + self._config.position * (self._last - self._begin)
         return [min(shots, key=lambda shot: abs(shot.moment - wanted))]
-
-
-def _small(frame: av.VideoFrame) -> Picture:
-    height = max(1, round(WIDTH * frame.height / frame.width))
-    return frame.reformat(WIDTH, height, "bgr24", interpolation="AREA").to_ndarray()
 
 
 def _jpeg(shot: _Shot) -> bytes:

@@ -24,7 +24,7 @@ from wmsd_core.arrays import Image, Video
 from wmsd_core.config import Config
 from wmsd_core.frames import clips
 from wmsd_core.frames.formats import VIDEOS
-from wmsd_core.frames.refusal import Refusal
+from wmsd_core.frames.refusal import Refusal, failed
 from wmsd_core.frames.videos import beginning
 from wmsd_core.instruction import parse
 from wmsd_core.seeds import derive
@@ -117,8 +117,8 @@ def _ask(path: Path, vlm: VisionLanguageModel, config: RecordingConfig) -> _Foun
             if path.suffix == CLIP
             else beginning(path, frames=config.frames, fps=config.fps)
         )
-    except Refusal as refusal:
-        return refusal
+    except Exception as error:
+        return failed(error)
     shown = [clip[k] for k in np.linspace(0, len(clip) - 1, min(config.shown, len(clip))).round().astype(int)]
     system, user = prompts.messages(PROMPT)
     identity = hashlib.sha256(clip.tobytes()).hexdigest()
