@@ -254,7 +254,7 @@ def _chosen(shots: Iterator[_Shot], config: VideoConfig) -> Iterator[_Shot]:
     or else the first."""
     due = 0.0
     scene = _Scene(config)
-    until = 0.0
+    until = before = 0.0
     first: _Shot | None = None
     first_is_blank = False
     none = True
@@ -272,7 +272,8 @@ def _chosen(shots: Iterator[_Shot], config: VideoConfig) -> Iterator[_Shot]:
                 none = False
         if not blank:
             scene.add(shot)
-        until = shot.until
+        until = max(shot.until, 2 * shot.moment - before)  # the last one is taken to last as long as the one before it
+        before = shot.moment
     for taken in scene.end(until):
         yield taken
         none = False
