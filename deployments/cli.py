@@ -10,7 +10,7 @@ A mistake of the user's ends in one line that says what to change, and exit stat
 import typer
 
 from deployments import start
-from deployments.commands import benchmark, data, files, miniature, pipeline, project, training
+from deployments.commands import benchmark, data, files, miniature, pipeline, project, training, verify
 from deployments.options import err
 from wmsd_core.visible import visible
 
@@ -28,6 +28,7 @@ app.add_typer(training.app)
 app.add_typer(benchmark.app)
 app.add_typer(miniature.app, name="miniature")
 app.add_typer(project.app)
+app.add_typer(verify.app)
 
 
 def main() -> None:

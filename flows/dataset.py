@@ -9,7 +9,7 @@ from flows.filter import filter_frames
 from flows.generate import generate
 from flows.rank import rank
 from flows.screen import screen
-from tasks.bookkeeping import Summary
+from tasks.bookkeeping import Summary, go_on
 from wmsd_core.recipe import Recipe
 
 
@@ -23,11 +23,13 @@ def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), refre
         recipe: Settings of every stage.
         refresh: Forget earlier results and do everything again.
     """
-    filtered = filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh)
-    unique = dedup(workspace, recipe.measure, recipe.dedup, refresh)
-    ranked = rank(workspace, recipe.measure, recipe.rank, refresh)
-    screened = screen(workspace, recipe.screen, recipe.models, refresh)
-    written = generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
+    filtered = go_on(filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh))
+    unique = go_on(dedup(workspace, recipe.measure, recipe.dedup, refresh))
+    ranked = go_on(rank(workspace, recipe.measure, recipe.rank, refresh))
+    screened = go_on(screen(workspace, recipe.screen, recipe.models, refresh))
+    written = go_on(
+        generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
+    )
     return {
         "files": filtered["files"]["files"],
         "frames kept by the filter": filtered["kept"],

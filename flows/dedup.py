@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, require_done, stage_run
+from tasks.bookkeeping import Summary, nothing_kept, require_done, stage_run
 from tasks.caching import in_shards, now_and_before
 from tasks.dedup import forget_signatures, sign, verdicts
 from tasks.runner import shard_runner
@@ -45,4 +45,6 @@ def dedup(
         publish_table(
             "dedup", [summary], f"dedup: {summary['kept']} kept, {summary['near_duplicates']} near-duplicates"
         )
+    if not summary["kept"]:
+        summary |= nothing_kept("dedup", "no frame passed the filter", "run `wmsd filter` first, or loosen it")
     return summary

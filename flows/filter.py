@@ -5,9 +5,9 @@ from pathlib import Path
 from prefect import flow
 
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, plain, require_done, stage_run
+from tasks.bookkeeping import Summary, counted, nothing_kept, plain, require_done, stage_run
 from tasks.caching import in_shards
-from tasks.filter import defect_scores, forget_measurements, measure, register_frames, verdicts
+from tasks.filter import defect_scores, forget_measurements, measure, nearest_thresholds, register_frames, verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import FilterConfig, MeasureConfig
@@ -61,4 +61,8 @@ def filter_frames(
         publish_table("filter-reasons", reasons, f"filter: {summary['kept']} kept, {summary['dropped']} dropped")
         if planted:
             publish_table("filter-against-truth", planted, "filter: planted defects, and how many were found")
+    if not summary["kept"]:
+        reasons = counted(summary["reasons"]) or counted(summary.get("files", {}).get("rejected", {}))
+        cut = nearest_thresholds(workspace, measuring, thresholds)
+        summary |= nothing_kept("filter", reasons or "there is no readable picture", cut)
     return summary

@@ -6,7 +6,7 @@ from prefect import flow, unmapped
 
 from tasks import generate as stage
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, stage_run
+from tasks.bookkeeping import Summary, counted, nothing_kept, stage_run
 from tasks.caching import in_shards
 from tasks.models import writer
 from tasks.runner import shard_runner
@@ -78,4 +78,11 @@ def generate(
         if agreement := stage.label_agreement(workspace):
             publish_table("label-agreement", agreement, "generate: agreement of labellers, Cohen's kappa")
             summary["kappa"] = {f"{row['kind']}, {row['one']} with {row['other']}": row["kappa"] for row in agreement}
+    if not summary["kept"]:
+        why = (
+            counted({name: summary[name] for name in ("refused", "unanswered")})
+            or "no frame is suitable, or no pair is usable"
+        )
+        cure = "the table rejected-pairs says why each was turned down; the thresholds are select.* and generate.*"
+        summary |= nothing_kept("generate", why, cure)
     return summary

@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, require_done, stage_run
+from tasks.bookkeeping import Summary, nothing_kept, require_done, stage_run
 from tasks.caching import in_shards, now_and_before
 from tasks.rank import forget_scores, score, verdicts
 from tasks.runner import shard_runner
@@ -48,4 +48,6 @@ def rank(
         )
         by = "by an aesthetic predictor" if config.aesthetic else "by image statistics, which are no aesthetic model"
         publish_table("rank", [summary], f"rank: {summary['kept']} kept, {summary['dropped']} dropped, {by}")
+    if not summary["kept"]:
+        summary |= nothing_kept("rank", "no frame came this far", "run `wmsd dedup` first, or loosen the filter")
     return summary

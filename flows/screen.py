@@ -5,11 +5,11 @@ from pathlib import Path
 from prefect import flow
 
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, stage_run
+from tasks.bookkeeping import Summary, counted, nothing_kept, stage_run
 from tasks.caching import in_shards, now_and_before
 from tasks.models import writer
 from tasks.runner import shard_runner
-from tasks.screen import forget_answers, verdicts
+from tasks.screen import forget_answers, nearest_log_odds, verdicts
 from tasks.screen import screen as screen_shard
 from tasks.shards import shards
 from wmsd_core.models import ModelsConfig
@@ -50,4 +50,7 @@ def screen(
             f"{summary['kept']} kept, {summary['unsuitable']} unsuitable, {summary['unread']} without a readable answer"
         )
         publish_table("screen", [summary], f"screen: {told}")
+    if not summary["kept"]:
+        why = counted({name: summary[name] for name in ("unsuitable", "unread")}) or "no frame came this far"
+        summary |= nothing_kept("screen", why, nearest_log_odds(workspace, model))
     return summary

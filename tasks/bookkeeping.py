@@ -52,6 +52,27 @@ def stage_run(workspace: Path, stage: str, configs: Mapping[str, Config], *, ben
         store.insert(con, "stage_runs", [row], replace=True)
 
 
+def nothing_kept(stage: str, why: str, cure: str) -> Summary:
+    """What the summary of a stage says that left nothing."""
+    return {"caution": f"{stage}: nothing is kept ({why}); {cure}"}
+
+
+def go_on(summary: Summary) -> Summary:
+    """The summary of a stage, if what comes after it has anything to work on.
+
+    Raises:
+        ValueError: nothing is left; the message has the reasons and what would keep something.
+    """
+    if "caution" in summary:
+        raise ValueError(summary["caution"])
+    return summary
+
+
+def counted(reasons: Mapping[str, int]) -> str:
+    """Reasons with their numbers, the most frequent first."""
+    return ", ".join(f"{number} {name}" for name, number in sorted(reasons.items(), key=lambda one: -one[1]) if number)
+
+
 def require_done(stage: str, missing: int, what: str) -> None:
     """Stops where a stage that has just finished left frames without its rows, which only outside changes can bring about.
 

@@ -1,5 +1,6 @@
 """The screen stage: a vision-language model says in which frames an agent can do something."""
 
+import math
 from pathlib import Path
 
 from prefect import task
@@ -14,6 +15,7 @@ from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks import ScreenConfig, keep_suitable, screen_frames
+from wmsd_core.worldtasks.screening import best_answer
 
 
 @task(name="screen", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
@@ -27,6 +29,14 @@ def screen(workspace: Path, shard: Shard, models: ModelsConfig, asked: str, prom
 def verdicts(workspace: Path, model: str, config: ScreenConfig) -> Summary:
     """Keeps the frames whose stored answer is good enough."""
     return plain(keep_suitable(Workspace(workspace).store, model, config))
+
+
+def nearest_log_odds(workspace: Path, model: str) -> str:
+    """What would keep a frame."""
+    best = best_answer(Workspace(workspace).store, model)
+    if best is None:
+        return "no answer could be read: run the same command again, or ask another model"
+    return f"the nearest threshold that keeps one is --set screen.min_log_odds={math.floor(best * 100 - 1) / 100:.2f}"
 
 
 def forget_answers(workspace: Path, model: str) -> None:

@@ -36,11 +36,13 @@ class Workspace:
 
     @property
     def videos(self) -> Path:
-        return self.root / "videos"
+        """Absolute, as its files are named in the store, whatever folder a program is started in."""
+        return self.root.absolute() / "videos"
 
     @property
     def training(self) -> Path:
-        return self.root / "training"
+        """Absolute, likewise."""
+        return self.root.absolute() / "training"
 
     @property
     def features(self) -> Path:

@@ -1,5 +1,6 @@
 """Thresholds on stored measurements: the verdict of the filter stage (paper A.6.1), in SQL."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pydantic import Field
 from wmsd_core.config import Config, digest
 from wmsd_core.filters.measuring import MeasureConfig
 from wmsd_core.filters.thresholds import THRESHOLDS, USABLE, Threshold, measured_by
-from wmsd_core.store import writing
+from wmsd_core.store import reading, writing
 from wmsd_core.store.funnel import replace_rejections
 
 
@@ -91,3 +92,34 @@ def judge(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Judged
             """
         ).fetchall()[0]
     return Judged(kept, dropped, dict(reasons))
+
+
+def nearest(store: Path, measuring: MeasureConfig, config: FilterConfig) -> dict[str, float]:
+    """The thresholds that would keep one frame, where none is kept: of the frame that fails the fewest, by the least.
+
+    Empty where nothing was measured.
+    """
+    distance = {
+        t: f"CASE WHEN {t.dropped} THEN abs({t.column} - ${t.setting}) / greatest(abs(${t.setting}), 1e-9) ELSE 0 END"
+        for t in THRESHOLDS
+    }
+    sql = f"""
+        SELECT {", ".join(f"CASE WHEN {t.dropped} THEN {t.column}::DOUBLE END" for t in THRESHOLDS)} FROM ({USABLE})
+        WHERE sharpness IS NOT NULL
+        ORDER BY {" + ".join(f"({t.dropped})::INTEGER" for t in THRESHOLDS)}, {" + ".join(distance.values())}, frame_id LIMIT 1
+    """
+    with reading(store) as con:
+        rows = con.execute(sql, measured_by(measuring) | config.model_dump()).fetchall()
+    return {
+        t.setting: _beyond(t, value)
+        for row in rows
+        for t, value in zip(THRESHOLDS, row, strict=True)
+        if value is not None
+    }
+
+
+def _beyond(t: Threshold, value: float) -> float:
+    """The value in three digits, rounded to the side on which its frame is kept."""
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - 2) if value else 1.0
+    rounded = (math.floor if t.least else math.ceil)(value / step) * step
+    return int(rounded) if t.setting == "min_side" else float(f"{rounded:.6g}")

@@ -222,7 +222,7 @@ def _register_batch(store: Path, batch: Sequence[Found], config: FramesConfig, t
     with writing(store) as con:
         _forget_refusals(con, batch, usable)
         insert(con, "frames", list(rows.values()), replace=True)
-        record(con, refused, config.digest())
+        record(con, [*refused, *_overwritten(con, looks, trusted)], config.digest())
         ledger.write(con, lines)
 
 
@@ -255,6 +255,19 @@ def _contradiction(entry: Entry, known: dict[str, Any] | None, first: str | None
 
 def _manifest(line: str) -> str:
     return line.rpartition(":")[0]
+
+
+def _overwritten(
+    con: duckdb.DuckDBPyConnection, looks: Sequence[_Look], trusted: dict[tuple[str, str], dict[str, Any]]
+) -> list[tuple[str, Path, Refusal]]:
+    """Frames whose file has been read and holds other content now; that content is a frame of its own."""
+    read = {str(look.entry.path) for look in looks if (str(look.entry.path), look.stamp or "") not in trusted}
+    rows = con.execute(
+        "SELECT frame_id, path FROM frames WHERE path IN (SELECT unnest($paths)) AND frame_id NOT IN (SELECT unnest($ids))",
+        {"paths": sorted(read), "ids": [look.frame_id for look in looks]},
+    ).fetchall()
+    gone = Refusal("missing", "the file has been overwritten, and holds another picture now")
+    return [(frame_id, Path(path), gone) for frame_id, path in rows]
 
 
 def _look(entry: Entry, config: FramesConfig, settings: str, trusted: dict[tuple[str, str], dict[str, Any]]) -> _Look:

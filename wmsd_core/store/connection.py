@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from wmsd_core.store import schema
+from wmsd_core.store import place, schema
 
 PATIENCE = 180.0
 """Seconds to wait for another process to close the file before giving up: several workers may stand in line."""
@@ -47,6 +47,9 @@ def writing(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
         try:
             if _identity(path) not in _migrated:
                 schema.migrate(con)
+                con.execute("BEGIN")
+                place.settle(con, path)
+                con.execute("COMMIT")
                 _migrated.add(_identity(path))
             con.execute("BEGIN")
             yield con

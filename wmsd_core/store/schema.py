@@ -176,6 +176,8 @@ MIGRATIONS = (
         frame_id VARCHAR NOT NULL            -- '' where no content stands behind it
     );
     """,
+    # 7: paths follow a workspace that moves
+    "ALTER TABLE workspace ADD COLUMN root VARCHAR",  # the folder that it was last used in; NULL: not known
 )
 
 VERSION = len(MIGRATIONS)

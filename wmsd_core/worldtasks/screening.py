@@ -145,3 +145,18 @@ def keep_suitable(store: Path, model: str, config: ScreenConfig) -> Suitable:
             """
         ).fetchall()[0][0]
     return Suitable(kept, counts.get("unsuitable", 0), counts.get("unread", 0))
+
+
+def best_answer(store: Path, model: str) -> float | None:
+    """The greatest log-odds of a yes among the ranked frames; None where no answer could be read."""
+    made_by: dict[str, object] = {"model": model, "prompt_version": prompts.version(PROMPT)}
+    with reading(store) as con:
+        found = con.execute(
+            """
+            SELECT max(log_odds) FROM screenings
+            WHERE model = $model AND prompt_version = $prompt_version AND NOT isinf(log_odds)
+              AND frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'dedup', 'rank'))
+            """,
+            made_by,
+        ).fetchall()
+    return found[0][0]
