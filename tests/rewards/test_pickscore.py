@@ -9,7 +9,7 @@ from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from wmsd_core.rewards.pickscore import FRAMES, SCALE, PickScore, frame_indices
+from wmsd_core.rewards.pickscore import FRAMES, PickScore, frame_indices
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_the_score_is_the_mean_over_frames_of_the_models_own_logits(folder: Path
         pictures = [Image.fromarray(frame) for frame in shown[b]]
         inputs = processor(text=[text], images=pictures, return_tensors="pt", padding=True)
         with torch.no_grad():
-            s = model(**inputs).logits_per_text[0].double() / SCALE
+            s = model(**inputs).logits_per_text[0].double() / 26  # the published constant
         torch.testing.assert_close(scores.video[b], s.mean(), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(scores.first[b], s[0], rtol=1e-5, atol=1e-6)
         assert s.std() > 1e-4, "frames that score alike would hide a mix-up"

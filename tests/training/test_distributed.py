@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -153,3 +154,22 @@ def test_a_mistake_is_reported_in_the_runs_own_words(tmp_path: Path) -> None:
 def test_splitting_over_one_process_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"launch\.processes to 2"):
         command(tmp_path, LaunchConfig(shard=True))
+
+
+def test_two_machines_meet_and_learn_what_one_process_learns(tmp_path: Path) -> None:
+    short = CONFIG.model_copy(update={"steps": 3})
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for folder in (alone, together):
+        write_run(folder, short)
+    train(alone, stop=lambda: False, report=lambda _: None)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        place = f"localhost:{free.getsockname()[1]}"
+    launch = LaunchConfig(nodes=2, rendezvous=place, tracker="none")
+    nodes = [subprocess.Popen(command(together, launch), cwd=ROOT, stdin=subprocess.PIPE) for _ in range(2)]
+    assert [node.wait(timeout=200) for node in nodes] == [0, 0]
+    one, two = (load_file(folder / "adapter" / "adapter_model.safetensors") for folder in (alone, together))
+    for name, expected in one.items():
+        torch.testing.assert_close(two[name], expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match=r"launch\.rendezvous"):
+        command(together, LaunchConfig(nodes=2))

@@ -161,7 +161,7 @@ def test_pictures_are_checked_before_anything_is_encoded(tmp_path: Path, monkeyp
         tmp_path, TrainConfig.model_validate({"steps": 9, "tasks_per_step": 1, "group_size": 2, "sampler_steps": 2})
     )
     broken = next(tmp_path.glob("*.png"))
-    broken.write_bytes(broken.read_bytes()[:60])
+    broken.write_bytes(broken.read_bytes()[:30])
     monkeypatch.setattr(ToyGenerator, "encode", lambda *_: pytest.fail("encoded"))
     with pytest.raises(ValueError, match=f"1 pictures cannot be read: .*{broken.name}"):
         train(tmp_path, stop=lambda: False, report=lambda _: None)

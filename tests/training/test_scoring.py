@@ -148,3 +148,19 @@ def test_a_reward_from_outside_needs_no_change_to_the_project(tmp_path: Path) ->
             update={"rewards": config.rewards.model_copy(update={"extra": {"no.such:one": 1.0}})}
         )
         Trainer(unknown, ToyGenerator(), examples, judge=None)
+
+
+def test_the_gate_lets_consistency_count_as_far_as_the_task_was_done(tmp_path: Path) -> None:
+    """Through the whole step, on judgments of which either may be the lesser."""
+    found: dict[bool, dict[str, Tensor]] = {}
+    for gate in (False, True):
+        config = TrainConfig.model_validate(SETTINGS | {"rewards": {"gate_consistency": gate}})
+        made = batch(tmp_path, config)
+        with Scoring(made, ToyJudge(), None, config, Stopwatch()) as scoring:
+            for rows in made.rows.split(4):
+                scoring.submit(rows, made.noise(rows, "rollout"))
+            found[gate] = scoring.result().values
+    task, free = found[False]["task"], found[False]["consistency"]
+    assert (task < free).any() and found[True]["task"].equal(task)
+    torch.testing.assert_close(found[True]["consistency"], torch.minimum(task, free), equal_nan=True)
+    assert not torch.allclose(found[True]["consistency"], free, equal_nan=True)
