@@ -252,3 +252,24 @@ def test_running_mean_by_hand():
 def test_p_values_are_never_shown_as_0():
     shown = [p_text(p).replace("\u00a0", " ") for p in (0.0, 0.0004, 0.0171, 0.058, 0.34, 1.0)]
     assert shown == ["p < 0.001", "p < 0.001", "p = 0.017", "p = 0.058", "p = 0.34", "p = 1"]
+
+
+def evaluated(path: Path, sql: str) -> str:
+    """The text of the page of a store after its judgments were changed."""
+    with store.writing(path) as con:
+        con.execute(sql)
+    text = write_report(path, path.parent / "changed.html").path.read_text(encoding="utf-8")
+    return re.sub(r"\s+", " ", Page(text).text)
+
+
+def test_sentences_follow_the_data(tmp_path: Path):
+    path = build(tmp_path, frames=150, tasks=80)
+    all_yes = evaluated(path, "UPDATE judgments SET verdict = true WHERE criterion = 'agent'")
+    assert "Agent: every verdict is “fulfilled”; the judge did not tell videos apart." in all_yes
+    # The Executor has everything right and the base four in ten; then half of the Executor's verdicts go missing.
+    of = "video_id IN (SELECT video_id FROM videos WHERE arm = '{}')"
+    clear = f"UPDATE judgments SET verdict = {of.format('executor')} OR hash(video_id) % 10 < 4"
+    assert "It is better than the Base by" in evaluated(path, clear)
+    lost = f"UPDATE judgments SET verdict = NULL WHERE {of.format('executor')} AND hash(video_id) % 2 = 0"
+    assert "Whether it is better than the Base is not shown" in evaluated(path, lost)
+    assert "there is no score to show" in evaluated(path, "UPDATE judgments SET verdict = NULL")

@@ -1,11 +1,15 @@
 """The result: what was run, every arm's scores, and what the differences amount to."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 from pydantic import JsonValue
 
 from wmsd_core import store
+from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm, Benchmark
 from wmsd_core.bench.breakdown import Breakdown, breakdowns
 from wmsd_core.bench.comparison import Comparison, compare_arms
@@ -13,6 +17,8 @@ from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.report.gallery import Gallery, gallery
 from wmsd_core.bench.scores import Outcome, Score, evaluation_id, outcomes, scores
 
+ENOUGH_VALID = 0.95
+"""Share of pairs with valid verdicts below which a difference must stand against all that is missing."""
 ENOUGH = 300
 """Items below which the page points out that intervals are wide."""
 ARM_TEXT: dict[str, tuple[str, str]] = {
@@ -75,14 +81,17 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
         gallery=gallery(by_arm, evaluation.config.seed),
         sentences=[
             reached(by_measure["average"], len(items)),
-            *(in_words(c) for c in compared if c.measure == "average" and c.arm == "executor"),
+            *(in_words(c, by_arm) for c in compared if c.measure == "average" and c.arm == "executor"),
         ],
         cautions=_cautions(con, name, counted, evaluation, len(items)),
     )
 
 
-def in_words(comparison: Comparison) -> str:
-    """A comparison of averages as a sentence that follows `reached`."""
+def in_words(comparison: Comparison, by_arm: Mapping[Any, Sequence[Outcome]]) -> str:
+    """A comparison of averages as a sentence that follows `reached`.
+
+    Below `ENOUGH_VALID` no arm is called better or worse, unless it is so whatever the missing verdicts would have been.
+    """
     points = 100 * comparison.difference
     interval = f"95 % interval {_signed(comparison.low)} to {_signed(comparison.high)}"
     against = ARM_TEXT[comparison.against][0]
@@ -90,6 +99,12 @@ def in_words(comparison: Comparison) -> str:
         return (
             f"Between it and the {against} no difference is shown: {_signed(comparison.difference)} points "
             f"({interval}), which chance alone could produce ({p_text(comparison.p_holm)})."
+        )
+    share = comparison.pairs / (comparison.pairs + comparison.dropped)
+    if share < ENOUGH_VALID and not _stands(comparison, by_arm):
+        return (
+            f"Whether it is better than the {against} is not shown: only {100 * share:.0f} % of the tasks have valid "
+            f"verdicts on both, and the missing ones could undo the difference of {_signed(comparison.difference)} points."
         )
     how = "better" if points > 0 else "worse"
     chance = "far from anything chance would produce" if comparison.p_holm < 0.001 else "unlikely to be chance"
@@ -99,11 +114,29 @@ def in_words(comparison: Comparison) -> str:
     )
 
 
+def _stands(comparison: Comparison, by_arm: Mapping[Any, Sequence[Outcome]]) -> bool:
+    """Whether the difference has its sign, beyond chance, also with every missing verdict taken against it."""
+    mine, theirs = by_arm[comparison.arm], by_arm[comparison.against]
+    measure = comparison.measure
+    worst, best = statistics.missing_extremes(
+        [outcome.points(measure) for outcome in mine],
+        [outcome.points(measure) for outcome in theirs],
+        full=mine[0].full_points(measure),
+    )
+    sign = 1 if comparison.difference > 0 else -1
+    sums: defaultdict[str, int] = defaultdict(int)
+    for outcome, difference in zip(mine, worst if sign > 0 else best, strict=True):
+        sums[outcome.item.frame.frame_id] += sign * difference
+    return sum(sums.values()) > 0 and statistics.sign_flip(list(sums.values())) < 0.05
+
+
 def reached(averages: dict[str, Score], items: int) -> str:
     """The first sentence: what the Executor, or else every arm, scores on average."""
     values = {
         ARM_TEXT[arm][0]: f"{100 * score.score:.1f} %" for arm, score in averages.items() if score.score is not None
     }
+    if not values:
+        return f"No video of the {items} held-out tasks has a full set of valid verdicts: there is no score to show."
     own = values.pop("Executor", None)
     rest = ", ".join(f"the {arm} {value}" for arm, value in values.items())
     if own is None:
@@ -133,6 +166,11 @@ def _cautions(
         found.append(f"With {items} tasks the intervals are wide; {ENOUGH} or more are recommended.")
     if not store.query(con, "SELECT 1 FROM evaluations WHERE evaluation_id = ? LIMIT 1", [name]):
         found.append("Tasks or questions have changed since the evaluation; run the evaluate stage again.")
+    for criterion in evaluation.benchmark.criteria:
+        rows = [score for score in counted if score.measure == criterion.name and score.valid]
+        if rows and len({score.score for score in rows}) == 1 and rows[0].score in (0, 1):
+            said = "fulfilled" if rows[0].score else "not fulfilled"
+            found.append(f"{criterion.title}: every verdict is “{said}”; the judge did not tell videos apart.")
     missing = max(score.failure_rate for score in counted)
     if missing > 0.05:
         found.append(f"Up to {100 * missing:.0f} % of the videos of an arm have no valid verdict on some measure.")
