@@ -13,7 +13,7 @@ from wmsd_core.filters.crispness import crispness
 from wmsd_core.frames import FramesConfig, register
 
 LEAST = FilterConfig().min_crispness
-FRAMES = sorted((REFERENCE / "frames").iterdir())
+FRAMES = sorted((REFERENCE / "frames").glob("*"))
 
 
 def published(path: Path, width: int = 640) -> np.ndarray:
@@ -84,6 +84,7 @@ def test_a_picture_that_is_too_small_or_shows_nothing_is_not_called_unsharp(shap
     assert crispness(np.full(shape, 77, np.uint8)) == 1
 
 
+@pytest.mark.skipif(not FRAMES, reason="the published frames are not at hand")
 def test_a_small_sharp_file_passes_the_stage_and_a_shaken_one_is_unsharp(tmp_path: Path) -> None:
     """256 pixels wide, so that it would be enlarged two and a half times if it were brought to the working width."""
     picture, images = published(FRAMES[0], 256), tmp_path / "images"

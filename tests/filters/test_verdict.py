@@ -100,7 +100,7 @@ def test_a_file_that_cannot_be_decoded_leaves_the_funnel_with_its_reason(tmp_pat
     found = measure_frames(store, ids, SMALL)
     # the intact content of that file is gone, which was seen when it was registered again
     assert (found.measured, found.unusable) == (2, 1)
-    assert rejections(store, "frames") == {"001.png": {"truncated", "changed"}}
+    assert rejections(store, "frames") == {"001.png": {"truncated", "missing"}}
     assert len(left(store, "frames")) == 2
 
 

@@ -1,6 +1,7 @@
 """Image quality: measurements are stored, thresholds are applied to them in SQL, so a new threshold reads no image."""
 
 from wmsd_core.filters.measuring import MeasureConfig, Measured, measure_frames
+from wmsd_core.filters.outside import OutsideFilter
 from wmsd_core.filters.truth import DefectScore, score_against
 from wmsd_core.filters.verdict import FilterConfig, Judged, judge
 
@@ -10,6 +11,7 @@ __all__ = [
     "Judged",
     "MeasureConfig",
     "Measured",
+    "OutsideFilter",
     "judge",
     "measure_frames",
     "score_against",

@@ -2,7 +2,8 @@
 
 One number k is chosen for all thresholds on what is seen: each is put where it alone would drop k frames (fewer where
 values are equal). With k the frames kept by all of them together can only fall, so the greatest k that still keeps the
-wanted share is found by bisection. Thresholds on size, shape, bars and text are rules, not matters of degree: they stay.
+wanted share is found by bisection. Thresholds on size, shape, bars and text, and those
+from outside, are rules, not matters of degree: they stay.
 """
 
 import math
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wmsd_core.filters.measuring import MeasureConfig
-from wmsd_core.filters.thresholds import THRESHOLDS, USABLE, measured_by
+from wmsd_core.filters.thresholds import USABLE, measured_by, thresholds
 from wmsd_core.filters.verdict import FilterConfig
 from wmsd_core.store import reading
 
@@ -48,10 +49,13 @@ def calibrate(store: Path, measuring: MeasureConfig, config: FilterConfig, keep:
     """
     if not 0 < keep <= 1:
         raise ValueError(f"the share to keep is a number above 0 and at most 1, not {keep:g}")
-    chosen = [t for t in THRESHOLDS if t.of_the_picture]
-    rules = " OR ".join(t.dropped for t in THRESHOLDS if not t.of_the_picture)
+    acting = thresholds(measuring.extra)
+    chosen = [t for t in acting if t.of_the_picture]
+    ruling = [t for t in acting if not t.of_the_picture]
+    rules = " OR ".join(t.dropped for t in ruling)
     columns = ", ".join(f"{t.column} AS {t.setting}" for t in chosen)
-    parameters = {t.setting: getattr(config, t.setting) for t in THRESHOLDS if not t.of_the_picture}
+    limits = config.limits(acting)
+    parameters = {t.setting: limits[t.setting] for t in ruling}
     with reading(store) as con:
         table = con.execute(
             f"SELECT {columns}, ({rules}) AS ruled_out FROM ({USABLE}) WHERE sharpness IS NOT NULL",

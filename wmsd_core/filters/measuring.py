@@ -1,15 +1,18 @@
 """Measures registered frames and stores the figures: the only part of the filter stage that reads images."""
 
+import json
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
 from wmsd_core.config import Config
-from wmsd_core.filters.measurement import Measurement, measure
+from wmsd_core.filters.measurement import measure
+from wmsd_core.filters.outside import outside
 from wmsd_core.filters.overlay import overlay
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import grey_at_width
@@ -33,6 +36,8 @@ class MeasureConfig(Config):
     overlay: bool = False
     """Also measure how much of the picture rows of text take (filter.max_overlay): 10 to 20 ms a picture, several times
     what the rest costs."""
+    extra: tuple[str, ...] = ()
+    """Measurements from outside, each as `package.module:factory`: see CONTRIBUTING. With `--refresh` they are made anew."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,25 @@ def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig,
     """Measures those of `frame_ids` that this configuration has not measured yet, and stores each batch as it is done.
 
     A file that turns out to be truncated, missing or changed becomes a rejection of stage `frames`.
+
+    Raises:
+        ValueError: a measurement from outside cannot be loaded.
     """
     config_hash = config.digest()
     made_by = {"config_hash": config_hash, "working_width": config.working_width}
+    others = outside(config.extra)
 
-    def measured(frame: Frame) -> Measurement:
+    def measured(frame: Frame) -> dict[str, object]:
         grey = grey_at_width(frame, config.working_width)
-        found = measure(grey)
-        return replace(found, overlay=overlay(grey)) if config.overlay else found
+        found = asdict(measure(grey))
+        if config.overlay:
+            found["overlay"] = overlay(grey)
+        if others:
+            figures = {other.name: float(other.measure(grey)) for other in others}
+            found["extra"] = json.dumps({name: figure for name, figure in figures.items() if math.isfinite(figure)})
+        return found
 
-    def measured_all(frames: Sequence[Frame]) -> list[tuple[Frame, Measurement | Refusal]]:
+    def measured_all(frames: Sequence[Frame]) -> list[tuple[Frame, dict[str, object] | Refusal]]:
         return [(frame, attempt(measured, frame)) for frame in frames]
 
     with reading(store) as con:
@@ -72,7 +86,7 @@ def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig,
     unusable = 0
     with ThreadPoolExecutor(threads) as pool:
 
-        def begin(start: int) -> Iterator[list[tuple[Frame, Measurement | Refusal]]]:
+        def begin(start: int) -> Iterator[list[tuple[Frame, dict[str, object] | Refusal]]]:
             return pool.map(
                 measured_all, (todo[i : i + CHUNK] for i in range(start, min(start + BATCH, len(todo)), CHUNK))
             )
@@ -83,9 +97,9 @@ def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig,
             ahead = begin(start + BATCH)  # the threads go on while this batch is stored
             refused = [(f.frame_id, f.path, result) for f, result in results if isinstance(result, Refusal)]
             figures = [
-                {"frame_id": f.frame_id, **made_by, **vars(result)}
+                {"frame_id": f.frame_id, **made_by, **result}
                 for f, result in results
-                if isinstance(result, Measurement)
+                if not isinstance(result, Refusal)
             ]
             with writing(store) as con:
                 insert(con, "measurements", figures)

@@ -4,6 +4,7 @@ Reads stored measurements, whatever verdicts are stored, and decodes only the pi
 from anywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ import duckdb
 
 from wmsd_core.files import replacing
 from wmsd_core.filters.measuring import MeasureConfig
-from wmsd_core.filters.thresholds import THRESHOLDS, USABLE, Threshold, measured_by
+from wmsd_core.filters.thresholds import USABLE, Threshold, measured_by, thresholds
 from wmsd_core.filters.verdict import FilterConfig
 from wmsd_core.pages import charts
 from wmsd_core.pages.charts import Chart
@@ -80,15 +81,17 @@ def write_preview(store: Path, out: Path, measuring: MeasureConfig, config: Filt
         ValueError: nothing was measured with `measuring`.
         StoreError: there is no store.
     """
+    acting = thresholds(measuring.extra)
+    limits = config.limits(acting)
     with reading(store) as con:
         con.execute(f"CREATE TEMP TABLE usable AS {USABLE}", measured_by(measuring))
         con.execute("CREATE TEMP TABLE seen AS SELECT * FROM usable WHERE sharpness IS NOT NULL")
         frames = con.execute("SELECT count(*) FROM seen").fetchall()[0][0]
         if not frames:
             raise ValueError("nothing is measured with these settings yet; run the filter stage first")
-        measured = con.execute(f"SELECT {', '.join(f'count({t.column})' for t in THRESHOLDS)} FROM seen").fetchall()[0]
-        cuts = [_cut(con, t, float(getattr(config, t.setting))) for t, n in zip(THRESHOLDS, measured, strict=True) if n]
-        kept = _kept(con, config)
+        measured = con.execute(f"SELECT {', '.join(f'count({t.column})' for t in acting)} FROM seen").fetchall()[0]
+        cuts = [_cut(con, t, limits[t.setting]) for t, n in zip(acting, measured, strict=True) if n]
+        kept = _kept(con, acting, limits)
         page: dict[str, Any] = {
             "frames": frames,
             "kept": kept,
@@ -129,13 +132,10 @@ def _cut(con: duckdb.DuckDBPyConnection, t: Threshold, limit: float) -> Cut:
     )
 
 
-def _kept(con: duckdb.DuckDBPyConnection, config: FilterConfig) -> Group:
-    passes = " AND ".join(f"NOT ({t.dropped})" for t in THRESHOLDS)
-    parameters = {t.setting: getattr(config, t.setting) for t in THRESHOLDS}
-    frames = con.execute(f"SELECT count(*) FROM seen WHERE {passes}", parameters).fetchall()[0][0]
-    rows = con.execute(
-        f"SELECT path FROM seen WHERE {passes} ORDER BY frame_id LIMIT {2 * TILES}", parameters
-    ).fetchall()
+def _kept(con: duckdb.DuckDBPyConnection, acting: Sequence[Threshold], limits: dict[str, float]) -> Group:
+    passes = " AND ".join(f"NOT ({t.dropped})" for t in acting)
+    frames = con.execute(f"SELECT count(*) FROM seen WHERE {passes}", limits).fetchall()[0][0]
+    rows = con.execute(f"SELECT path FROM seen WHERE {passes} ORDER BY frame_id LIMIT {2 * TILES}", limits).fetchall()
     return Group("kept", frames, "", _thumbnails([row[0] for row in rows]))
 
 

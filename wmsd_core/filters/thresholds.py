@@ -1,8 +1,10 @@
 """Every threshold of the filter stage once: which setting, of what, and what a frame beyond it is called."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wmsd_core.filters.measuring import MeasureConfig
+from wmsd_core.filters.outside import OutsideFilter, outside
 
 
 @dataclass(frozen=True)
@@ -10,6 +12,7 @@ class Threshold:
     """A setting of `FilterConfig` and the column of `USABLE` that it limits."""
 
     setting: str
+    """The parameter of its SQL, too; it begins with min_ or max_."""
     column: str
     reason: str
     name: str
@@ -20,6 +23,8 @@ class Threshold:
     of_the_picture: bool = True
     """About the picture's quality, so that its distribution says where to cut; size, shape, bars and text are rules of
     their own."""
+    outside: OutsideFilter | None = None
+    """The filter from outside that it belongs to; its limit is in `FilterConfig.extra`."""
 
     @property
     def least(self) -> bool:
@@ -54,6 +59,34 @@ USABLE = """
     WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames')
 """
 """SQL: frames that are readable, each with its measurements under one configuration, NULL where it has none."""
+
+
+def thresholds(names: Sequence[str]) -> tuple[Threshold, ...]:
+    """All thresholds that act: the project's, and those of the filters from outside that `measure.extra` names.
+
+    Raises:
+        ValueError: one cannot be loaded, or takes a name of the project's.
+    """
+    others = outside(names)
+    own = {t.column for t in THRESHOLDS} | {t.reason for t in THRESHOLDS}
+    for other in others:
+        if {other.name, other.reason} & own:
+            raise ValueError(
+                f"the filter '{other.name}' of measure.extra takes a name of the project's; choose another"
+            )
+    return THRESHOLDS + tuple(
+        Threshold(
+            setting=f"{'min' if other.least else 'max'}_{other.name}",
+            column=f"(extra ->> '{other.name}')::DOUBLE",
+            reason=other.reason,
+            name=other.title,
+            unit=other.unit,
+            log=other.log,
+            of_the_picture=False,
+            outside=other,
+        )
+        for other in others
+    )
 
 
 def measured_by(measuring: MeasureConfig) -> dict[str, object]:

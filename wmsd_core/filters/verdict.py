@@ -1,6 +1,7 @@
 """Thresholds on stored measurements: the verdict of the filter stage (paper A.6.1), in SQL."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from wmsd_core.config import Config, digest
 from wmsd_core.filters.measuring import MeasureConfig
-from wmsd_core.filters.thresholds import THRESHOLDS, USABLE, Threshold, measured_by
+from wmsd_core.filters.thresholds import USABLE, Threshold, measured_by, thresholds
 from wmsd_core.store import reading, writing
 from wmsd_core.store.funnel import replace_rejections
 
@@ -43,6 +44,21 @@ class FilterConfig(Config):
     """Least width and height in pixels; less is "too_small"."""
     max_aspect: float = Field(default=2.5, ge=1)
     """Greatest ratio of the longer to the shorter side; more is "aspect": a panorama, a banner, a strip."""
+    extra: dict[str, float] = Field(default={})
+    """Limits of the filters from outside (measure.extra) by their names, where a filter's own is not to hold."""
+
+    def limits(self, among: Sequence[Threshold]) -> dict[str, float]:
+        """The limit of each threshold by its setting: the parameters of its SQL.
+
+        Raises:
+            ValueError: `extra` names no filter from outside among them.
+        """
+        others = {t.outside.name: t.outside.limit for t in among if t.outside}
+        if unknown := self.extra.keys() - others.keys():
+            known = ", ".join(others) or "none is named in measure.extra"
+            raise ValueError(f"filter.extra names {', '.join(sorted(unknown))}; filters from outside: {known}")
+        chosen = others | self.extra
+        return {t.setting: chosen[t.outside.name] if t.outside else getattr(self, t.setting) for t in among}
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,8 @@ class Judged:
 
 def _reason(t: Threshold) -> str:
     """SQL: the frames beyond one threshold, with the figures in words."""
-    detail = f"{t.name} %.4g is {'below' if t.least else 'above'} %.4g"
+    name = t.name.replace("'", "''").replace("%", "%%")
+    detail = f"{name} %.4g is {'below' if t.least else 'above'} %.4g"
     return f"""
         SELECT frame_id AS item, '{t.reason}' AS reason,
                printf('{detail}', {t.column}::DOUBLE, ${t.setting}::DOUBLE) AS detail, path
@@ -64,11 +81,13 @@ def _reason(t: Threshold) -> str:
     """
 
 
-_VERDICTS = f"""
-    WITH usable AS ({USABLE}) {" UNION ALL ".join(map(_reason, THRESHOLDS))} UNION ALL
-    SELECT frame_id, 'unmeasured', 'not measured with these settings yet; run the filter stage on it', path
-    FROM usable WHERE sharpness IS NULL
-"""
+def _verdicts(among: Sequence[Threshold]) -> str:
+    """SQL: every frame that is beyond a threshold, or not measured."""
+    return f"""
+        WITH usable AS ({USABLE}) {" UNION ALL ".join(map(_reason, among))} UNION ALL
+        SELECT frame_id, 'unmeasured', 'not measured with these settings yet; run the filter stage on it', path
+        FROM usable WHERE sharpness IS NULL
+    """
 
 
 def judge(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Judged:
@@ -76,11 +95,15 @@ def judge(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Judged
 
     Only measurements made with `measuring` count. A frame that has none is rejected as "unmeasured": what was not
     judged does not pass. The rows name the digest of both configurations.
+
+    Raises:
+        ValueError: a filter from outside cannot be loaded, or a limit is given for one that is not there.
     """
     config_hash = digest([measuring.digest(), config.digest()])
+    acting = thresholds(measuring.extra)
+    parameters = measured_by(measuring) | config.limits(acting)
     with writing(store) as con:
-        parameters = measured_by(measuring) | config.model_dump()
-        replace_rejections(con, "filter", _VERDICTS, parameters, config_hash)
+        replace_rejections(con, "filter", _verdicts(acting), parameters, config_hash)
         reasons = con.execute(
             "SELECT reason, count(*) FROM rejections WHERE stage = 'filter' GROUP BY reason ORDER BY reason"
         ).fetchall()
@@ -99,22 +122,20 @@ def nearest(store: Path, measuring: MeasureConfig, config: FilterConfig) -> dict
 
     Empty where nothing was measured.
     """
-    distance = {
-        t: f"CASE WHEN {t.dropped} THEN abs({t.column} - ${t.setting}) / greatest(abs(${t.setting}), 1e-9) ELSE 0 END"
-        for t in THRESHOLDS
-    }
+    acting = thresholds(measuring.extra)
+    distance = [
+        f"CASE WHEN {t.dropped} THEN abs({t.column} - ${t.setting}) / greatest(abs(${t.setting}), 1e-9) ELSE 0 END"
+        for t in acting
+    ]
     sql = f"""
-        SELECT {", ".join(f"CASE WHEN {t.dropped} THEN {t.column}::DOUBLE END" for t in THRESHOLDS)} FROM ({USABLE})
+        SELECT {", ".join(f"CASE WHEN {t.dropped} THEN {t.column}::DOUBLE END" for t in acting)} FROM ({USABLE})
         WHERE sharpness IS NOT NULL
-        ORDER BY {" + ".join(f"({t.dropped})::INTEGER" for t in THRESHOLDS)}, {" + ".join(distance.values())}, frame_id LIMIT 1
+        ORDER BY {" + ".join(f"({t.dropped})::INTEGER" for t in acting)}, {" + ".join(distance)}, frame_id LIMIT 1
     """
     with reading(store) as con:
-        rows = con.execute(sql, measured_by(measuring) | config.model_dump()).fetchall()
+        rows = con.execute(sql, measured_by(measuring) | config.limits(acting)).fetchall()
     return {
-        t.setting: _beyond(t, value)
-        for row in rows
-        for t, value in zip(THRESHOLDS, row, strict=True)
-        if value is not None
+        t.setting: _beyond(t, value) for row in rows for t, value in zip(acting, row, strict=True) if value is not None
     }
 
 

@@ -45,8 +45,8 @@ def unscored(store: Path, aesthetic: LaionAesthetic | None) -> frozenset[str]:
         if aesthetic is None:
             return lacking(con, "dedup", done, scorer=scorer)
         embedded = "SELECT frame_id FROM embeddings WHERE encoder = $encoder"
-        by = {"scorer": aesthetic.scorer_name(), "encoder": aesthetic.clip.encoder()}
-        return lacking(con, "dedup", f"{done} INTERSECT {embedded}", **by)
+        scorer, encoder = aesthetic.scorer_name(), aesthetic.clip.encoder()
+        return lacking(con, "dedup", f"{done} INTERSECT {embedded}", scorer=scorer, encoder=encoder)
 
 
 def score_frames(

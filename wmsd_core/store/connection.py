@@ -14,7 +14,7 @@ from wmsd_core.store import place, schema
 PATIENCE = 180.0
 """Seconds to wait for another process to close the file before giving up: several workers may stand in line."""
 
-SEALED: dict[str, str | bool] = {
+SEALED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "allow_community_extensions": False,

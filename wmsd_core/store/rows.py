@@ -27,7 +27,7 @@ def insert(
     return len(rows)
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
     try:
         return pa.Table.from_pylist(list(rows))
     except UnicodeEncodeError:  # rare, and a look at every text would cost all others

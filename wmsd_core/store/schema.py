@@ -178,6 +178,8 @@ MIGRATIONS = (
     """,
     # 7: paths follow a workspace that moves
     "ALTER TABLE workspace ADD COLUMN root VARCHAR",  # the folder that it was last used in; NULL: not known
+    # 8: measurements from outside
+    "ALTER TABLE measurements ADD COLUMN extra JSON",  # name -> figure; NULL: none was asked for
 )
 
 VERSION = len(MIGRATIONS)

@@ -19,7 +19,8 @@ _MOST_TOKENS = 2**40
 
 def _counted(value: object) -> int:
     """A number of tokens; 0 where the server says nothing that can be one."""
-    return int(value) if isinstance(value, int | float) and 0 <= value <= _MOST_TOKENS else 0
+    number = value if isinstance(value, int | float) else 0
+    return int(number) if 0 <= number <= _MOST_TOKENS else 0
 
 
 def _or_nothing(value: object, handler: Any) -> Any:
