@@ -2,7 +2,8 @@
 
     python benchmarks/defects.py IMAGES [--count 62]
 
-IMAGES is the folder of `benchmarks/photographs.py`, or one of other photographs. Each defect is planted at several severities into the same
+IMAGES is the folder of `benchmarks/photographs.py`, or one of other photographs. Each
+defect is planted at several severities into the same
 photographs, written as JPEG, and judged beside the untouched ones, soft and dark photographs included. Recall: share of
 the planted ones that are dropped for this defect. Precision: share of those dropped for it that are planted, where there
 are as many untouched ones. Severities are at 1280 pixels of width.
@@ -99,9 +100,8 @@ def main() -> None:
                     plant(folder / "images", path.stem, defect, severity, change(image, severity))
         dropped = reasons(folder / "store.duckdb", folder / "images")
     lost = sum(name.startswith("good_") for name in dropped)
-    print(
-        f"{len(files)} photographs, {lost} of the untouched dropped\n\n| defect | severity | recall | precision |\n|---|---|---|---|"
-    )
+    print(f"{len(files)} photographs, {lost} of the untouched dropped\n")
+    print("| defect | severity | recall | precision |\n|---|---|---|---|")
     for defect, (_, unit, severities) in DEFECTS.items():
         kind = "blurred" if defect in ("smeared", "grainy") else defect
         names = REASONS.get(kind, frozenset({kind}))

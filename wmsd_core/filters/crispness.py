@@ -66,5 +66,8 @@ def _noise(differences: list[np.ndarray]) -> float:
 def _energy(difference: UInt8[np.ndarray, "H W"]) -> np.ndarray:
     """Mean square of each patch; what fills none at the lower and right border is left out."""
     rows, columns = difference.shape[0] // PATCH[0], difference.shape[1] // PATCH[1]
-    squares = np.square(difference[: rows * PATCH[0], : columns * PATCH[1]], dtype=np.float32)
-    return squares.reshape(rows, PATCH[0], columns, PATCH[1]).mean((1, 3)).ravel()
+    if not rows * columns:
+        return np.empty(0, np.float32)
+    squares = difference[: rows * PATCH[0], : columns * PATCH[1]].astype(np.float32)
+    squares *= squares
+    return cv2.resize(squares, (columns, rows), interpolation=cv2.INTER_AREA).ravel()
