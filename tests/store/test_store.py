@@ -140,12 +140,10 @@ def test_runs_of_stages_before_there_were_benchmarks_are_worldtasks_benchs(
     }
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:3])
-        patch.setattr(schema, "VERSION", 3)
-        connection._migrated.clear()
-        with store.writing(path) as con:
+        with duckdb.connect(str(path)) as con:
+            schema.migrate(con)
             store.insert(con, "stage_runs", [run | {"stage": stage} for stage in ("train", "evaluate")])
             store.insert(con, "videos", [video | {"sha256": ""}])
-    connection._migrated.clear()
     with store.writing(path) as con:
         found = store.query(con, "SELECT stage, benchmark FROM stage_runs ORDER BY ALL")
         assert found == [{"stage": "evaluate", "benchmark": "worldtasks"}, {"stage": "train", "benchmark": ""}]

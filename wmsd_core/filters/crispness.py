@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 FAR = 4
 """Steps of the coarse differences."""
 PATCH = (4, 32)
-"""Rows and columns over which noise is averaged; of the rows every fourth is looked at."""
+"""Rows and columns over which noise is averaged; of the rows every eighth is looked at."""
 CALMEST = 0.02
 """Share of the patches that are taken to show nothing but noise. Patches without any difference, such as burnt-out sky,
 do not count."""
@@ -41,7 +41,7 @@ def crispness(grey: UInt8[np.ndarray, "H W"]) -> float:
         return grey[FAR + down : FAR + down + height, FAR + right : FAR + right + width]
 
     here = shifted(0, 0)
-    noise = _noise([cv2.absdiff(here[::4], shifted(*step)[::4]) for step in _DIRECTIONS[:2]])
+    noise = _noise([cv2.absdiff(here[::8], shifted(*step)[::8]) for step in _DIRECTIONS[:2]])
     ratios: list[float] = []
     for down, right in _DIRECTIONS:
         fine = cv2.norm(here, shifted(down, right), cv2.NORM_L2SQR) / here.size - noise
