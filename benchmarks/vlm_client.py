@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -75,7 +75,7 @@ def _http(content: object) -> bytes:
 
 
 @contextmanager
-def serving(latency: float, slots: int) -> Iterator[str]:
+def serving(latency: float, slots: int) -> Generator[str]:
     """The address of a server in another process."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(latency, slots, there), daemon=True)

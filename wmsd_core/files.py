@@ -1,14 +1,14 @@
 """Files that appear whole or not at all, and files by their content."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path]:
     """A path beside `path` to write to. When the block ends well it takes the place of `path`, in one step; else it goes.
 
     Each writer has a name of its own, since two may write the same file at once. What a kill leaves is `.NAME.*.partial`.

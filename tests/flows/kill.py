@@ -79,7 +79,7 @@ def content(place: Workspace) -> dict[str, list[Any]]:
         rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
     del rows["workspace"]
     rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith(("seconds/", "speed/"))]
-    files = [*place.videos.rglob("*.png"), *place.training.rglob("adapter/*")]
+    files = [*place.videos.rglob("*.png"), *place.training.rglob("adapter/**/*")]
     rows["files"] = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file())
     return rows
 

@@ -25,11 +25,6 @@ PATHS = (
 def settle(con: duckdb.DuckDBPyConnection, store: Path) -> None:
     """Re-points what lies in the workspace of `store` to where it lies now. A copy gets an id of its own: what is remembered
     of one of the two is not true of the other."""
-    columns = con.execute(
-        "SELECT column_name FROM information_schema.columns WHERE table_name = 'workspace'"
-    ).fetchall()
-    if ("root",) not in columns:
-        return  # a schema of before paths could follow
     here = store.resolve().parent
     before = con.execute("SELECT root FROM workspace").fetchall()[0][0]
     if before == str(here):
