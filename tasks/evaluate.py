@@ -17,6 +17,7 @@ from wmsd_core.bench.solving import write_solutions, writer_of
 from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.vlm import judge_of
 from wmsd_core.workspace import Workspace
 
 
@@ -35,7 +36,7 @@ def planned_evaluation(
             "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"
         )
     base = base_checksum(models.generator, models.settings, Workspace(workspace).features)
-    judged_by = judge(workspace, models).name
+    judged_by = judge_of(judge(workspace, models))
     written_by = writer_of(writer(workspace, models)) if "vlm" in config.arms else ""
     return Evaluation(config=config, model=base, adapter=adapter, judge=judged_by, writer=written_by)
 

@@ -273,3 +273,12 @@ def test_sentences_follow_the_data(tmp_path: Path):
     lost = f"UPDATE judgments SET verdict = NULL WHERE {of.format('executor')} AND hash(video_id) % 2 = 0"
     assert "Whether it is better than the Base is not shown" in evaluated(path, lost)
     assert "there is no score to show" in evaluated(path, "UPDATE judgments SET verdict = NULL")
+
+
+def test_missing_judgments_are_listed_with_their_reasons(tmp_path: Path):
+    path = build(tmp_path)
+    with store.writing(path) as con:
+        con.execute("UPDATE judgments SET verdict = NULL, log_odds = NULL, reason = 'the model refused: no weapons'")
+    page = Page(write_report(path, tmp_path / "report.html").path.read_text(encoding="utf-8"))
+    assert "Missing judgments" in page.text
+    assert page.text.count("the model refused: no weapons") == 3

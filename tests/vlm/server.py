@@ -41,7 +41,14 @@ class Asked:
 Script = Callable[[Asked], Behaviour]
 
 
-def said(text: str = "", *, listed: dict[str, float] | None = None, finish: str = "stop", **message: Any) -> Behaviour:
+def said(
+    text: str = "",
+    *,
+    listed: dict[str, float] | None = None,
+    finish: str = "stop",
+    prompt_tokens: int = 100,
+    **message: Any,
+) -> Behaviour:
     """A chat completion; `listed` are candidates for its first token, with their log-probabilities."""
     logprobs = None
     if listed is not None:
@@ -52,7 +59,7 @@ def said(text: str = "", *, listed: dict[str, float] | None = None, finish: str 
         "finish_reason": finish,
         "logprobs": logprobs,
     }
-    usage = {"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 40}}
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 40}}
     return body(
         json.dumps({"id": "1", "object": "chat.completion", "choices": [{"index": 0, **choice}], "usage": usage})
     )
@@ -137,6 +144,7 @@ class ScriptedServer:
     models: dict[str, str] = field(default_factory=lambda: {"judge": "org/Judge-8B"})
     key: str = ""
     vllm: bool = True
+    version: str = "0.33.0"
     asked: list[Asked] = field(default_factory=list)
     most: int = 0
     """Most chat requests under way at one moment."""
@@ -214,6 +222,8 @@ class ScriptedServer:
                 self.listed += 1
                 data = [{"id": name, "root": root, "object": "model"} for name, root in self.models.items()]
                 return body(json.dumps({"object": "list", "data": data}))
+            case "/version" if self.vllm:
+                return body(json.dumps({"version": self.version}))
             case "/tokenize" if self.vllm:
                 return body(json.dumps({"tokens": self._tokens(sent)}))
             case "/detokenize" if self.vllm:

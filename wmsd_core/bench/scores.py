@@ -1,8 +1,9 @@
 """From verdicts to scores: over valid judgments only, with numerator, denominator and failure rate (paper A.4)."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm, Item
 from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
 from wmsd_core.config import Config, digest
+
+_FIGURES = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?|'[^']*'|\"[^\"]*\"")
+NO_VIDEO = "its video is not there"
+NOT_JUDGED = "it has not been asked about"
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Outcome:
     """Criterion -> verdict, for every criterion of the benchmark."""
     log_odds: dict[str, float | None]
     """Criterion -> log-odds of the good answer, in nats."""
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Criterion -> why there is no verdict, for those without one."""
 
     def points(self, measure: str) -> int | None:
         """Points on a measure, None where it is invalid: 0 or 1, for the average the number of criteria fulfilled."""
@@ -83,6 +90,28 @@ def score(arm: str, measure: str, found: Sequence[Outcome]) -> Score:
     return Score(arm, measure, successes, valid, len(found), successes / valid, interval.low, interval.high, len(sizes))
 
 
+@dataclass(frozen=True)
+class Missing:
+    """Judgments of an arm that are missing for one reason."""
+
+    arm: str
+    reason: str
+    """With figures, which differ from video to video, as a dot."""
+    judgments: int
+    of: int
+    """All judgments that the arm should have."""
+
+
+def missing(by_arm: Mapping[Arm, Sequence[Outcome]]) -> list[Missing]:
+    """Missing judgments by arm and reason, the most frequent first."""
+    found: list[Missing] = []
+    for arm, videos in by_arm.items():
+        reasons = Counter(_FIGURES.sub("·", why) for outcome in videos for why in outcome.missing.values())
+        of = sum(len(outcome.verdicts) for outcome in videos)
+        found += [Missing(arm, reason, count, of) for reason, count in reasons.most_common()]
+    return found
+
+
 def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm, list[Outcome]]:
     """The outcome of every item for every arm, items in the order of the draw, also where a video is missing.
 
@@ -95,7 +124,7 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
     rows = store.query(
         con,
         """
-        SELECT video_id, criterion, question_sha256, verdict, log_odds FROM judgments
+        SELECT video_id, criterion, question_sha256, verdict, log_odds, reason FROM judgments
         WHERE judge = ? AND list_contains(?, question_version) ORDER BY video_id
         """,
         [evaluation.judge, [criterion.question.asked for criterion in criteria]],
@@ -106,13 +135,16 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
         name = video_id(item, arm, evaluation)
         verdicts: dict[str, bool | None] = dict.fromkeys(criterion.name for criterion in criteria)
         log_odds: dict[str, float | None] = dict.fromkeys(verdicts)
+        missing = dict.fromkeys(verdicts, NOT_JUDGED if name in paths else NO_VIDEO)
         asked = {criterion.name: criterion.question.about(task=item.task).sha256 for criterion in criteria}
         for row in judged.get(name, ()):
             if row["question_sha256"] != asked.get(row["criterion"]):
                 continue
             verdicts[row["criterion"]] = row["verdict"]
             log_odds[row["criterion"]] = row["log_odds"]
-        return Outcome(item, arm, paths.get(name, ""), verdicts, log_odds)
+            missing[row["criterion"]] = row["reason"]
+        missing = {criterion: reason for criterion, reason in missing.items() if verdicts[criterion] is None}
+        return Outcome(item, arm, paths.get(name, ""), verdicts, log_odds, missing)
 
     return {arm: [outcome(item, arm) for item in items] for arm in evaluation.config.arms}
 

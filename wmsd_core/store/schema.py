@@ -180,6 +180,14 @@ MIGRATIONS = (
     "ALTER TABLE workspace ADD COLUMN root VARCHAR",  # the folder that it was last used in; NULL: not known
     # 8: measurements from outside
     "ALTER TABLE measurements ADD COLUMN extra JSON",  # name -> figure; NULL: none was asked for
+    # 9: what a judgment was read from
+    """
+    ALTER TABLE judgments ADD COLUMN text_sha256 VARCHAR DEFAULT '';   -- of the text that was sent
+    ALTER TABLE judgments ADD COLUMN bound BOOLEAN DEFAULT FALSE;      -- log_odds is a bound, the truth is further from 0
+    ALTER TABLE judgments ADD COLUMN request VARCHAR DEFAULT '';       -- key of the request log; '' without one
+    ALTER TABLE judgments ADD COLUMN evidence JSON;      -- candidates with log-probabilities; NULL: the judge tells none
+    ALTER TABLE judgments ADD COLUMN control VARCHAR DEFAULT '';       -- what was done to the video or its task; '' nothing
+    """,
 )
 
 VERSION = len(MIGRATIONS)

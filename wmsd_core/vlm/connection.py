@@ -122,6 +122,17 @@ class Connection:
             if isinstance(entry, dict) and "id" in entry
         }
 
+    async def version(self) -> str:
+        """The version that the server says it has; '' where it does not say."""
+        url = self._config.base_url.removesuffix("/v1") + "/version"
+        try:
+            async with asyncio.timeout(2 * self._config.connect_timeout):
+                found = await self._client.get(url, cast_to=object)
+        except (openai.OpenAIError, TimeoutError, ValueError):
+            return ""
+        said = found.get("version") if isinstance(found, dict) else None
+        return self.cleaned(said)[:40] if isinstance(said, str) else ""
+
     async def health(self) -> str:
         """What is wrong with the server, as a sentence with the cure; '' if nothing is."""
         try:

@@ -19,10 +19,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from wmsd_core.arrays import Image, Video
 from wmsd_core.vlm.answer import read
 from wmsd_core.vlm.media import shown_frames
-from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
+from wmsd_core.vlm.protocol import Answer, Evidence, LogOdds, Message, Question
 from wmsd_core.vlm.schema import strict_schema
 from wmsd_core.vlm.settings import LocalConfig
-from wmsd_core.vlm.yes_no import Labels, log_odds
+from wmsd_core.vlm.yes_no import read as read_evidence
 
 _WORDS = {"yes": ("yes", "Yes"), "no": ("no", "No")}
 _SAMPLES = 64
@@ -68,7 +68,9 @@ class LocalVLM:
             place, made_by = folder.name, _recognised(folder)  # where the folder lies makes no difference
         else:
             place, made_by = config.model, getattr(model.config, "_commit_hash", None) or config.commit
-        self.name = f"transformers/{place}@{made_by[:12]}#{config.model_copy(update={'model': place}).digest()[:8]}"
+        weights, placed = f"transformers/{place}@{made_by[:12]}", config.model_copy(update={"model": place})
+        self.name = f"{weights}#{placed.digest()[:8]}"
+        self.judge = f"{weights}#{placed.judging().digest()[:8]}"
 
     @torch.inference_mode()
     def log_odds(self, questions: Sequence[Question], media: Sequence[Image | Video]) -> list[LogOdds]:
@@ -80,8 +82,9 @@ class LocalVLM:
                 inputs = self._inputs(turns[start : start + self._config.batch])
                 last = self._model(**inputs, logits_to_keep=1).logits[:, -1].float()
                 rows = torch.log_softmax(last, dim=-1).cpu()
-                for question, row in zip(questions[start : start + self._config.batch], rows, strict=True):
-                    answers.append(self._read(question, row))
+                batch = slice(start, start + self._config.batch)
+                for question, medium, row in zip(questions[batch], media[batch], rows, strict=True):
+                    answers.append(self._read(question, row, self._shown(medium)))
         return answers
 
     @torch.inference_mode()
@@ -144,11 +147,26 @@ class LocalVLM:
         )
         return found.to(self._model.device)
 
-    def _read(self, question: Question, row: Tensor) -> LogOdds:
-        listed = {str(token): float(row[token]) for tokens in self._ids.values() for token in tokens}
-        labels = Labels(*(frozenset(str(token) for token in self._ids[word]) for word in ("yes", "no")), exact=True)
-        said = self._processor.tokenizer.decode([int(row.argmax())])
-        return log_odds(listed, labels, good=question.good, least_mass=self._config.least_mass, said=said)
+    def _read(self, question: Question, row: Tensor, shown: tuple[int, int, int]) -> LogOdds:
+        yes, no = (tuple(str(token) for token in self._ids[word]) for word in ("yes", "no"))
+        return read_evidence(
+            Evidence(
+                request="",
+                listed={str(token): float(row[token]) for tokens in self._ids.values() for token in tokens},
+                yes=yes,
+                no=no,
+                exact=True,
+                good=question.good,
+                least_mass=self._config.least_mass,
+                said=self._processor.tokenizer.decode([int(row.argmax())]),
+                shown=shown,
+            )
+        )
+
+    def _shown(self, medium: Image | Video) -> tuple[int, int, int]:
+        if medium.ndim == 3:
+            return 1, *medium.shape[:2]
+        return len(shown_frames(len(medium), self._config.frames)), *medium.shape[1:3]
 
     def _labels(self) -> dict[str, list[int]]:
         """The tokens that say yes and no after the chat template's last characters: words that add exactly one there."""

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -48,6 +48,32 @@ class Question:
         """Of all that decides the answer: a changed word is another question, whatever the version says."""
         return hashlib.sha256(json.dumps([self.text, self.good, self.end_state]).encode()).hexdigest()
 
+    @property
+    def text_sha256(self) -> str:
+        """Of the text that is sent, as UTF-8."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an answer was read from: `yes_no.read` reads it, again and again."""
+
+    request: str
+    """SHA-256 of the request, its key in the log of requests; '' where none is kept."""
+    listed: Mapping[str, float]
+    """Log-probability of each candidate for the first token, in nats."""
+    yes: tuple[str, ...]
+    """The candidates that say yes."""
+    no: tuple[str, ...]
+    exact: bool
+    """Whether exactly these were asked for, or found among the likeliest."""
+    good: Literal["yes", "no"]
+    least_mass: float
+    said: str
+    """How the reply begins."""
+    shown: tuple[int, int, int]
+    """Frames, height and width of what the model was shown."""
+
 
 @dataclass(frozen=True)
 class LogOdds:
@@ -59,6 +85,10 @@ class LogOdds:
     value: float
     mass: float = 1.0
     reason: str = ""
+    bound: bool = False
+    """Whether the other answer is not among the candidates, so that `value` is a bound and the truth is further from 0."""
+    evidence: Evidence | None = field(default=None, compare=False)
+    """None for a model that tells no probabilities, or for an answer that never came."""
 
     @classmethod
     def unread(cls, reason: str) -> "LogOdds":
@@ -71,8 +101,8 @@ class LogOdds:
 
     @property
     def verdict(self) -> bool | None:
-        """True for the good answer, False for the other, None where the judgment is invalid."""
-        return self.value > 0 if self.valid else None
+        """True for the good answer, False for the other; None where the judgment is invalid, or a tie."""
+        return self.value > 0 if self.valid and self.value != 0 else None
 
 
 class Refused(ValueError):
@@ -85,7 +115,11 @@ class Refused(ValueError):
 
 
 class VisionLanguageModel(Protocol):
-    """A model that sees pictures and answers. `name` identifies model and version in every row that it caused."""
+    """A model that sees pictures and answers. `name` identifies model and version in every row that it caused.
+
+    A model whose yes/no answers depend on less, or on more, than what it writes says as `judge` who gives those
+    (`judge_of`).
+    """
 
     name: str
     concurrency: int
@@ -107,3 +141,12 @@ class VisionLanguageModel(Protocol):
         with the reason.
         """
         ...
+
+
+def judge_of(vlm: VisionLanguageModel) -> str:
+    """Who answers yes/no questions, as stored beside the answers.
+
+    Raises:
+        ValueError: the model cannot be a judge; the message says why.
+    """
+    return getattr(vlm, "judge", vlm.name)

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path, PurePath
@@ -19,12 +20,13 @@ from wmsd_core.vlm.background import Background, all_of
 from wmsd_core.vlm.breaker import ServerUnusable
 from wmsd_core.vlm.connection import Connection, Unanswered
 from wmsd_core.vlm.media import fingerprint, image_url, shown_frames, video_url
-from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question, Refused
+from wmsd_core.vlm.probe import QUESTION, Probe, picture
+from wmsd_core.vlm.protocol import Answer, Evidence, LogOdds, Message, Question, Refused
 from wmsd_core.vlm.reply import Reply
 from wmsd_core.vlm.request_log import RequestLog
 from wmsd_core.vlm.schema import strict_schema
 from wmsd_core.vlm.settings import ServerConfig
-from wmsd_core.vlm.yes_no import Labels, log_odds
+from wmsd_core.vlm.yes_no import PROCESSED, Labels, read
 
 _WORDS = {"yes": ("yes", "Yes"), "no": ("no", "No")}
 _LISTED = 20
@@ -62,12 +64,37 @@ class ServerVLM:
         self._connection = self._background.run(_connect(config, self._log, sleep=sleep, clock=clock, draw=draw))
         try:
             self._model, root = self._choose(self._background.run(self._connection.served()))
+            self._version = self._background.run(self._connection.version())
             self._labels = self._background.run(self._find_labels())
         except (ServerUnusable, ValueError) as error:
             self.close()
             raise ValueError(str(error)) from None
-        commit = f"@{config.commit}" if config.commit else ""
-        self.name = f"vllm/{self._model}={root}{commit}#{config.digest()[:8]}"
+        weights = f"vllm/{self._model}={root}{'@' if config.commit else ''}{config.commit}"
+        self.name = f"{weights}#{config.digest()[:8]}"
+        self._answers = f"{weights} {self._version}#{config.judging().digest()[:8]}"
+        """Who answers yes/no questions, as far as it can be told without a question."""
+        self._probing = threading.Lock()
+        self._comparing = asyncio.Lock()
+        self._probe: Probe | None = None
+        self._remembered = False
+
+    @property
+    def judge(self) -> str:
+        """Who answers yes/no questions: model, version of the server, what is shown how, and what it says of the probe.
+
+        The probe is remembered with the answers. A server that is not asked anything new need not answer it again; of one
+        that is, it is compared with what was remembered.
+
+        Raises:
+            ValueError: the server does not answer, or sends no probabilities that a belief can be read from.
+        """
+        with self._probing:
+            if self._probe is None:
+                try:
+                    self._probe, self._remembered = self._background.run(self._met())
+                except (ServerUnusable, Unanswered) as error:
+                    raise ValueError(f"{self._config.base_url} does not answer the probe of a judge: {error}") from None
+        return f"{self._answers} {self._probe}"
 
     def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
         """Answers in the form of `schema`; a request that was answered before is not sent again.
@@ -118,7 +145,7 @@ class ServerVLM:
             "seed": seed,
         }
         async with self._connection.slots:
-            key = self._key(body, schema.__name__)
+            key = self._key(body, schema.__name__, self.name)
             if before := self._log.find(key):
                 try:
                     return self._cleaned(before.read(schema))
@@ -154,48 +181,108 @@ class ServerVLM:
             for question in questions:
                 text = {"type": "text", "text": question.text}
                 content = [*shown, *(last if question.end_state else []), text]
-                answers.append(await self._judge(question, content, times, packed))
+                answers.append(await self._judge(question, content, times, packed, self._frames_shown(medium)))
             return answers
 
-    async def _judge(self, question: Question, content: list[Part], times: Part, packed: dict[str, Pack]) -> LogOdds:
+    async def _judge(
+        self,
+        question: Question,
+        content: list[Part],
+        times: Part,
+        packed: dict[str, Pack],
+        shown: tuple[int, int, int],
+    ) -> LogOdds:
+        body = self._yes_no(content) | times
+        key = self._key(body, question.asked, self._answers)
+        reply = self._log.find(key)
+        if reply:
+            return self._read(reply, question, key, shown)
+        try:
+            await self._still_the_same()
+            reply = await self._ask(body, packed, question.asked)
+        except Unanswered as error:
+            return LogOdds.unread(str(error))
+        answer = self._read(reply, question, key, shown)
+        if answer.valid:
+            self._log.keep(key, question.asked, self._model, reply)
+        return answer
+
+    def _yes_no(self, content: list[Part]) -> Part:
         # A list of the likeliest is asked for as well: older servers cut the answer to that length.
         exact = {"logprob_token_ids": self._ids, "return_tokens_as_token_ids": True} if self._labels else {}
-        body = {
+        return {
             "messages": [{"role": "user", "content": content}],
             "max_tokens": 1,
             "temperature": 0.0,
             "logprobs": True,
             "top_logprobs": _LISTED,
             **exact,
-            **times,
         }
-        purpose = f"{question.name}/{question.version}"
-        key = self._key(body, purpose)
-        reply = self._log.find(key)
-        if reply:
-            return self._read(reply, question)
-        try:
-            reply = await self._ask(body, packed, purpose)
-        except Unanswered as error:
-            return LogOdds.unread(str(error))
-        answer = self._read(reply, question)
-        if answer.valid:
-            self._log.keep(key, purpose, self._model, reply)
-        return answer
 
-    def _read(self, reply: Reply, question: Question) -> LogOdds:
+    def _read(self, reply: Reply, question: Question, key: bytes, shown: tuple[int, int, int]) -> LogOdds:
         if reply.refusal:
             return LogOdds.unread(f"the model refused: {self._connection.cleaned(reply.refusal)[:100]}")
         if not reply.listed:
             return LogOdds.unread("the server sent no log-probabilities")
         labels = self._labels or Labels.by_spelling(reply.listed)
-        return log_odds(
-            reply.listed,
-            labels,
-            good=question.good,
-            least_mass=self._config.least_mass,
-            said=self._connection.cleaned(reply.text) or "nothing",
+        return read(
+            Evidence(
+                request=key.hex(),
+                listed=reply.listed,
+                yes=tuple(sorted(labels.yes)),
+                no=tuple(sorted(labels.no)),
+                exact=labels.exact,
+                good=question.good,
+                least_mass=self._config.least_mass,
+                said=self._connection.cleaned(reply.text) or "nothing",
+                shown=shown,
+            )
         )
+
+    async def _met(self) -> tuple[Probe, bool]:
+        """What the probe gave, and whether that is remembered and not from now."""
+        body, packed = await self._probe_request()
+        key = self._key(body, QUESTION.asked, self._answers)
+        before = self._log.find(key)
+        reply = before or await self._ask(body, packed, QUESTION.asked)
+        found = self._probed(reply, key)
+        self._log.keep(key, QUESTION.asked, self._model, reply)
+        return found, before is not None
+
+    async def _still_the_same(self) -> None:
+        """Puts the remembered probe once more, before anything else is asked.
+
+        Raises:
+            ServerUnusable: it gives something else.
+        """
+        async with self._comparing:
+            if not self._remembered or self._probe is None:
+                return
+            body, packed = await self._probe_request()
+            now = self._probed(await self._ask(body, packed, QUESTION.asked), self._key(body, QUESTION.asked, ""))
+            if not now.agrees(self._probe):
+                raise ServerUnusable(
+                    f"{self._config.base_url} is another judge than the one whose answers are remembered: it now gives "
+                    f"{now} where it gave {self._probe}. It serves other weights, or sees pictures in another size; name it "
+                    "as another judge with --set models.server.commit=NAME, or bring the earlier one back"
+                )
+            self._remembered = False
+
+    async def _probe_request(self) -> tuple[Part, dict[str, Pack]]:
+        packed: dict[str, Pack] = {}
+        shown = await self._image(picture(), packed)
+        return self._yes_no([shown, {"type": "text", "text": QUESTION.text}]), packed
+
+    def _probed(self, reply: Reply, key: bytes) -> Probe:
+        answer = self._read(reply, QUESTION, key, (1, *picture().shape[:2]))
+        if answer.reason == PROCESSED:
+            raise ServerUnusable(PROCESSED)
+        return Probe(answer.value if answer.valid else None, reply.usage.prompt_tokens)
+
+    def _frames_shown(self, medium: Image | Video) -> tuple[int, int, int]:
+        if medium.ndim == 3:
+            return 1, *medium.shape[:2]
+        return len(shown_frames(len(medium), self._config.frames)), *medium.shape[1:3]
 
     async def _show(self, medium: Image | Video, packed: dict[str, Pack]) -> tuple[list[Part], Part]:
         """The parts that show a picture or video, and what the server must be told about them."""
@@ -223,9 +310,9 @@ class ServerVLM:
         packed[name] = _once(lambda: image_url(image, self._config.encoding))
         return {"type": "image_url", "image_url": {"url": name}}
 
-    def _key(self, body: Part, purpose: str) -> bytes:
+    def _key(self, body: Part, purpose: str, reader: str) -> bytes:
         """Identity of a request: all that is sent, with the hash of each picture in its place, and by whom it is read."""
-        text = json.dumps([self.name, purpose, body], sort_keys=True, ensure_ascii=False)
+        text = json.dumps([reader, purpose, body], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).digest()
 
     async def _ask(self, body: Part, packed: dict[str, Pack], purpose: str) -> Reply:

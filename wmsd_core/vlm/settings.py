@@ -1,6 +1,6 @@
 """Settings of the two kinds of vision-language model that are not the miniature's: a server, and one in this process."""
 
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -22,6 +22,11 @@ class _Judging(Config):
     """Sampling temperature of written answers; yes/no answers are read from probabilities and need none."""
     max_tokens: int = Field(default=4096, ge=1)
     """Longest written answer, in tokens. A longer one is cut off and counts as unreadable."""
+
+    def judging(self) -> Self:
+        """The settings that yes/no answers depend on: those of written ones have their defaults."""
+        written = ("temperature", "max_tokens")
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in written})
 
 
 class ServerConfig(_Judging):

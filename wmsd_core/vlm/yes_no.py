@@ -9,13 +9,17 @@ r does not depend on what else the model might say; the mass tells whether it wa
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from wmsd_core.vlm.protocol import LogOdds
+from wmsd_core.vlm.protocol import Evidence, LogOdds
 
 ABSENT = -9999.0
 """What vLLM writes for a probability of zero."""
+PROCESSED = (
+    "the server sends processed log-probabilities, all of it on one token, from which no belief can be read: start it with "
+    "--logprobs-mode raw_logprobs"
+)
 _ROUNDING = 1e-6
 """Probability that may be missing from a full list, from float32 logarithms."""
 
@@ -66,7 +70,17 @@ def log_odds(
             return LogOdds.unread(f"only '{known}' is listed, and too unlikely to tell which of the two is likelier")
     value = yes - no if good == "yes" else no - yes
     other = {"yes": "no", "no": "yes"}.get(known, "")
-    return LogOdds(value, min(mass, 1.0), f"a bound: '{other}' is not among the listed tokens" if known else "")
+    reason = f"a bound: '{other}' is not among the listed tokens" if known else ""
+    return LogOdds(value, min(mass, 1.0), reason, bound=bool(known))
+
+
+def read(evidence: Evidence) -> LogOdds:
+    """The answer that this evidence holds, the first time and whenever it is read again."""
+    if [value for value in evidence.listed.values() if value > ABSENT] == [0.0]:  # which no softmax gives
+        return replace(LogOdds.unread(PROCESSED), evidence=evidence)
+    labels = Labels(frozenset(evidence.yes), frozenset(evidence.no), evidence.exact)
+    answer = log_odds(evidence.listed, labels, good=evidence.good, least_mass=evidence.least_mass, said=evidence.said)
+    return replace(answer, evidence=evidence)
 
 
 def _logsumexp(values: Iterable[float]) -> float:

@@ -15,7 +15,7 @@ from wmsd_core.bench.breakdown import Breakdown, breakdowns
 from wmsd_core.bench.comparison import Comparison, compare_arms
 from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.report.gallery import Gallery, gallery
-from wmsd_core.bench.scores import Outcome, Score, evaluation_id, outcomes, scores
+from wmsd_core.bench.scores import Missing, Outcome, Score, evaluation_id, missing, outcomes, scores
 
 ENOUGH_VALID = 0.95
 """Share of pairs with valid verdicts below which a difference must stand against all that is missing."""
@@ -41,6 +41,7 @@ class Headline:
     """Measure -> arm -> score."""
     comparisons: dict[tuple[str, str], list[Comparison]]
     """(arm, against) -> one comparison per measure; the Executor's first."""
+    missing: list[Missing]
     breakdowns: list[Breakdown]
     gallery: Gallery
     sentences: list[str]
@@ -77,6 +78,7 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
         by_arm=by_arm,
         scores=by_measure,
         comparisons={(a, b): [c for c in compared if (c.arm, c.against) == (a, b)] for a, b in pairs},
+        missing=missing(by_arm),
         breakdowns=breakdowns(con, benchmark, by_arm),
         gallery=gallery(by_arm, evaluation.config.seed),
         sentences=[
@@ -171,7 +173,7 @@ def _cautions(
         if rows and len({score.score for score in rows}) == 1 and rows[0].score in (0, 1):
             said = "fulfilled" if rows[0].score else "not fulfilled"
             found.append(f"{criterion.title}: every verdict is “{said}”; the judge did not tell videos apart.")
-    missing = max(score.failure_rate for score in counted)
-    if missing > 0.05:
-        found.append(f"Up to {100 * missing:.0f} % of the videos of an arm have no valid verdict on some measure.")
+    lost = max(score.failure_rate for score in counted)
+    if lost > 0.05:
+        found.append(f"Up to {100 * lost:.0f} % of the videos of an arm have no valid verdict on some measure.")
     return found
