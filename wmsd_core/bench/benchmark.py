@@ -15,7 +15,11 @@ from wmsd_core import registry, seeds
 from wmsd_core.frames import Frame
 from wmsd_core.vlm import Question
 
-BENCHMARKS = {"worldtasks": "wmsd_core.bench.suites.worldtasks:worldtasks"}
+BENCHMARKS = {
+    "worldtasks": "wmsd_core.bench.suites.worldtasks:worldtasks",
+    "dreamgen": "wmsd_core.bench.suites.dreamgen.suite:trained",
+    "dreamgen-zero-shot": "wmsd_core.bench.suites.dreamgen.suite:zero_shot",
+}
 
 Arm = Literal["base", "demonstrator", "vlm", "executor"]
 """How an item is solved:
@@ -88,7 +92,15 @@ class Published:
     title: str
     """Which table of which text, and under what conditions."""
     rows: Mapping[str, Mapping[str, float]]
-    """Method -> measure -> score in [0, 1]."""
+    """Method -> measure -> score in [0, 1]. What is no measure of the benchmark, such as a kind of items, is its own title."""
+
+    def columns(self, measures: Sequence[str]) -> list[str]:
+        """What there are scores of, measures first, in their order."""
+        given = next(iter(self.rows.values()))
+        return [
+            *(measure for measure in measures if measure in given),
+            *(name for name in given if name not in measures),
+        ]
 
 
 def _ungrouped(con: duckdb.DuckDBPyConnection, items: Sequence[Item]) -> list[Grouping]:

@@ -166,6 +166,29 @@ def beginning(path: Path, *, frames: int, fps: float, max_pixels: int = 50_000_0
     raise Refusal("too_short", f"{len(taken)} frames at {fps:g} per second, {frames} are needed")
 
 
+def whole(path: Path, *, max_frames: int = 2_000, max_pixels: int = 50_000_000) -> tuple[Video, float]:
+    """Every frame of a video, uint8 [T, H, W, 3], and how many there are in a second.
+
+    Raises:
+        Refusal: the file is no video, damaged or cut short, changes its size, or has more than `max_frames`.
+    """
+    frames: list[Picture] = []
+    end = 0.0
+    with opened(path) as file:
+        video = _Video(file, max_pixels)
+        for shot in video.shots(lambda _: None):
+            picture = _displayed(shot)[..., ::-1]
+            if frames and picture.shape != frames[0].shape:
+                raise Refusal("changes_size", f"its picture changes its size after {shot.moment:.2f} s")
+            if len(frames) == max_frames:
+                raise Refusal("too_long", f"it has more than {max_frames} frames")
+            frames.append(picture)
+            end = shot.until
+        if damage := video.damage():
+            raise damage
+    return np.ascontiguousarray(np.stack(frames)), len(frames) / end
+
+
 class _Video:
     """A video that is being read, and what turned out to be wrong with it."""
 
