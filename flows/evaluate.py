@@ -6,7 +6,16 @@ from prefect import flow
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, plain, stage_run
-from tasks.evaluate import aggregate, generate_videos, judge_videos, of_arm, planned_evaluation, score_rows, solve
+from tasks.evaluate import (
+    aggregate,
+    generate_videos,
+    judge_controls,
+    judge_videos,
+    of_arm,
+    planned_evaluation,
+    score_rows,
+    solve,
+)
 from tasks.runner import shard_runner
 from tasks.train import planned_run
 from wmsd_core.bench.benchmark import named
@@ -44,8 +53,9 @@ def evaluate(
         making = [generate_videos.submit(workspace, of_arm(evaluation, arm), adapter, models) for arm in config.arms]
         videos = dict(zip(config.arms, (future.result() for future in making), strict=True))
         judged = judge_videos(workspace, evaluation, models)
+        controls = judge_controls(workspace, evaluation, models)
         counted = aggregate(workspace, evaluation)
-        summary |= plain(counted) | {"videos": videos, "judged": judged}
+        summary |= plain(counted) | {"videos": videos, "judged": judged, "controls": controls}
         rows = score_rows(workspace, counted.evaluation_id)
         averages = [f"{arm} {score:.1%}" for arm, score in counted.averages.items() if score is not None]
         told = f"evaluate: {counted.items} tasks of {benchmark.title}, on average {', '.join(averages)}"

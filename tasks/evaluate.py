@@ -9,7 +9,7 @@ from tasks.models import judge, writer
 from tasks.retrying import retried
 from tasks.train import planned_run
 from wmsd_core import store
-from wmsd_core.bench import generation, judging, scores
+from wmsd_core.bench import examination, generation, judging, scores
 from wmsd_core.bench.benchmark import Arm
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.scores import Aggregated
@@ -70,6 +70,12 @@ def generate_videos(workspace: Path, evaluation: Evaluation, adapter: Path, mode
 def judge_videos(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
     """Asks the missing questions."""
     return plain(judging.judge_videos(Workspace(workspace).store, judge(workspace, models), evaluation))
+
+
+@task(name="judge controls", **retried(3, 10))
+def judge_controls(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
+    """Asks about videos of which the answer is known."""
+    return plain(examination.judge_controls(Workspace(workspace).store, judge(workspace, models), evaluation))
 
 
 @task(name="aggregate")

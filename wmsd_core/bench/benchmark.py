@@ -12,6 +12,7 @@ from typing import Any, Literal
 import duckdb
 
 from wmsd_core import registry, seeds
+from wmsd_core.bench.controls import Control
 from wmsd_core.frames import Frame
 from wmsd_core.vlm import Question
 
@@ -21,15 +22,17 @@ BENCHMARKS = {
     "dreamgen-zero-shot": "wmsd_core.bench.suites.dreamgen.suite:zero_shot",
 }
 
-Arm = Literal["base", "demonstrator", "vlm", "executor"]
-"""How an item is solved:
+Arm = str
+"""What made a video: an own arm, or the name of clips from elsewhere."""
+OwnArm = Literal["base", "demonstrator", "vlm", "executor"]
+"""How an item is solved here:
 
     base          short task,        frozen base
     demonstrator  detailed solution, frozen base
     executor      short task,        trained adapter (its moving average)
     vlm           a solution that a VLM writes from first frame and task alone, frozen base; only if asked for
 """
-ARMS: tuple[Arm, ...] = ("base", "demonstrator", "executor")
+ARMS: tuple[OwnArm, ...] = ("base", "demonstrator", "executor")
 """What is run unless asked for otherwise."""
 
 
@@ -129,6 +132,8 @@ class Benchmark:
     """What the generator is told."""
     published: Published | None = None
     groupings: Callable[[duckdb.DuckDBPyConnection, Sequence[Item]], list[Grouping]] = _ungrouped
+    controls: tuple[Control, ...] = ()
+    """What the judge is tried on beside the videos."""
 
     def __post_init__(self) -> None:
         names = [criterion.name for criterion in self.criteria]
@@ -138,6 +143,8 @@ class Benchmark:
             raise ValueError(
                 f"criteria of '{self.name}' need names of their own, and 'all' and 'average' are taken: {names}"
             )
+        if unknown := {name for control in self.controls for name in control.expected} - set(names):
+            raise ValueError(f"controls of '{self.name}' name no criterion of it: {', '.join(sorted(unknown))}")
 
     @property
     def measures(self) -> tuple[str, ...]:

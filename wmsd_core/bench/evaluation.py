@@ -6,7 +6,7 @@ import duckdb
 from pydantic import Field
 
 from wmsd_core import store
-from wmsd_core.bench.benchmark import ARMS, Arm, Benchmark, Item, named
+from wmsd_core.bench.benchmark import ARMS, Arm, Benchmark, Item, OwnArm, named
 from wmsd_core.config import Config, digest
 
 
@@ -24,8 +24,10 @@ class EvaluateConfig(Config):
     """Run seed. The noise of an item is derived from it and from the item, so that it is the same for every arm."""
     batch: int = Field(default=32, ge=1)
     """Videos generated, or judged, at once. It changes the speed and what a kill can lose, not what is measured."""
-    arms: tuple[Arm, ...] = Field(default=ARMS, min_length=1)
+    arms: tuple[OwnArm, ...] = ARMS
     """Which arms to run: base, demonstrator, executor, and vlm, whose texts are written at inference by models.writer."""
+    controls: int = Field(default=24, ge=0)
+    """Videos that each control of the judge is made of; 0 leaves them out."""
 
     @property
     def sampler(self) -> str:

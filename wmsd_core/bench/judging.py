@@ -5,19 +5,26 @@ Whatever the arm was told, the questions name the short task: an arm is judged b
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import numpy as np
+
 from wmsd_core import store
 from wmsd_core.arrays import Video
-from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
+from wmsd_core.bench.evaluation import Evaluation
+from wmsd_core.bench.scores import outcomes
 from wmsd_core.frames import clips
+from wmsd_core.frames.refusal import failed
 from wmsd_core.vlm import LogOdds, Question, VisionLanguageModel, judge_of
 from wmsd_core.vlm.protocol import Evidence
 from wmsd_core.vlm.yes_no import read
 
+LOST = "the video file is missing or damaged; make it again"
+UNCHANGED = "the control leaves this video as it is"
 TIE = "a tie: the judge finds yes and no equally likely"
 MOST_BYTES = 2**30
 """Of decoded videos in memory at once; one that is larger comes alone."""
@@ -33,18 +40,32 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class _Open:
-    """A judgment that is missing, or was not read the last time."""
+class Wanted:
+    """A judgment to be had: a question about a video."""
 
     video_id: str
     path: Path
     sha256: str
     criterion: str
     question: Question
+    control: str = ""
+    """What is done to the video, or to its task; '' for one that is judged as it is."""
+    change: Callable[[Video], Video] | None = None
 
 
 def judge_videos(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation) -> Judged:
-    """Judges the videos of an evaluation that have no verdict yet, one batch and one transaction at a time.
+    """Judges the videos of an evaluation that have no verdict yet.
+
+    Raises:
+        ValueError: the model is not the judge of the evaluation.
+    """
+    with store.reading(path) as con:
+        wanted = _about_videos(con, evaluation)
+    return judge(path, vlm, evaluation, wanted)
+
+
+def judge(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation, wanted: Sequence[Wanted]) -> Judged:
+    """Asks for those judgments that are not there yet, one batch and one transaction at a time.
 
     A judgment that could not be obtained is stored as NULL with its reason: never as a failure, and asked again next
     time. One whose question reads otherwise now, version or no version, is no verdict on it, and is asked again too.
@@ -55,10 +76,10 @@ def judge_videos(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation) -
     if judge_of(vlm) != evaluation.judge:
         raise ValueError(f"the evaluation is judged by '{evaluation.judge}', the model given is '{judge_of(vlm)}'")
     asked = unread = 0
-    for batch in _in_batches(_open(path, evaluation), evaluation.config.batch):
+    for batch in _in_batches(_unanswered(path, wanted, evaluation.judge), evaluation.config.batch):
         rows = [
-            _row(wanted, answer, shape, evaluation)
-            for (wanted, _), (answer, shape) in zip(batch, _ask(vlm, batch), strict=True)
+            _row(each, answer, shape, evaluation)
+            for (each, _), (answer, shape) in zip(batch, _ask(vlm, batch), strict=True)
         ]
         with store.writing(path) as con:
             store.insert(con, "judgments", rows, replace=True)
@@ -67,7 +88,7 @@ def judge_videos(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation) -
     return Judged(asked, unread)
 
 
-def _row(wanted: _Open, answer: LogOdds, shape: tuple[int, ...], evaluation: Evaluation) -> dict[str, Any]:
+def _row(wanted: Wanted, answer: LogOdds, shape: tuple[int, ...], evaluation: Evaluation) -> dict[str, Any]:
     evidence = answer.evidence
     return {
         "benchmark": evaluation.benchmark.name,
@@ -77,6 +98,7 @@ def _row(wanted: _Open, answer: LogOdds, shape: tuple[int, ...], evaluation: Eva
         "question_sha256": wanted.question.sha256,
         "text_sha256": wanted.question.text_sha256,
         "judge": evaluation.judge,
+        "control": wanted.control,
         "log_odds": answer.value if answer.valid else None,
         "verdict": answer.verdict,
         "reason": TIE if answer.valid and answer.verdict is None else answer.reason,
@@ -103,55 +125,60 @@ def _as_json(evidence: Evidence) -> str:
     return json.dumps(asdict(evidence) | {"listed": listed})
 
 
-def _open(path: Path, evaluation: Evaluation) -> list[_Open]:
-    criteria = evaluation.benchmark.criteria
+def _about_videos(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> list[Wanted]:
+    return [
+        Wanted(outcome.video_id, Path(outcome.video), outcome.sha256, name, question)
+        for found in outcomes(con, evaluation).values()
+        for outcome in found
+        if outcome.video
+        for name, question in outcome.questions.items()
+    ]
+
+
+def _unanswered(path: Path, wanted: Sequence[Wanted], judge: str) -> list[Wanted]:
+    sql = "SELECT video_id, question_version, question_sha256 FROM judgments WHERE judge = ? AND log_odds IS NOT NULL"
     with store.reading(path) as con:
-        items = items_of(con, evaluation.config, writer=evaluation.writer)
-        videos = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
-        done = {
-            (row["video_id"], row["question_version"], row["question_sha256"])
-            for row in store.query(
-                con,
-                "SELECT video_id, question_version, question_sha256 FROM judgments WHERE judge = ? AND log_odds IS NOT NULL",
-                [evaluation.judge],
-            )
-        }
-    wanted: list[_Open] = []
-    for item in items:
-        for arm in evaluation.config.arms:
-            row = videos.get(video_id(item, arm, evaluation))
-            if row is None:
-                continue
-            for criterion in criteria:
-                question = criterion.question.about(task=item.task)
-                if (row["video_id"], question.asked, question.sha256) not in done:
-                    wanted.append(_Open(row["video_id"], Path(row["path"]), row["sha256"], criterion.name, question))
-    return wanted
+        done = {tuple(row.values()) for row in store.query(con, sql, [judge])}
+    return [each for each in wanted if (each.video_id, each.question.asked, each.question.sha256) not in done]
 
 
-def _in_batches(wanted: Sequence[_Open], videos: int) -> Iterator[list[tuple[_Open, Video | None]]]:
-    """The judgments with the videos that they are about, None for one without an intact file; at most so many videos, and so
+def _in_batches(wanted: Sequence[Wanted], videos: int) -> Iterator[list[tuple[Wanted, Video | str]]]:
+    """The judgments with the videos that they are about, or with the reason why there is none; at most so many videos, and so
     many bytes of them, at a time. A video is read once for all questions about it."""
-    batch: list[tuple[_Open, Video | None]] = []
-    files, size = dict[Path, Video | None](), 0
+    batch: list[tuple[Wanted, Video | str]] = []
+    held: dict[str, Video | str] = {}
+    size = 0
     for each in wanted:
-        if each.path not in files:
-            if len(files) == videos or size > MOST_BYTES:
+        if each.video_id not in held:
+            if len(held) == videos or size > MOST_BYTES:
                 yield batch
-                batch, files, size = [], {}, 0
-            video = clips.read(each.path) if clips.intact(each.path, each.sha256) else None
-            files[each.path], size = video, size + (0 if video is None else video.nbytes)
-        batch.append((each, files[each.path]))
+                batch, held, size = [], {}, 0
+            video = held[each.video_id] = _video(each)
+            size += 0 if isinstance(video, str) else video.nbytes
+        batch.append((each, held[each.video_id]))
     if batch:
         yield batch
 
 
+def _video(wanted: Wanted) -> Video | str:
+    """What is shown, or why nothing is."""
+    if not clips.intact(wanted.path, wanted.sha256):
+        return LOST
+    try:
+        video = clips.read(wanted.path)
+        changed = wanted.change(video) if wanted.change else video
+    except Exception as error:
+        return str(failed(error))
+    return UNCHANGED if wanted.change and np.array_equal(changed, video) else changed
+
+
 def _ask(
-    vlm: VisionLanguageModel, batch: Sequence[tuple[_Open, Video | None]]
+    vlm: VisionLanguageModel, batch: Sequence[tuple[Wanted, Video | str]]
 ) -> list[tuple[LogOdds, tuple[int, ...]]]:
-    """One answer per wanted judgment, in order, with frames, height and width of what was handed over. What has no intact
-    file is not asked about."""
-    askable = [(wanted.question, video) for wanted, video in batch if video is not None]
+    """One answer per wanted judgment, in order, with frames, height and width of what was handed over."""
+    askable = [(wanted.question, video) for wanted, video in batch if not isinstance(video, str)]
     answers = iter(vlm.log_odds([q for q, _ in askable], [video for _, video in askable]) if askable else [])
-    lost = "the video file is missing or damaged; generate it again"
-    return [(LogOdds.unread(lost), ()) if video is None else (next(answers), video.shape[:3]) for _, video in batch]
+    return [
+        (LogOdds.unread(video), ()) if isinstance(video, str) else (next(answers), video.shape[:3])
+        for _, video in batch
+    ]

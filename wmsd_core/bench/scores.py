@@ -14,6 +14,7 @@ from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm, Item
 from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
 from wmsd_core.config import Config, digest
+from wmsd_core.vlm import Question
 
 _FIGURES = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?|'[^']*'|\"[^\"]*\"")
 NO_VIDEO = "its video is not there"
@@ -34,6 +35,11 @@ class Outcome:
     """Criterion -> log-odds of the good answer, in nats."""
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     """Criterion -> why there is no verdict, for those without one."""
+    questions: Mapping[str, Question] = field(default_factory=dict[str, Question])
+    """Criterion -> what the judge is asked about this video."""
+    video_id: str = ""
+    sha256: str = ""
+    """Of the file."""
 
     def points(self, measure: str) -> int | None:
         """Points on a measure, None where it is invalid: 0 or 1, for the average the number of criteria fulfilled."""
@@ -120,7 +126,7 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
     """
     criteria = evaluation.benchmark.criteria
     items = items_of(con, evaluation.config, writer=evaluation.writer)
-    paths = {row["video_id"]: row["path"] for row in store.query(con, "SELECT video_id, path FROM videos")}
+    videos = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
     rows = store.query(
         con,
         """
@@ -135,8 +141,9 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
         name = video_id(item, arm, evaluation)
         verdicts: dict[str, bool | None] = dict.fromkeys(criterion.name for criterion in criteria)
         log_odds: dict[str, float | None] = dict.fromkeys(verdicts)
-        missing = dict.fromkeys(verdicts, NOT_JUDGED if name in paths else NO_VIDEO)
-        asked = {criterion.name: criterion.question.about(task=item.task).sha256 for criterion in criteria}
+        missing = dict.fromkeys(verdicts, NOT_JUDGED if name in videos else NO_VIDEO)
+        questions = {criterion.name: criterion.question.about(task=item.task) for criterion in criteria}
+        asked = {criterion: question.sha256 for criterion, question in questions.items()}
         for row in judged.get(name, ()):
             if row["question_sha256"] != asked.get(row["criterion"]):
                 continue
@@ -144,7 +151,8 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
             log_odds[row["criterion"]] = row["log_odds"]
             missing[row["criterion"]] = row["reason"]
         missing = {criterion: reason for criterion, reason in missing.items() if verdicts[criterion] is None}
-        return Outcome(item, arm, paths.get(name, ""), verdicts, log_odds, missing)
+        found = videos.get(name, {"path": "", "sha256": ""})
+        return Outcome(item, arm, found["path"], verdicts, log_odds, missing, questions, name, found["sha256"])
 
     return {arm: [outcome(item, arm) for item in items] for arm in evaluation.config.arms}
 

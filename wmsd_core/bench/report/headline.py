@@ -14,6 +14,7 @@ from wmsd_core.bench.benchmark import Arm, Benchmark
 from wmsd_core.bench.breakdown import Breakdown, breakdowns
 from wmsd_core.bench.comparison import Comparison, compare_arms
 from wmsd_core.bench.evaluation import Evaluation
+from wmsd_core.bench.examination import MOST_WRONG, Finding, findings
 from wmsd_core.bench.report.gallery import Gallery, gallery
 from wmsd_core.bench.scores import Missing, Outcome, Score, evaluation_id, missing, outcomes, scores
 
@@ -41,6 +42,7 @@ class Headline:
     """Measure -> arm -> score."""
     comparisons: dict[tuple[str, str], list[Comparison]]
     """(arm, against) -> one comparison per measure; the Executor's first."""
+    controls: list[Finding]
     missing: list[Missing]
     breakdowns: list[Breakdown]
     gallery: Gallery
@@ -69,6 +71,7 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
     name = evaluation_id(items, evaluation)
     counted = scores(by_arm, benchmark.measures)
     by_measure = {m: {score.arm: score for score in counted if score.measure == m} for m in benchmark.measures}
+    controls = findings(con, evaluation)
     compared = compare_arms(by_arm, benchmark.measures)
     pairs = sorted({(c.arm, c.against) for c in compared}, key=lambda pair: (pair[0] != "executor", pair))
     return Headline(
@@ -78,6 +81,7 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
         by_arm=by_arm,
         scores=by_measure,
         comparisons={(a, b): [c for c in compared if (c.arm, c.against) == (a, b)] for a, b in pairs},
+        controls=controls,
         missing=missing(by_arm),
         breakdowns=breakdowns(con, benchmark, by_arm),
         gallery=gallery(by_arm, evaluation.config.seed),
@@ -85,7 +89,10 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
             reached(by_measure["average"], len(items)),
             *(in_words(c, by_arm) for c in compared if c.measure == "average" and c.arm == "executor"),
         ],
-        cautions=_cautions(con, name, counted, evaluation, len(items)),
+        cautions=[
+            *_cautions(con, name, counted, evaluation, len(items)),
+            *(failing(finding) for finding in controls if finding.fails),
+        ],
     )
 
 
@@ -113,6 +120,16 @@ def in_words(comparison: Comparison, by_arm: Mapping[Any, Sequence[Outcome]]) ->
     return (
         f"It is {how} than the {against} by {abs(points):.1f} points ({interval}), "
         f"{chance} ({p_text(comparison.p_holm)})."
+    )
+
+
+def failing(finding: Finding) -> str:
+    """The sentence about a question that a control shows to be blind."""
+    title, control = finding.criterion.title, finding.control.title
+    wrong, said = (finding.valid - finding.good, "no") if finding.expected else (finding.good, "yes")
+    return (
+        f"The question “{title}” does not see what it should: of {finding.valid} controls ({control}) {wrong} were answered "
+        f"with a wrong {said}, more than {100 * MOST_WRONG:.0f} %."
     )
 
 

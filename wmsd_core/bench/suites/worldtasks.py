@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from wmsd_core import store
+from wmsd_core.bench import controls
 from wmsd_core.bench.benchmark import Benchmark, Criterion, Grouping, Item, Published
 from wmsd_core.frames import Frame
 from wmsd_core.vlm import prompts
@@ -51,6 +52,14 @@ def worldtasks() -> Benchmark:
             },
         ),
         groupings=_groupings,
+        controls=(
+            controls.still({"task": False, "agent": False}),
+            controls.reversed_({"task": False}),
+            controls.cut({"consistency": False}),
+            controls.shuffled_middle({"consistency": False}),
+            controls.other_task({"task": False}),
+            controls.real({"consistency": True}),
+        ),
     )
 
 
