@@ -7,6 +7,7 @@ run: settings that trade memory for speed. `as shipped` is measured again at the
     --size real    19B in bfloat16, 768x512, 121 frames with sound: for a GPU of 80 GB or more. Weights are made there
     --size small   a minute on a core: shows that all runs, and little about a GPU
     --only NAME    these variants only
+    --foresee      what `wmsd train --dry-run` says of its memory, and no more: needs no GPU, and two minutes for the real size
     --profile      the operators that take longest in a forward and backward pass of the first variant
 
 Texts and image are random features of the real shapes: encoders are gone when training starts. The step asks no judge and
@@ -26,6 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image as Pictures
 
@@ -38,7 +40,9 @@ from wmsd_core.shapes import Latents
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
+from wmsd_core.training.footprint import footprint
 from wmsd_core.training.loop import Trainer
+from wmsd_core.training.passes import latents_per_pass
 from wmsd_core.training.process import be_deterministic
 from wmsd_core.training.rollout import roll_out
 from wmsd_core.training.stopwatch import GIB
@@ -142,6 +146,8 @@ class RandomLtx2(Ltx2Generator):
         return made
 
     def load_part(self, cls: Any, part: str) -> Any:
+        if self.is_hollow:
+            return super().load_part(cls, part)
         torch.manual_seed(0)
         torch.set_default_dtype(self.dtype)
         try:
@@ -366,6 +372,20 @@ def report(
             print(row["profile"])
 
 
+def foresee(size: Size) -> None:
+    """The memory of a step as it is foreseen, to be held against what a GPU has shown."""
+    config = TrainConfig.model_validate(TRAIN)
+    with tempfile.TemporaryDirectory() as folder:
+        generator = RandomLtx2.make(size, Path(folder), device="cpu")
+        count = latents_per_pass(config)
+        condition = generator.encode([np.zeros((size.height, size.width, 3), np.uint8)] * count, ["text"] * count)
+        found = footprint(generator, condition, rank=config.adapter.rank, alpha=config.adapter.alpha)
+    print(
+        ", ".join(f"{name} {value / GIB:.2f}" for name, value in found._asdict().items()),
+        f"GiB; {count} latents a pass",
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="small")
@@ -373,7 +393,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--out", type=Path, help="file for all figures, as JSON")
+    parser.add_argument("--foresee", action="store_true")
     asked = parser.parse_args()
+    if asked.foresee:
+        foresee(SIZES[asked.size])
+        return
     variants = [variant for variant in VARIANTS if not asked.only or variant.name in asked.only]
 
     def write(rows: dict[str, Any]) -> None:

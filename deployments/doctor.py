@@ -1,10 +1,11 @@
 """`wmsd doctor`: what this machine and environment have, what is missing for which use, and how to get it."""
 
+import importlib
 import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 if TYPE_CHECKING:
+    from wmsd_core.models import ModelsConfig
+    from wmsd_core.recipe import Recipe
     from wmsd_core.vlm.settings import ServerConfig
 
 PACKAGES = (
@@ -29,30 +32,39 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the diagnosis. `wrong` stops the miniature, `note` only limits what else can be done."""
+    """One line of the diagnosis. `wrong` stops what the recipe does, `note` only limits what else can be done."""
 
     level: Literal["ok", "note", "wrong"]
     subject: str
     text: str
 
 
-def examine(workspace: Path, server: "ServerConfig") -> Iterator[Finding]:
-    """Everything worth knowing before a run, the slow checks last."""
-    yield from _machine(workspace)
+def examine(workspace: Path, recipe: "Recipe") -> Iterator[Finding]:
+    """Everything worth knowing before a run of this recipe, the slow checks last."""
+    large = recipe.models.settings is not None
+    yield from _machine(workspace, large)
     yield from _packages()
-    yield from _imports()
-    yield _weights()
+    yield from _imports(large)
     yield _store(workspace)
-    yield _model_server(server)
+    models = recipe.models
+    yield _weights(models)
+    if models.settings is not None and recipe.train.rewards.pickscore:
+        for subject, place in (("pickscore", models.pickscore), ("pickscore_processor", models.pickscore_processor)):
+            yield _reached(subject, place, (), f"models.{subject}")
+    yield _model_server(models.server, needed="vllm" in (models.writer, models.judge))
 
 
-def _machine(workspace: Path) -> Iterator[Finding]:
+def _machine(workspace: Path, large: bool) -> Iterator[Finding]:
     memory = psutil.virtual_memory()
+    training = "what training takes is told by `wmsd train --dry-run`"
+    needed, stored = (
+        (training, training) if large else ("the miniature needs up to 4", "the miniature needs less than 1")
+    )
     yield Finding("ok", "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield Finding(
         "ok" if memory.available > 4 * 2**30 else "note",
         "memory",
-        f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB available; the miniature needs up to 4",
+        f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB available; {needed}",
     )
     yield Finding("ok", "cores", f"{os.cpu_count()}; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
     place = next(folder for folder in (workspace.absolute(), *workspace.absolute().parents) if folder.exists())
@@ -60,7 +72,7 @@ def _machine(workspace: Path) -> Iterator[Finding]:
     yield Finding(
         "ok" if free > 2**30 else "wrong",
         "disk",
-        f"{free / 2**30:.1f} GiB free at {place}; the miniature needs less than 1",
+        f"{free / 2**30:.1f} GiB free at {place}; {stored}",
     )
 
 
@@ -74,11 +86,16 @@ def _packages() -> Iterator[Finding]:
         yield Finding("wrong", "fastapi", "this release breaks Prefect's server: pip install 'fastapi>=0.139,<0.151'")
 
 
-def _imports() -> Iterator[Finding]:
+def _imports(large: bool) -> Iterator[Finding]:
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    yield Finding("ok" if gpus else "note", "gpu", ", ".join(gpus) or "none; the miniature needs none")
+    yield Finding(
+        "ok" if gpus else "note",
+        "gpu",
+        ", ".join(gpus)
+        or f"none; {'a model of this size' if large else 'the miniature'} needs {'one' if large else 'none'}",
+    )
     try:
         import torchvision  # pyright: ignore[reportUnusedImport] # noqa: F401
     except Exception as error:
@@ -87,7 +104,16 @@ def _imports() -> Iterator[Finding]:
         )
 
 
-def _weights() -> Finding:
+def _weights(models: "ModelsConfig") -> Finding:
+    """Of the generator."""
+    from wmsd_core.models import GENERATORS
+
+    if models.settings is not None:
+        module, _, generator = GENERATORS[models.generator].partition(":")
+        parts = getattr(importlib.import_module(module), generator).parts
+        return _reached("weights", models.settings.weights, parts, f"models.{models.generator}.weights")
+    if models.generator not in GENERATORS:
+        return Finding("note", "weights", f"{models.generator} is not of this project, and looks for its own")
     from wmsd_core.miniature.generator import WEIGHTS
 
     if WEIGHTS.is_file():
@@ -95,6 +121,19 @@ def _weights() -> Finding:
     return Finding(
         "wrong", "weights", f"{WEIGHTS} is missing: `wmsd miniature pretrain` makes it (about half an hour of one core)"
     )
+
+
+def _reached(subject: str, weights: str, parts: Sequence[str], setting: str) -> Finding:
+    from wmsd_core.generators.checkpoints import reach
+
+    try:
+        found = reach(weights, parts, setting)
+    except ValueError as error:
+        return Finding("wrong", subject, str(error))
+    told = (
+        f"{found.place} ({found.bytes / 2**30:.1f} GiB{'' if found.here else ', to be downloaded when first needed'})"
+    )
+    return Finding("ok" if found.here else "note", subject, told)
 
 
 def _store(workspace: Path) -> Finding:
@@ -112,12 +151,14 @@ def _store(workspace: Path) -> Finding:
     return Finding("ok", "store", f"{path}, {frames} frames")
 
 
-def _model_server(server: "ServerConfig") -> Finding:
+def _model_server(server: "ServerConfig", *, needed: bool) -> Finding:
     from wmsd_core.vlm.server import ServerVLM
 
     try:
         vlm = ServerVLM(server.model_copy(update={"connect_timeout": min(server.connect_timeout, 3.0)}))
     except ValueError as error:
-        return Finding("note", "model server", f"{error}; the miniature needs none")
+        return Finding(
+            *(("wrong", "model server", str(error)) if needed else ("note", "model server", f"{error}; not needed"))
+        )
     vlm.close()
     return Finding("ok", "model server", f"{server.base_url} answers as {vlm.name}")

@@ -214,6 +214,11 @@ def show(title: str, result: Summary | Rows, *, as_json: bool = False) -> None:
             sys.stdout.write("\t".join(" ".join(_text(value).split()) for value in row.values()) + "\n")
 
 
+def note(subject: str, found: Any) -> None:
+    """One finding of work that takes a while, beside the result."""
+    err.print(Text(f"{subject}: {_text(found)}"), soft_wrap=True)
+
+
 def _text(value: Any) -> str:
     match value:
         case bool() | None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,30 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
             raise ValueError(mistakes[0]) from failure
     ledger.record(place.store, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
+
+
+def rehearse_run(
+    workspace: Path,
+    config: TrainConfig,
+    models: ModelsConfig,
+    launching: LaunchConfig,
+    tell: Callable[[str, Any], None],
+) -> Summary:
+    """What the run of these settings would reach, need and take: told as it is found, and together at the end.
+
+    Raises:
+        ValueError: something cannot be reached or read, or the run does not fit.
+    """
+    from wmsd_core.training.rehearsal import rehearse  # reads diffusers, which takes seconds
+
+    place, found = Workspace(workspace), Summary()
+
+    def keep(subject: str, finding: Any) -> None:
+        tell(subject, finding)
+        found[subject] = finding
+
+    rehearse(_run(config, models), examples(place), launching, features=place.features, disk=place.root, tell=keep)
+    return found
 
 
 def _run(config: TrainConfig, models: ModelsConfig) -> Run:

@@ -19,13 +19,16 @@ def settings(given: Configured) -> Rows:
 
 @command(app)
 def doctor(given: Work) -> None:
-    """Check machine, packages, weights, store and model server, and say how to mend what is wrong."""
+    """Check machine, packages, store, and the recipe's weights and model server; say how to mend what is wrong.
+
+    Whether a training run fits is said by `wmsd train --dry-run`.
+    """
     from deployments.doctor import examine
 
     marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[bold red]wrong[/]"}
     table = Table(box=None, show_header=False, pad_edge=False)
     wrong = False
-    for finding in examine(given.workspace, given.configuration.models.server):
+    for finding in examine(given.workspace, given.configuration):
         table.add_row(marks[finding.level], finding.subject, finding.text)
         wrong |= finding.level == "wrong"
     out.print(table)

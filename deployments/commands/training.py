@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.options import Configured, Stage, Summary, command
+from deployments.options import Configured, Stage, Summary, command, note
 
 app = typer.Typer()
 
@@ -21,6 +21,13 @@ def train(
             help="Begin at a checkpoint of another run (RUN/checkpoints/step-...), with other settings: train.start.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Train nothing: reach all that is needed, count memory by part, time a small step, refuse what cannot fit.",
+        ),
+    ] = False,
 ) -> Summary:
     """Distil the Demonstrator into the Executor. Stop it at any time: it resumes from its last checkpoint.
 
@@ -28,6 +35,10 @@ def train(
     """
     c = given.configuration
     training = c.train.model_copy(update={"start": start.absolute()}) if start else c.train
+    if dry_run:
+        from tasks.train import rehearse_run
+
+        return rehearse_run(given.place.root, training, c.models, c.launch, tell=note)
     from flows.train import train as flow
 
     return flow(given.place.root, training, c.models, c.launch, refresh=given.refresh)

@@ -75,6 +75,19 @@ def test_the_doctor_finds_a_broken_store(tmp_path: Path) -> None:
     assert broken.returncode == 1 and "cannot be opened" in broken.stdout
 
 
+def test_the_doctor_answers_for_the_recipe_that_is_named(tmp_path: Path) -> None:
+    """Weights in a folder without all parts, and no server where the recipe has one: both are wrong there, not here."""
+    (tmp_path / "weights" / "transformer").mkdir(parents=True)
+    (tmp_path / "weights" / "transformer" / "model.safetensors").write_bytes(bytes(2**20))
+    given = ("--recipe", "ltx2", "--set", f"models.ltx2.weights={tmp_path / 'weights'}", "--set", "models.pickscore=.")
+    told = wmsd("doctor", *given, "--set", "models.server.base_url=http://127.0.0.1:9/v1", cwd=tmp_path)
+    lines = {line.split()[1]: line for line in told.stdout.splitlines() if line[:1].strip()}
+    assert told.returncode == 1
+    assert lines["weights"].startswith("wrong") and "it has no vae" in told.stdout
+    assert lines["model"].startswith("wrong") and "no model server answers" in lines["model"]
+    assert lines["pickscore"].startswith("ok") and lines["store"].startswith("note")
+
+
 def test_calibrated_thresholds_can_be_pasted_and_previewed(tmp_path: Path) -> None:
     place, ids = registered(tmp_path, 60)
     place = place.rename(Workspace(tmp_path).store)

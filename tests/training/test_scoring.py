@@ -164,3 +164,32 @@ def test_the_gate_lets_consistency_count_as_far_as_the_task_was_done(tmp_path: P
     assert (task < free).any() and found[True]["task"].equal(task)
     torch.testing.assert_close(found[True]["consistency"], torch.minimum(task, free), equal_nan=True)
     assert not torch.allclose(found[True]["consistency"], free, equal_nan=True)
+
+
+def test_sampling_waits_for_a_slow_judge_rather_than_fill_the_memory_with_videos(tmp_path: Path) -> None:
+    """Of twelve videos one at a time is judged and two may wait: the fourth is decoded only when the first is done."""
+    config = TrainConfig.model_validate(SETTINGS | {"micro_batch": 1, "rewards": {"overlap": 1}})
+    begun, first_is_done = threading.Event(), threading.Event()
+
+    class Slow(ToyJudge):
+        def log_odds(self, questions: Sequence[Question], media: Sequence[np.ndarray]) -> list[LogOdds]:
+            begun.set()
+            first_is_done.wait(20)
+            return super().log_odds(questions, media)
+
+    step = batch(tmp_path, config)
+    decoded: list[bool] = []
+    decode = step.generator.decode
+
+    def watched(x: Tensor) -> np.ndarray:
+        decoded.append(first_is_done.is_set())
+        if len(decoded) == 3:
+            threading.Timer(0.2, first_is_done.set).start()
+        return decode(x)
+
+    step.generator.decode = watched  # pyright: ignore[reportAttributeAccessIssue]
+    with Scoring(step, Slow(), None, config, Stopwatch()) as scoring:
+        for row in range(6):
+            scoring.submit(torch.tensor([row]), torch.zeros(1, 3, 2, 2))
+        scoring.result()
+    assert decoded == [False, False, False, True, True, True]

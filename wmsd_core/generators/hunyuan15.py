@@ -117,6 +117,10 @@ class Hunyuan15Generator(PretrainedGenerator):
             for linear in _IMAGE_STREAM + _TEXT_STREAM + (_TEXT_RESULT if block < self.blocks - 1 else ())
         )
 
+    @property
+    def tokens(self) -> dict[str, int]:
+        return {"video": self.latent_frames * self.latent_height * self.latent_width}
+
     def _load_network(self) -> Any:
         return self.load_part(HunyuanVideo15Transformer3DModel, "transformer")
 

@@ -131,6 +131,10 @@ class Ltx2Generator(PretrainedGenerator):
             for linear in linears
         )
 
+    @property
+    def tokens(self) -> dict[str, int]:
+        return {"video": self.video_tokens, "sound": self.audio_tokens}
+
     def _load_network(self) -> Any:
         return self.load_part(LTX2VideoTransformer3DModel, "transformer")
 

@@ -4,13 +4,14 @@ Nothing is loaded before it is needed. Where all features are in the cache, no t
 checksum is asked for, nothing is.
 """
 
+import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ class PretrainedGenerator(ABC):
             raise ValueError(f"models.{self.name}.frames is {config.frames}: it must be {time} k + 1")
         if config.width % space or config.height % space:
             raise ValueError(f"models.{self.name}: width and height must be multiples of {space}")
-        self.config, self._split = config, split
+        self.config, self._split, self.is_hollow = config, split, False
         self.folder = checkpoints.find(config.weights, self.parts, f"models.{self.name}.weights")
         self.features = FeatureCache(features)
         self.latent_frames = (config.frames - 1) // time + 1
@@ -71,6 +72,11 @@ class PretrainedGenerator(ABC):
     @abstractmethod
     def lora_targets(self) -> tuple[str, ...]:
         """Names of the linears that LoRA adapts."""
+
+    @property
+    @abstractmethod
+    def tokens(self) -> dict[str, int]:
+        """Tokens of one video in the network, by what they show."""
 
     @abstractmethod
     def _load_network(self) -> Any:
@@ -132,6 +138,15 @@ class PretrainedGenerator(ABC):
         identity = json.dumps([self.name, self.weights_checksum, self.config.identity()], sort_keys=True)
         return hashlib.sha256(identity.encode()).hexdigest()
 
+    def hollow(self, **changes: Any) -> Self:
+        """This generator on the CPU, with other settings if need be, and with networks of its own that have shapes and number
+        formats and no numbers: they lie on the device `meta`, for whoever counts what they need."""
+        made = copy.copy(self)
+        made.config, made.is_hollow = self.config.model_copy(update={"device": "cpu"} | changes), True
+        for loaded in ("network", "vae", "device"):
+            vars(made).pop(loaded, None)
+        return made
+
     @cached_property
     def device(self) -> torch.device:
         if self.config.device != "auto":
@@ -150,14 +165,14 @@ class PretrainedGenerator(ABC):
             network.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=self.dtype)
         if self.config.activation_checkpointing:
             lora.checkpoint_activations(network)
-        return network if self._split else network.to(self.device)
+        return network if self._split or self.is_hollow else network.to(self.device)
 
     @cached_property
     def vae(self) -> Any:
         vae = self._load_vae().requires_grad_(False).eval()
         if self.config.tiled_decode:
             vae.enable_tiling()
-        return vae.to(self.device)
+        return vae if self.is_hollow else vae.to(self.device)
 
     @cached_property
     def scheduler(self) -> Any:
@@ -181,6 +196,10 @@ class PretrainedGenerator(ABC):
 
     def load_part(self, cls: Any, part: str) -> Any:
         """One part of the pipeline, in the number format of the settings."""
+        if self.is_hollow:
+            with torch.device("meta"):
+                made = cls.from_config(checkpoints.read_config(self.folder, part))
+            return torch.nn.Module.to(made, self.dtype)
         return cls.from_pretrained(self.folder, subfolder=part, dtype=self.dtype, local_files_only=True)
 
     @torch.no_grad()

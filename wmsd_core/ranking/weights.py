@@ -28,7 +28,7 @@ def locate(weights: str, where: str) -> Path:
     repository, _, file = rest.partition("/")
     if not file:
         raise ValueError(f"'{weights}' is not of the form {HUB}OWNER/REPOSITORY/FILE. Get {where}")
-    import httpx
+    import httpx2 as httpx  # the one that the hub's client is built on
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

@@ -60,6 +60,11 @@ class PickScore:
         self._model.eval().requires_grad_(False).to(self._device)
         self.name = f"pickscore/{Path(model).name}"
 
+    @property
+    def bytes(self) -> int:
+        """Of its weights, on the device."""
+        return sum(weight.nbytes for weight in self._model.parameters())
+
     @torch.inference_mode()
     def score(self, texts: Sequence[str], videos: Videos) -> PickScores:
         """Scores video b for text b."""

@@ -258,7 +258,8 @@ class TrainConfig(Config):
     optimizer: OptimizerConfig = OptimizerConfig()
     """Learning rate and moments."""
     micro_batch: int = Field(default=64, gt=0)
-    """Most latents in one pass of the transformer. Changes memory and speed, not results."""
+    """Most latents in one pass of the transformer; the trained noise levels of one rollout go through together, even if they
+    are more. Changes memory and speed, not results."""
     checkpoint_every: int = Field(default=10, gt=0)
     """Steps between checkpoints."""
     seed: int = Field(default=0, ge=0)

@@ -28,6 +28,11 @@ class LaunchConfig(Config):
     """Where curves and sample videos go: tensorboard (in the run's folder), wandb, trackio or none. Any but the first and
     the last need their own package."""
 
+    @property
+    def world(self) -> int:
+        """Processes of all machines together."""
+        return self.processes * self.nodes
+
 
 def command(folder: Path, launch: LaunchConfig, features: Path | None = None) -> list[str]:
     """The command that trains in `folder`, and stops with a checkpoint when its standard input ends.
@@ -35,12 +40,12 @@ def command(folder: Path, launch: LaunchConfig, features: Path | None = None) ->
     Raises:
         ValueError: the base is to be split over a single process, or several machines have no place to meet.
     """
-    if launch.shard and launch.processes * launch.nodes == 1:
+    if launch.shard and launch.world == 1:
         raise ValueError("launch.shard splits the base over several processes: set launch.processes to 2 or more")
     options = ["--with-parent", f"--tracker={launch.tracker}", *(["--shard"] if launch.shard else [])]
     options += [f"--features={features}"] if features else []
     module = ["-m", "wmsd_core.training", *options, str(folder)]
-    if launch.processes * launch.nodes == 1:
+    if launch.world == 1:
         return [sys.executable, *module]
     meeting = ["--standalone"]
     if launch.nodes > 1:

@@ -18,6 +18,10 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.stopwatch import Stopwatch
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
+WAITING = 2
+"""Micro-batches of decoded videos that may wait for each one that is being scored; with more, sampling waits too. A video of
+LTX-2 has 143 MB, and those of a whole step would fill the memory while a slow judge looks at the first."""
+
 
 class PictureScorer(Protocol):
     """PickScore, or another model that scores a video for a text without being asked a question."""
@@ -69,11 +73,18 @@ class Scoring:
         self._pool.shutdown(cancel_futures=True)
 
     def submit(self, rows: Rows, x_0: Latents) -> None:
-        """Decodes the samples of these rows and sends them off to be scored."""
+        """Decodes the samples of these rows and sends them off to be scored, as soon as not too many are waiting for that."""
         if self._values:
+            self._wait(most=(1 + WAITING) * self._config.rewards.overlap - 1)
             with self._watch("decode"):
                 videos = self._batch.generator.decode(x_0)
             self._pending.append(self._pool.submit(self._score, rows, videos))
+
+    def _wait(self, *, most: int) -> None:
+        under_way = [future for future in self._pending if not future.done()]
+        with self._watch("reward"):
+            for future in under_way[: len(under_way) - most] if len(under_way) > most else ():
+                future.result()
 
     def result(self) -> VideoRewards:
         """Waits for all scores. What a scorer raises (a server that is down) is raised here."""

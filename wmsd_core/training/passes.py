@@ -1,0 +1,47 @@
+"""Passes of the network that a step asks for: docs/forward-passes.md as arithmetic."""
+
+from wmsd_core.training.arms import Lesson
+from wmsd_core.training.config import AwmConfig, NftConfig, TrainConfig
+from wmsd_core.training.throughput import Passes
+
+
+def sampling_passes(config: TrainConfig, lesson: Lesson) -> Passes:
+    """For one sample: the sampler's, and the Demonstrator's along its trajectory where the two are compared."""
+    actors = (lesson.actor is not None) + (config.agreement_weight(lesson) > 0)
+    return Passes(config.sampler_steps * actors, 0)
+
+
+def learning_passes(config: TrainConfig, lesson: Lesson) -> Passes:
+    """For one sample, if it has an advantage: those of all updates. Without one, the policy loss leaves it out."""
+    plain = trained = 0
+    if lesson.reinforced:
+        settings, levels = config.reinforcement_settings, levels_of_policy(config)
+        references = bool(settings.kl_base) + bool(settings.kl_ema) + isinstance(settings, NftConfig)
+        plain, trained = levels * references, levels
+    match lesson.teaching:
+        case "anchor" | "off_policy":
+            known = config.agreement_weight(lesson) > 0 or lesson.actor == lesson.demonstrator
+            plain, trained = plain + config.anchor_states * (not known), trained + config.anchor_states
+        case "dmd":
+            plain, trained = plain + 2, trained + 2
+        case "sft":
+            trained += config.sft.times
+        case None:
+            pass
+    updates = config.reinforcement_settings.updates
+    return Passes(plain * updates, trained * updates)
+
+
+def levels_of_policy(config: TrainConfig) -> int:
+    """Noise levels at which the policy loss trains each sample."""
+    settings = config.reinforcement_settings
+    if isinstance(settings, AwmConfig | NftConfig):
+        return settings.times
+    return config.grpo.size or len(config.grpo.random_steps(config.sampler_steps))
+
+
+def latents_per_pass(config: TrainConfig) -> int:
+    """The most latents that go through the network at once: a micro-batch, or all trained levels of one sample."""
+    lessons = config.lessons
+    levels = levels_of_policy(config) if any(lesson.reinforced for lesson in lessons) else 1
+    return max(config.micro_batch, levels, config.sft.times if config.arm == "sft" else 1)
