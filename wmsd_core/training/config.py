@@ -1,5 +1,10 @@
 """The settings of a training run. Defaults are the paper's LTX-2 column (Tab. 3), or where the table's cells were lost,
-the values of the public configurations nearest to it."""
+the values of the public configurations nearest to it.
+
+Departures: the weights of rewards (`RewardConfig` says why); AdamW where the table has Adam, with the weight decay that is
+lost there; no penalty for leaving the base, which A.9 mentions and the table gives no weight (`kl_base`); floors under the
+deviations of rewards, which the paper does not mention.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,8 +47,12 @@ class RewardConfig(Config):
     pickscore_floor: float = Field(default=1e-3, gt=0)
     """The same for PickScore, in the unit of its reward (the published score divided by 26)."""
     distillation_floor: float = Field(default=1e-3, gt=0)
-    """The same for the distillation reward, in squared velocity. A model that agrees with itself more closely than this is
-    not rewarded for it: `flat.distillation` of the metrics counts the groups that are silenced."""
+    """The same for the distillation reward, in squared velocity. The paper names no floor. A model that agrees with itself more
+    closely than this is not rewarded for it: `flat.distillation` of the metrics counts the groups that are silenced, and a run
+    says so once where it is all of them."""
+    distillation_relative: bool = False
+    """Take `distillation_floor` as a share of the batch's mean disagreement: .05 lets differences of a twentieth of it count,
+    however closely Executor and Demonstrator agree."""
     batch_floor: float = Field(default=0.1, gt=0)
     """Least standard deviation of combined advantages over the batch (gdpo)."""
     advantage_clip: float = Field(default=5.0, gt=0)

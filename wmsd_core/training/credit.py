@@ -1,5 +1,6 @@
 """From rollouts to advantages: rewards, their aggregation, and what is reported about them."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ def assign(rewards: Rewards, config: TrainConfig, world: World) -> Credit:
     limit, rescale = config.rewards.advantage_clip, config.rewards.advantage_rescale
     advantages = torch.stack([clipped(part.values, limit=limit, rescale=rescale) for part in parts])
     named = videos | ({} if agreement is None else {"distillation": agreement.mean(0)})
-    floors = [_floor(name, config.rewards) for name in named]
+    floors = [_floor(name, value, config.rewards) for name, value in named.items()]
     metrics: dict[str, Any] = {
         "reward": {name: float(value.nanmean()) for name, value in named.items()},
         "reward_spread": {name: float(value.std(1, correction=0).nanmean()) for name, value in named.items()},
@@ -63,14 +64,20 @@ def assign(rewards: Rewards, config: TrainConfig, world: World) -> Credit:
     return Credit(advantages.chunk(world.size, 1)[world.rank].flatten(1), metrics)
 
 
+def silenced(row: Mapping[str, Any], config: TrainConfig) -> list[str]:
+    """The rewards that told no two rollouts of a group apart in a step with these metrics."""
+    flat: Mapping[str, int] = row.get("flat", {})
+    return [name for name, groups in flat.items() if groups == config.tasks_per_step]
+
+
 def aggregate(videos: dict[str, Groups], agreement: Groups | None, config: TrainConfig) -> Advantages:
     """Advantages from the rewards of videos and the distillation reward of one step or of the whole trajectory."""
     settings: RewardConfig = config.rewards
     values, weights = list(videos.values()), [config.video_rewards[name] for name in videos]
-    floors = [_floor(name, settings) for name in videos]
+    floors = [_floor(name, value, settings) for name, value in videos.items()]
     if agreement is not None:
         values, weights = [*values, agreement.double()], [*weights, config.rewards.distillation]
-        floors = [*floors, _floor("distillation", settings)]
+        floors = [*floors, _floor("distillation", agreement, settings)]
     stacked = torch.stack(values)
     if settings.aggregation == "sum":
         # The total is dominated by judged rewards wherever there are any; its unit is theirs.
@@ -78,12 +85,13 @@ def aggregate(videos: dict[str, Groups], agreement: Groups | None, config: Train
     return gdpo_advantages(stacked, weights=weights, floors=floors, batch_floor=settings.batch_floor)
 
 
-def _floor(name: str, settings: RewardConfig) -> float:
+def _floor(name: str, values: Groups, settings: RewardConfig) -> float:
     """The least deviation within a group that counts as a difference in this reward."""
     match name:
         case "pickscore":
             return settings.pickscore_floor
         case "distillation":
-            return settings.distillation_floor
+            unit = float(values.double().mean().abs()) if settings.distillation_relative else 1.0
+            return settings.distillation_floor * unit
         case _:
             return settings.judged_floor

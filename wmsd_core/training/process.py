@@ -42,6 +42,7 @@ from wmsd_core.training import metrics
 from wmsd_core.training.adapters import intact, make_way, publish, published, start_from, step_of
 from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, save, sweep
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.credit import silenced
 from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import check_images, load_examples
@@ -50,6 +51,10 @@ from wmsd_core.training.loop import Trainer
 from wmsd_core.training.tracking import Cautious, Tracker, track
 from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
+_SILENT = (
+    "reward {name} told no two rollouts of a task apart at step {step}: all differences are below its floor in train.rewards "
+    "(flat of the metrics counts such groups)"
+)
 PATIENCE = 60.0
 """Seconds to wait for a predecessor in the same folder to finish its step."""
 
@@ -234,8 +239,12 @@ def _run_steps(
 ) -> bool:
     """Steps, metrics and checkpoints until the last step, or until some process is told to stop."""
     config, world = trainer.config, trainer.world
+    told: set[str] = set()
     while trainer.steps_done < config.steps:
         row = trainer.step()
+        for name in set(silenced(row, config)) - told:
+            told.add(name)
+            tell({"event": "warning", "reason": _SILENT.format(name=name, step=row["step"])})
         if world.leads:
             metrics.append(folder / "metrics.jsonl", row)
         tell({"event": "step", "steps": config.steps} | row)
