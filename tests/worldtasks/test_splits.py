@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.frames.alterations import ALTERATIONS, Alteration, landscape
 from tests.frames.pictures import FramesConfig, encode, folder_of, left, register, registered, rejections, scene
 from tests.frames.test_look_alikes import all_pairs, looks, stored
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
@@ -23,6 +24,7 @@ from wmsd_core.worldtasks import (
     generate_pairs,
     label_tasks,
 )
+from wmsd_core.worldtasks.leaks import Leak
 from wmsd_core.worldtasks.splits import GIVEN, own_split
 
 HALF = SplitConfig(bench_fraction=0.5)
@@ -173,6 +175,60 @@ def test_a_planted_look_alike_is_found(tmp_path: Path) -> None:
         con.execute("INSERT INTO splits (frame_id, split, config_hash) VALUES (?, 'train', '')", [new])
     leaks = find_leaks(store, HALF.near, HALF.leaks)
     assert [(leak.kind, leak.train, leak.bench) for leak in leaks] == [("picture", new, victim.frame_id)]
+
+
+def altered_store(tmp_path: Path, change: Alteration) -> tuple[Path, str, str]:
+    """A store of six landscapes and an altered copy of one, with pairs; that one's id and the copy's."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed in range(6):
+        (folder / f"{seed}.png").write_bytes(encode(np.asarray(landscape(seed, 180, 320))))
+    copy = change(landscape(0, 180, 320), np.random.default_rng(0))
+    (folder / "copy.jpg").write_bytes(encode(np.asarray(copy), "JPEG", quality=85))
+    store = tmp_path / "store.duckdb"
+    register(store, folder, FramesConfig())
+    ids = left(store, "frames")
+    generate_pairs(store, ids, ScriptedVLM(lambda call: good_answer()), GENERATE)
+    with reading(store) as con:
+        name = {frame.path.name: frame.frame_id for frame in find(con, ids)}
+    return store, name["0.png"], name["copy.jpg"]
+
+
+@pytest.mark.parametrize("alteration", ["mirrored", "cut to 80 %", "8 % brighter", "cut to 80 %, mirrored"])
+@pytest.mark.parametrize("copied", ["train", "bench"])
+def test_an_altered_copy_in_the_other_split_is_a_leak(tmp_path: Path, alteration: str, copied: str) -> None:
+    store, original, copy = altered_store(tmp_path, ALTERATIONS[alteration])
+    sign_frames(store, left(store, "frames"))
+    other = {"train": "bench", "bench": "train"}[copied]
+    with writing(store) as con:
+        given = "INSERT INTO splits (frame_id, split, config_hash) SELECT frame_id, CASE frame_id WHEN ? THEN ? ELSE ? END, ''"
+        con.execute(f"{given} FROM frames", [copy, copied, other])
+
+    def found(near: float = HALF.near, **limits: float) -> list[Leak]:
+        leaks = find_leaks(store, near, HALF.leaks.model_copy(update=limits), threads=2)
+        return [leak for leak in leaks if leak.kind != "text"]  # the brighter one looks somewhat alike
+
+    (leak,) = found()
+    assert leak.kind == "altered" and {leak.train, leak.bench} == {original, copy}
+    assert leak.figure > 0.8 and "levels apart" in leak.detail
+    assert found(altered=1.0) == [] and found(near=0.0) == []
+    (tmp_path / "images" / "copy.jpg").unlink()
+    assert found() == []
+
+
+def test_an_altered_copy_is_withheld_when_splits_are_assigned(tmp_path: Path) -> None:
+    store, original, copy = altered_store(tmp_path, ALTERATIONS["mirrored"])
+    seed = next(
+        seed
+        for seed in range(99)
+        if own_split(original, HALF.model_copy(update={"seed": seed})) == "bench"
+        and own_split(copy, HALF.model_copy(update={"seed": seed})) == "train"
+    )
+    config = HALF.model_copy(update={"seed": seed})
+    assert assign_splits(store, config).withheld == 1
+    divided = splits(store)
+    assert copy not in divided and divided[original] == "bench" and len(divided) == 6
+    assert find_leaks(store, config.near, config.leaks) == []
 
 
 def test_a_leak_check_that_would_be_incomplete_is_an_error(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Does the benchmark hold anything that was trained on? Looked up in what was made, not in how it was meant to be.
 
-Five kinds of leak, each with a figure:
+Six kinds of leak, each with a figure:
 
 - `frame`: the same image bytes in both (SHA-256).
 - `pair`: the same image and task in both.
 - `picture`: two frames at most `near` levels apart (root mean square over 16x16 RGB).
+- `altered`: of two frames one shows the other or a window of it (down to about 70 % of each side), mirrored or not, in whatever
+  brightness and contrast: `windows` suspects it from signatures, `alignment` lays the pictures on each other, and their fine
+  detail correlates by at least `altered`, while both are at most `near` levels apart.
 - `embedding`: two frames whose stored CLIP embeddings have a cosine of at least `cosine`.
 - `text`: solutions of `words` or more words with a ROUGE-L of at least `solution`, whatever the pictures; or tasks with
   a ROUGE-L of at least `task` where the frames look somewhat alike, at most three times `near` apart.
@@ -12,12 +15,13 @@ Five kinds of leak, each with a figure:
 Short texts of unlike pictures may be equal: "[First-person view]: Move forward." is a different task in every room.
 
 Scale: the benchmark is held in memory a block at a time and the training set streams past. Pictures are searched by grid
-cell (`look_alikes`), embeddings compared by matrix products, texts through an inverted index (`wording`). Memory does not
-depend on the training set.
+cell (`look_alikes`), their windows and embeddings compared by matrix products, texts through an inverted index (`wording`).
+Memory does not depend on the training set.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -27,19 +31,24 @@ from typing import Any, Literal, TypeVar
 import duckdb
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from pydantic import Field
 
+from wmsd_core.arrays import Image
 from wmsd_core.config import Config
-from wmsd_core.frames import Refusal, find
-from wmsd_core.frames.likeness import signed
+from wmsd_core.frames import Frame, Refusal, find
+from wmsd_core.frames.alignment import LONGEST, align
+from wmsd_core.frames.decode import rgb
+from wmsd_core.frames.likeness import DIMENSIONS, signed
 from wmsd_core.frames.look_alikes import LookAlikes
+from wmsd_core.frames.refusal import attempt
+from wmsd_core.frames.windows import Suspect, suspects
 from wmsd_core.store import reading, writing
 from wmsd_core.worldtasks.members import members
 from wmsd_core.worldtasks.text import rouge_l, words
 from wmsd_core.worldtasks.wording import Index
 
-Kind = Literal["frame", "pair", "picture", "embedding", "text"]
+Kind = Literal["frame", "pair", "picture", "altered", "embedding", "text"]
 LOOSE = 3.0
 """Frames up to this many times `near` apart may show the same place; equal tasks of theirs are a leak."""
 _BLOCK = 4096
@@ -49,6 +58,9 @@ _BATCH = 8192
 class LeakConfig(Config):
     """How alike two things in train and bench may be."""
 
+    altered: float = Field(default=0.5, gt=0, le=1)
+    """Frames of which one is the other cut, mirrored or brightened count as the same if the fine detail of both correlates
+    by this much when they are laid on each other, and they are at most `split.near` levels apart then."""
     cosine: float = Field(default=0.95, gt=-1, le=1)
     """Frames whose embeddings have at least this cosine count as the same, where the ranking stage stored embeddings."""
     solution: float = Field(default=0.9, gt=0, le=1)
@@ -63,7 +75,8 @@ class LeakConfig(Config):
 class Leak:
     """Something of the training set in the benchmark. `train` and `bench` are frame ids, of kinds `pair` and `text` pair ids.
 
-    `figure`: levels apart (`picture`), cosine (`embedding`), ROUGE-L (`text`), 1 for the same thing.
+    `figure`: levels apart (`picture`), correlation of detail (`altered`), cosine (`embedding`), ROUGE-L (`text`), 1 for the
+    same thing.
     """
 
     kind: Kind
@@ -88,9 +101,25 @@ def find_leaks(store: Path, near: float, config: LeakConfig, *, threads: int = 1
             raise ValueError(
                 f"cannot check for leaks: {frame.path} is {look}. Run the filter stage again, which drops it"
             )
+    return leaks_in(store, near, config, threads=threads)
+
+
+def leaks_in(store: Path, near: float, config: LeakConfig, *, threads: int = 1) -> list[Leak]:
+    """As `find_leaks`, of pictures that have a signature. Reads those that are suspected of being altered copies; one that
+    cannot be read any more is none: it can be neither trained on nor shown."""
     with reading(store) as con:
         members(con)
-        return leaks_among(con, near, config)
+        found = leaks_among(con, near, config)
+        known = {(leak.train, leak.bench) for leak in found if leak.kind in ("frame", "picture")}
+        suspected = [pair for pair in _suspected(con) if (pair.train, pair.bench) not in known]
+        frames = {
+            frame.frame_id: frame
+            for frame in find(con, [*{name for pair in suspected for name in (pair.train, pair.bench)}])
+        }
+    with ThreadPoolExecutor(threads) as pool:
+        altered = pool.map(lambda pair: _altered(pair, frames, near, config.altered), suspected)
+        found += [leak for leak in altered if leak is not None]
+    return _in_order(found)
 
 
 def drop_training_frames(store: Path, leaks: Sequence[Leak], config_hash: str) -> int:
@@ -141,7 +170,11 @@ def leaks_among(con: duckdb.DuckDBPyConnection, near: float, config: LeakConfig)
         *_solutions(con, config),
         *_tasks(con, [(one, other) for one, other, distance in looks if distance > near], config.task),
     ]
-    return sorted(found, key=lambda leak: (leak.kind, leak.train, leak.bench))
+    return _in_order(found)
+
+
+def _in_order(leaks: Sequence[Leak]) -> list[Leak]:
+    return sorted(leaks, key=lambda leak: (leak.kind, leak.train, leak.bench))
 
 
 def _in_both(con: duckdb.DuckDBPyConnection, kind: Literal["frame", "pair"]) -> Iterator[Leak]:
@@ -169,6 +202,43 @@ def _look_alikes(con: duckdb.DuckDBPyConnection, radius: float) -> Iterator[tupl
             frame = known.frames([*places[row].tolist(), *other.tolist()])
             for one, its, far in zip(places[row].tolist(), other.tolist(), distance.tolist(), strict=True):
                 yield frame[one], frame[its], far
+
+
+@dataclass(frozen=True)
+class _Pair:
+    train: str
+    bench: str
+    suspect: Suspect
+
+
+def _suspected(con: duckdb.DuckDBPyConnection) -> Iterator[_Pair]:
+    sql = """
+        SELECT frame_id, levels FROM signatures
+        WHERE frame_id IN (SELECT frame_id FROM members WHERE split = $split)
+    """
+    for bench_ids, bench in _pages(con, sql, {}, _levels):
+        for train_ids, train in _stream(con, sql, {}, _levels):
+            for suspect in suspects(train, bench):
+                yield _Pair(train_ids[suspect.one], bench_ids[suspect.other], suspect)
+
+
+def _altered(pair: _Pair, frames: Mapping[str, Frame], near: float, least: float) -> Leak | None:
+    names = (pair.train, pair.bench) if pair.suspect.part else (pair.bench, pair.train)
+    whole, part = (attempt(_look, frames[name]) for name in names)
+    if isinstance(whole, Refusal) or isinstance(part, Refusal):
+        return None
+    found = align(whole, part, pair.suspect.pose)
+    if found.detail < least or found.levels > near:
+        return None
+    detail = (
+        f"{pair.suspect.pose} of it: detail correlates by {found.detail:.3f}, the limit is {least:g}, "
+        f"and they are {found.levels:.2f} levels apart"
+    )
+    return Leak("altered", pair.train, pair.bench, found.detail, detail)
+
+
+def _look(frame: Frame) -> Image:
+    return rgb(frame, LONGEST)
 
 
 def _embeddings(con: duckdb.DuckDBPyConnection, least: float) -> Iterator[Leak]:
@@ -248,6 +318,10 @@ def _stream(
 def _vectors(column: Any) -> Float32[np.ndarray, "N D"]:
     """Arrow list of floats [N, D] as float32 [N, D]."""
     return column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
+
+
+def _levels(column: Any) -> UInt8[np.ndarray, "N 768"]:
+    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, DIMENSIONS)
 
 
 def _words(column: Any) -> list[list[str]]:

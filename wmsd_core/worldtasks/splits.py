@@ -9,8 +9,8 @@ not drift. There are two ways to hold frames out:
 - by number (`bench_pairs`): one draw, as soon as there are pairs, that keeps the proportions of the whole set
   (`balance`). Only frames with pairs take part.
 
-What the clusters cannot see and the leak check would find, a likeness of embeddings or texts, is mended here: the frame
-that came later, or else the one for training, is withheld from both.
+What the clusters cannot see and the leak check would find, a picture cut or mirrored, a likeness of embeddings or texts, is
+mended here: the frame that came later, or else the one for training, is withheld from both.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import LAST, SURVIVORS, survivors, up_to
 from wmsd_core.worldtasks.balance import Candidate, Drawn, balanced_draw
-from wmsd_core.worldtasks.leaks import Leak, LeakConfig, complaint, leaks_among
+from wmsd_core.worldtasks.leaks import Leak, LeakConfig, complaint, leaks_in
 from wmsd_core.worldtasks.members import labels, members
 
 GIVEN = "given"
@@ -66,7 +66,7 @@ class Split:
     grouped: int
     """Frames that share their split with a frame that shows nearly the same."""
     withheld: int = 0
-    """Frames that belong to neither split because an embedding or a text of theirs is in the other one."""
+    """Frames that belong to neither split because they, altered, or an embedding or a text of theirs are in the other one."""
     examined: int = 0
     """Benchmark pairs."""
     short: str = ""
@@ -118,7 +118,7 @@ def assign_splits(store: Path, config: SplitConfig, *, threads: int = 1) -> Spli
         ]
         insert(con, "splits", made)
         _renew_examined(con, config)
-    withheld = _withhold(store, decided.keys(), config)
+    withheld = _withhold(store, decided.keys(), config, threads)
     with reading(store) as con:
         counts = dict(con.execute("SELECT split, count(*) FROM splits GROUP BY split").fetchall())
         examined, drift = _drift(con)
@@ -254,7 +254,7 @@ def _renew_examined(con: duckdb.DuckDBPyConnection, config: SplitConfig) -> None
     )
 
 
-def _withhold(store: Path, new: Collection[str], config: SplitConfig) -> int:
+def _withhold(store: Path, new: Collection[str], config: SplitConfig, threads: int) -> int:
     """Takes frames that leak although they do not look alike out of the division; returns how many.
 
     Of two frames the new one yields, or the one for training if both are new. If neither is, the leak stays: what was
@@ -263,9 +263,9 @@ def _withhold(store: Path, new: Collection[str], config: SplitConfig) -> int:
     Raises:
         ValueError: such a leak stays. To withhold a frame makes no new ones, so that nothing needs to be searched again.
     """
+    leaks = leaks_in(store, config.near, config.leaks, threads=threads)
     with reading(store) as con:
         members(con)
-        leaks = leaks_among(con, config.near, config.leaks)
         ids = {"ids": [name for leak in leaks for name in (leak.train, leak.bench)]}
         frame_of = dict(
             con.execute("SELECT pair_id, frame_id FROM members WHERE pair_id IN (SELECT unnest($ids))", ids).fetchall()
