@@ -216,6 +216,16 @@ class OptimizerConfig(Config):
     """Gradients are scaled down to this norm."""
 
 
+class HeldOutConfig(Config):
+    """Tasks that are tried during training and not learned from."""
+
+    every: int = Field(default=0, ge=0)
+    """Training steps between trials of the averaged weights, whose best are kept in RUN/best. 0: no trials, and nothing is
+    held out. Each costs `sampler_steps` passes and two questions to the judge per task."""
+    tasks: int = Field(default=32, gt=0)
+    """How many: those of whole pictures of the training split, which are then not trained."""
+
+
 class TrainConfig(Config):
     """One training run. Its identity has what shapes every step: a run can be made longer, and resumed in smaller pieces."""
 
@@ -266,6 +276,8 @@ class TrainConfig(Config):
     """Averaged weights."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """Learning rate and moments."""
+    held_out: HeldOutConfig = HeldOutConfig()
+    """Trials on held-out tasks."""
     micro_batch: int = Field(default=64, gt=0)
     """Most latents in one pass of the transformer; the trained noise levels of one rollout go through together, even if they
     are more. Changes memory and speed, not results."""

@@ -5,6 +5,7 @@
     RUN/checkpoints/      the last two
     RUN/metrics.jsonl     one line per step
     RUN/samples/          a rollout as GIF, beside each checkpoint
+    RUN/best/             the averaged adapter that did best on held-out tasks, with its step and score, where there are any
     RUN/adapter/          at the end: the averaged adapter, for diffusers and peft, with its SHA-256, step and origin
     RUN/adapter-STEP/     that of an earlier end, where the run was made longer
     RUN/demonstrator/     likewise the Demonstrator's, where it was trained
@@ -45,7 +46,8 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.credit import silenced
 from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.encoding import encode_ahead, upcoming
-from wmsd_core.training.examples import check_images, load_examples
+from wmsd_core.training.examples import Example, check_images, load_examples
+from wmsd_core.training.held_out import HeldOut, divided, keep_best
 from wmsd_core.training.lineage import FILES, Lineage, begin
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.tracking import Cautious, Tracker, track
@@ -104,13 +106,20 @@ def train(
         ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
     """
     run = read_run(folder)
+    examples, tried = load_examples(folder / "examples.jsonl"), list[Example]()
+    identified = digest([example.content() for example in examples])
+    if run.config.held_out.every:
+        examples, tried = divided(examples, run.config.held_out.tasks)
+    judge = (
+        models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
+        if run.judge and (run.config.judged or tried)
+        else None
+    )
     trainer = Trainer(
         run.config,
         models.generator(run.generator, run.settings, features or folder / "features", split=world.sharded),
-        load_examples(folder / "examples.jsonl"),
-        models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
-        if run.judge and run.config.judged
-        else None,
+        examples,
+        judge,
         PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in run.config.video_rewards else None,
         world,
     )
@@ -124,7 +133,7 @@ def train(
     begun = begin(folder, run.config.start)
     identity = run.identity() | {
         "base": trainer.generator.checksum,
-        "examples": digest([example.content() for example in trainer.examples]),
+        "examples": identified,
         "adapter": intact(run.adapter) if run.adapter else None,
         "start": begun.sha256 if begun else None,
     }
@@ -148,7 +157,8 @@ def train(
     if world.leads:
         metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
     tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps, "checkpoint_bytes": needed})
-    ahead = [trainer.examples[n] for n in upcoming(trainer.groups, run.config.steps - trainer.steps_done)]
+    held_out = HeldOut(trainer, tried, judge) if tried else None
+    ahead = [trainer.examples[n] for n in upcoming(trainer.groups, run.config.steps - trainer.steps_done)] + tried
     check_images(ahead)
     if run.settings:
         encode_ahead(trainer.generator, ahead)
@@ -163,7 +173,7 @@ def train(
         warn=lambda reason: tell({"event": "warning", "reason": reason}),
     )
     try:
-        finished = _run_steps(trainer, folder, identity, stop=stop, tell=tell, tracking=tracking)
+        finished = _run_steps(trainer, held_out, folder, identity, stop=stop, tell=tell, tracking=tracking)
     finally:
         tracking.close()
     if not finished:
@@ -230,6 +240,7 @@ def _room(folder: Path, trainer: Trainer) -> int:
 
 def _run_steps(
     trainer: Trainer,
+    held_out: HeldOut | None,
     folder: Path,
     identity: dict[str, Any],
     *,
@@ -242,6 +253,10 @@ def _run_steps(
     told: set[str] = set()
     while trainer.steps_done < config.steps:
         row = trainer.step()
+        if held_out and trainer.steps_done % config.held_out.every == 0:
+            row["held_out"] = held_out.scores()
+            if world.leads:
+                keep_best(trainer, folder, row["held_out"]["score"])
         for name in set(silenced(row, config)) - told:
             told.add(name)
             tell({"event": "warning", "reason": _SILENT.format(name=name, step=row["step"])})
