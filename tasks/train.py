@@ -16,7 +16,7 @@ from tasks.process import ProcessFailed, watch
 from tasks.progress import progress
 from tasks.retrying import retried
 from wmsd_core import store, worldtasks
-from wmsd_core.models import ModelsConfig, base_checksum
+from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training import launch, ledger
 from wmsd_core.training.checkpoint import KEPT
 from wmsd_core.training.config import TrainConfig
@@ -143,6 +143,21 @@ def rehearse_run(
 
     rehearse(_run(config, models), examples(place), launching, features=place.features, disk=place.root, tell=keep)
     return found
+
+
+def merge_run(
+    workspace: Path, config: TrainConfig, models: ModelsConfig, out: Path, adapter: Path | None = None
+) -> Summary:
+    """Writes the generator with an adapter merged into its weights; without one, with that of the finished run.
+
+    Raises:
+        ValueError: the run is not finished, or the generator has no weights in the layout of diffusers.
+    """
+    from wmsd_core.training.merging import write_merged  # reads diffusers, which takes seconds
+
+    chosen = adapter or planned_run(workspace, config, models).adapter
+    write_merged(generator(models.generator, models.settings, Workspace(workspace).features), chosen, out)
+    return {"adapter": str(chosen), "pipeline": str(out)}
 
 
 def _run(config: TrainConfig, models: ModelsConfig) -> Run:

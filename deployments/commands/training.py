@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.options import Configured, Stage, Summary, command, note
+from deployments.options import Configured, Stage, Summary, Work, command, note
 
 app = typer.Typer()
 
@@ -42,6 +42,24 @@ def train(
     from flows.train import train as flow
 
     return flow(given.place.root, training, c.models, c.launch, refresh=given.refresh)
+
+
+@command(app)
+def merge(
+    out: Annotated[Path, typer.Argument(help="Folder to write; it appears complete or not at all.")],
+    given: Work,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(
+            "--adapter", metavar="DIR", help="An adapter's folder, such as RUN/best. Default: the run's last one."
+        ),
+    ] = None,
+) -> Summary:
+    """Write the generator with the Executor merged into its weights, as a pipeline of diffusers that needs no adapter."""
+    c = given.configuration
+    from tasks.train import merge_run
+
+    return merge_run(given.place.root, c.train, c.models, out, adapter)
 
 
 @command(app, "label-videos")

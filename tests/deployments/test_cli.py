@@ -41,6 +41,7 @@ def wmsd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["pipeline", "--workspace", "a_file"], "the workspace a_file cannot be created"),
         (["filter", "--calibrate", "most"], "'most' is not of the form KEEP=0.8"),
         (["filter", "--calibrate", "KEEP=8"], "the share to keep is a number above 0 and at most 1, not 8"),
+        (["merge", "out", "--adapter", "texts"], "only generators of pretrained weights can be written"),
         (["filter", "--preview"], "run an earlier stage first"),
         (["report", "--workspace", "broken"], "it is not a valid DuckDB database file"),
     ],

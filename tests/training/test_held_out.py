@@ -18,7 +18,8 @@ from wmsd_core.training import process
 from wmsd_core.training.adapters import WEIGHTS, intact, load_adapter
 from wmsd_core.training.config import HeldOutConfig
 from wmsd_core.training.examples import Example, load_examples, load_images
-from wmsd_core.training.held_out import divided
+from wmsd_core.training.held_out import HeldOut, divided
+from wmsd_core.training.loop import Trainer
 from wmsd_core.vlm import LogOdds
 from wmsd_core.vlm.prompts import question
 
@@ -125,3 +126,24 @@ def test_trials_without_a_judge_are_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(run | {"judge": None}))
     with pytest.raises(ValueError, match=r"held_out needs a judge"):
         finish(tmp_path)
+
+
+def test_the_averaged_weights_are_tried_and_not_those_that_learn(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Watching(ToyJudge):
+        concurrency = 1
+
+        def log_odds(self, questions: Any, media: Any) -> list[LogOdds]:
+            seen.append(np.stack(media[:4]))
+            return super().log_odds(questions, media)
+
+    examples = write_run(tmp_path, TRIED, examples=4)
+    trainer = Trainer(TRIED, ToyGenerator(), examples, ToyJudge())  # pyright: ignore[reportArgumentType]
+    for name in ("ema", "policy", "ema"):
+        HeldOut(trainer, examples, Watching()).scores()
+        with torch.no_grad():
+            for weight in trainer.adapters[name].values():
+                weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    first, averaged_moved, other_moved = seen
+    assert not np.array_equal(first, averaged_moved) and np.array_equal(averaged_moved, other_moved)

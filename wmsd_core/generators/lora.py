@@ -159,6 +159,25 @@ def load_adapter_state(network: nn.Module, name: str, state: dict[str, Tensor]) 
     set_peft_model_state_dict(network, state, adapter_name=name)
 
 
+def merge(network: nn.Module, name: str) -> None:
+    """Adds an adapter's updates to the weights, W + alpha / rank B A, and takes all adapters away.
+
+    The sum is taken in float32 and rounded once, to the number format of W.
+
+    Raises:
+        ValueError: there is no such adapter, or the weights rest in float8, whose three bits would lose most of the updates.
+    """
+    _require(network, name)
+    layers: dict[str, Any] = {path: module for path, module in network.named_modules() if isinstance(module, LoraLayer)}
+    for path, layer in layers.items():
+        weight = layer.get_base_layer().weight
+        if weight.itemsize < 2:
+            raise ValueError("weights in float8 cannot take an adapter up: set storage to same")
+        weight.data = (weight.float() + layer.get_delta_weight(name).float()).to(weight.dtype)
+        parent, _, child = path.rpartition(".")
+        setattr(network.get_submodule(parent), child, layer.get_base_layer())
+
+
 def _layers(network: nn.Module) -> list[LoraLayer]:
     return [module for module in network.modules() if isinstance(module, LoraLayer)]
 
