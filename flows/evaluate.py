@@ -15,6 +15,7 @@ from tasks.evaluate import (
     planned_evaluation,
     score_rows,
     solve,
+    take_in,
 )
 from tasks.runner import shard_runner
 from tasks.train import planned_run
@@ -31,7 +32,7 @@ def evaluate(
     trained: TrainConfig = TrainConfig(),
     models: ModelsConfig = ModelsConfig(),
 ) -> Summary:
-    """Generates and judges held-out videos of base, Demonstrator and Executor, from the same noise.
+    """Generates and judges held-out videos of base, Demonstrator and Executor, from the same noise; and clips from elsewhere.
 
     The arm vlm, if asked for, has its texts written first.
 
@@ -46,16 +47,22 @@ def evaluate(
     benchmark = named(config.benchmark)
     settings = {"evaluate": config, "train": trained, "models": models}
     with stage_run(workspace, "evaluate", settings, benchmark=benchmark.name) as summary:
-        adapter = planned_run(workspace, trained, models).adapter
         evaluation = planned_evaluation(workspace, config, trained, models)
         if evaluation.writer:
             summary["solutions"] = solve(workspace, evaluation, models)
+        adapter = planned_run(workspace, trained, models).adapter if config.arms else Path()
         making = [generate_videos.submit(workspace, of_arm(evaluation, arm), adapter, models) for arm in config.arms]
         videos = dict(zip(config.arms, (future.result() for future in making), strict=True))
+        given = {arm: take_in(workspace, evaluation, arm) for arm in config.videos}
+        evaluation = evaluation.model_copy(update={"clips": {arm: clips for arm, (clips, _) in given.items()}})
         judged = judge_videos(workspace, evaluation, models)
         controls = judge_controls(workspace, evaluation, models)
         counted = aggregate(workspace, evaluation)
-        summary |= plain(counted) | {"videos": videos, "judged": judged, "controls": controls}
+        summary |= plain(counted) | {
+            "videos": videos | {arm: found for arm, (_, found) in given.items()},
+            "judged": judged,
+            "controls": controls,
+        }
         rows = score_rows(workspace, counted.evaluation_id)
         averages = [f"{arm} {score:.1%}" for arm, score in counted.averages.items() if score is not None]
         told = f"evaluate: {counted.items} tasks of {benchmark.title}, on average {', '.join(averages)}"

@@ -9,8 +9,8 @@ from tasks.models import judge, writer
 from tasks.retrying import retried
 from tasks.train import planned_run
 from wmsd_core import store
-from wmsd_core.bench import examination, generation, judging, scores
-from wmsd_core.bench.benchmark import Arm
+from wmsd_core.bench import examination, generation, intake, judging, scores
+from wmsd_core.bench.benchmark import Arm, OwnArm
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.scores import Aggregated
 from wmsd_core.bench.solving import write_solutions, writer_of
@@ -35,15 +35,15 @@ def planned_evaluation(
             "there is no finished training run with these settings: run `wmsd train` with the same recipe and --set, "
             "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"
         )
-    base = base_checksum(models.generator, models.settings, Workspace(workspace).features)
+    base = base_checksum(models.generator, models.settings, Workspace(workspace).features) if config.arms else ""
     judged_by = judge_of(judge(workspace, models))
     written_by = writer_of(writer(workspace, models)) if "vlm" in config.arms else ""
     return Evaluation(config=config, model=base, adapter=adapter, judge=judged_by, writer=written_by)
 
 
-def of_arm(evaluation: Evaluation, arm: Arm) -> Evaluation:
-    """One arm of an evaluation. The frozen arms are the same whatever was trained."""
-    config = evaluation.config.model_copy(update={"arms": (arm,)})
+def of_arm(evaluation: Evaluation, arm: OwnArm) -> Evaluation:
+    """One own arm of an evaluation. The frozen arms are the same whatever was trained."""
+    config = evaluation.config.model_copy(update={"arms": (arm,), "videos": {}})
     writer = evaluation.writer if arm == "vlm" else ""
     return evaluation.model_copy(update={"config": config, "adapter": evaluation.adapter_of(arm), "writer": writer})
 
@@ -64,6 +64,13 @@ def generate_videos(workspace: Path, evaluation: Evaluation, adapter: Path, mode
     if evaluation.adapter:
         load_adapter(model, adapter)
     return plain(generation.generate_videos(place.store, place.videos, model, evaluation))
+
+
+@task(name="take clips in", task_run_name="take in {arm}")
+def take_in(workspace: Path, evaluation: Evaluation, arm: Arm) -> tuple[dict[str, str], Summary]:
+    """Finds the clips of an arm that somebody else made, by their names: item id -> SHA-256, and what was found."""
+    found = intake.take_in(Workspace(workspace).store, evaluation, arm, Path(evaluation.config.videos[arm]))
+    return found.clips, found.summary
 
 
 @task(name="judge videos", **retried(3, 10))

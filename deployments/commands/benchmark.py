@@ -1,19 +1,72 @@
 """The benchmark and its page."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from deployments.options import InWorkspace, Summary, Work, command
 
+if TYPE_CHECKING:
+    from wmsd_core.bench.evaluation import EvaluateConfig
+
 app = typer.Typer()
+bench = typer.Typer(help="What a benchmark is made of.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+Bench = Annotated[
+    str | None, typer.Option("--bench", help="Benchmark by name, or as package.module:factory.", show_default=False)
+]
 
 
 @command(app)
-def evaluate(given: Work) -> Summary:
+def evaluate(
+    given: Work,
+    arms: Annotated[
+        str | None, typer.Option(help="Arms to run, such as base,executor; of base, demonstrator, vlm, executor.")
+    ] = None,
+    bench: Bench = None,
+) -> Summary:
     """Generate and judge held-out videos of base, Demonstrator and Executor, from the same noise."""
     c = given.configuration
     from flows.evaluate import evaluate as flow
 
-    return flow(given.place.root, c.evaluate, c.train, c.models)
+    chosen = {"arms": [arm.strip() for arm in arms.split(",")]} if arms else {}
+    return flow(given.place.root, _changed(c.evaluate, bench, **chosen), c.train, c.models)
+
+
+@command(app)
+def judge(
+    given: Work,
+    videos: Annotated[
+        Path, typer.Option(help="Folder of clips, named by item id or by number, agent and task.", show_default=False)
+    ],
+    name: Annotated[str | None, typer.Option(help="What these clips go by; else the folder's name.")] = None,
+    bench: Bench = None,
+) -> Summary:
+    """Judge clips that any model made, for a benchmark's items (`wmsd bench export` gives pictures and tasks)."""
+    c = given.configuration
+    from flows.evaluate import evaluate as flow
+
+    folder = videos.resolve()
+    config = _changed(c.evaluate, bench, arms=[], videos={name or folder.name: str(folder)})
+    return flow(given.place.root, config, c.train, c.models)
+
+
+@command(bench)
+def export(given: Work, out: Annotated[Path, typer.Argument(help="Folder to write.")], bench: Bench = None) -> Summary:
+    """Write first frames and tasks, for clips to be made from by any model and judged by `wmsd judge`."""
+    c = given.configuration
+    from wmsd_core.bench.handing_out import hand_out
+
+    return hand_out(given.place.store, _changed(c.evaluate, bench), out)
+
+
+def _changed(config: "EvaluateConfig", bench: str | None, **changed: object) -> "EvaluateConfig":
+    from wmsd_core.bench.evaluation import EvaluateConfig
+
+    named = {"benchmark": bench} if bench else {}
+    return EvaluateConfig.model_validate(config.model_dump() | named | changed)
 
 
 @command(app)

@@ -11,6 +11,7 @@ from prefect.testing.utilities import prefect_test_harness
 from flows.evaluate import evaluate
 from flows.report import report
 from tests.bench.synthetic import build
+from tests.bench.test_clips import film
 from tests.bench.tiny import ScriptedJudge
 from wmsd_core import store
 from wmsd_core.bench.benchmark import Arm, Benchmark, Criterion, Item, Published, named
@@ -119,3 +120,15 @@ def test_an_unknown_benchmark_says_which_there_are() -> None:
 def test_criteria_have_names_of_their_own(criteria: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="names of their own"):
         replace(worldtasks(), criteria=tuple(replace(worldtasks().criteria[0], name=name) for name in criteria))
+
+
+def test_clips_from_elsewhere_run_through_the_same_flow_and_without_a_generator(tmp_path: Path) -> None:
+    build(tmp_path, until="generate", frames=24)
+    with store.reading(Workspace(tmp_path).store) as con:
+        items = worldtasks().items(con, 3)
+    film(tmp_path / "clips" / f"{items[0].item_id}.mp4")
+    config = EvaluateConfig(tasks=3, arms=(), videos={"veo": str(tmp_path / "clips")})
+    summary = evaluate(tmp_path, config, models=ModelsConfig(generator="no.such:generator", judge=MODELS.judge))
+    assert summary["videos"]["veo"]["found"] == 1 and summary["videos"]["veo"]["missing"] == 2
+    assert summary["judged"]["asked"] == 3 and summary["controls"]["asked"] > 0
+    assert summary["failure_rate"] == pytest.approx(2 / 3)

@@ -7,12 +7,15 @@ and report know no other source of criteria.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
 
 from wmsd_core import registry, seeds
+from wmsd_core.bench import naming
 from wmsd_core.bench.controls import Control
+from wmsd_core.bench.submission import Submission
 from wmsd_core.frames import Frame
 from wmsd_core.vlm import Question
 
@@ -110,6 +113,10 @@ def _ungrouped(con: duckdb.DuckDBPyConnection, items: Sequence[Item]) -> list[Gr
     return []
 
 
+def _by_name(con: duckdb.DuckDBPyConnection, items: Sequence[Item], folder: Path) -> Submission:
+    return naming.read(folder, {item.item_id: item.task for item in items})
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """A benchmark. Its `name` stands in every row that it caused."""
@@ -134,6 +141,8 @@ class Benchmark:
     groupings: Callable[[duckdb.DuckDBPyConnection, Sequence[Item]], list[Grouping]] = _ungrouped
     controls: tuple[Control, ...] = ()
     """What the judge is tried on beside the videos."""
+    clips: Callable[[duckdb.DuckDBPyConnection, Sequence[Item], Path], Submission] = _by_name
+    """Whose items the videos of a folder are that somebody else made. Subjects of what is found are item ids."""
 
     def __post_init__(self) -> None:
         names = [criterion.name for criterion in self.criteria]

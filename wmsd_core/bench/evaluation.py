@@ -1,9 +1,11 @@
 """One evaluation: which benchmark, which arms of which models, and what makes two of them the same."""
 
+import re
 from dataclasses import replace
+from typing import Self, get_args
 
 import duckdb
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wmsd_core import store
 from wmsd_core.bench.benchmark import ARMS, Arm, Benchmark, Item, OwnArm, named
@@ -26,8 +28,25 @@ class EvaluateConfig(Config):
     """Videos generated, or judged, at once. It changes the speed and what a kill can lose, not what is measured."""
     arms: tuple[OwnArm, ...] = ARMS
     """Which arms to run: base, demonstrator, executor, and vlm, whose texts are written at inference by models.writer."""
+    videos: dict[str, str] = Field(default={})
+    """Arms whose clips somebody else made: name -> folder. The file names say which items they are of: the item's id, or the
+    published form, see `wmsd bench export`."""
     controls: int = Field(default=24, ge=0)
     """Videos that each control of the judge is made of; 0 leaves them out."""
+
+    @property
+    def everyone(self) -> tuple[Arm, ...]:
+        """Own arms, then those of clips from elsewhere."""
+        return (*self.arms, *self.videos)
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if not self.everyone:
+            raise ValueError("name at least one arm, or a folder of clips")
+        for name in self.videos:
+            if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name) or name in get_args(OwnArm):
+                raise ValueError(f"clips go by a name of letters, digits and -_.+ that no own arm has, not '{name}'")
+        return self
 
     @property
     def sampler(self) -> str:
@@ -41,13 +60,15 @@ class Evaluation(Config):
     config: EvaluateConfig = EvaluateConfig()
     """Benchmark, items, seed, steps and arms."""
     model: str
-    """Checksum of the base weights (`Generator.checksum`)."""
+    """Checksum of the base weights (`Generator.checksum`); '' where no own arm is run."""
     adapter: str
     """Checksum of the trained adapter; '' only where the executor is not among the arms."""
     judge: str
     """Name of the judging model (`VisionLanguageModel.name`)."""
     writer: str = ""
     """Who writes the texts of the arm vlm (`solving.writer_of`); '' where it is not among the arms."""
+    clips: dict[str, dict[str, str]] = Field(default={})
+    """Of arms whose clips somebody else made: item id -> SHA-256 of the file."""
 
     @property
     def benchmark(self) -> Benchmark:
@@ -84,9 +105,12 @@ def video_id(item: Item, arm: Arm, evaluation: Evaluation) -> str:
     """SHA-256 of item, arm, text, weights, adapter, seed and sampler.
 
     The text is part of it because an item keeps its id when its solution is written anew. The benchmark is not: what two
-    of them ask about the same video is asked of one file.
+    of them ask about the same video is asked of one file. Of a clip from elsewhere its content says where it is from.
     """
     config = evaluation.config
+    if arm in config.videos:
+        clip = evaluation.clips.get(arm, {}).get(item.item_id, "")
+        return digest([item.item_id, arm, evaluation.benchmark.text(item, arm), clip])
     return digest(
         [
             item.item_id,

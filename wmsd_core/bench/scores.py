@@ -3,7 +3,8 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
     """
     criteria = evaluation.benchmark.criteria
     items = items_of(con, evaluation.config, writer=evaluation.writer)
-    videos = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
+    videos = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256, fps FROM videos")}
     rows = store.query(
         con,
         """
@@ -142,7 +143,8 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
         verdicts: dict[str, bool | None] = dict.fromkeys(criterion.name for criterion in criteria)
         log_odds: dict[str, float | None] = dict.fromkeys(verdicts)
         missing = dict.fromkeys(verdicts, NOT_JUDGED if name in videos else NO_VIDEO)
-        questions = {criterion.name: criterion.question.about(task=item.task) for criterion in criteria}
+        found = videos.get(name, {"path": "", "sha256": "", "fps": None})
+        questions = {c.name: replace(c.question.about(task=item.task), fps=found["fps"]) for c in criteria}
         asked = {criterion: question.sha256 for criterion, question in questions.items()}
         for row in judged.get(name, ()):
             if row["question_sha256"] != asked.get(row["criterion"]):
@@ -151,10 +153,9 @@ def outcomes(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> dict[Arm
             log_odds[row["criterion"]] = row["log_odds"]
             missing[row["criterion"]] = row["reason"]
         missing = {criterion: reason for criterion, reason in missing.items() if verdicts[criterion] is None}
-        found = videos.get(name, {"path": "", "sha256": ""})
         return Outcome(item, arm, found["path"], verdicts, log_odds, missing, questions, name, found["sha256"])
 
-    return {arm: [outcome(item, arm) for item in items] for arm in evaluation.config.arms}
+    return {arm: [outcome(item, arm) for item in items] for arm in evaluation.config.everyone}
 
 
 def scores(by_arm: dict[Arm, list[Outcome]], measures: Sequence[str]) -> list[Score]:
@@ -169,7 +170,8 @@ def evaluation_id(items: list[Item], evaluation: Evaluation) -> str:
         {
             "benchmark": benchmark.name,
             "items": [item.item_id for item in items],
-            "texts": {arm: [benchmark.text(item, arm) for item in items] for arm in evaluation.config.arms},
+            "texts": {arm: [benchmark.text(item, arm) for item in items] for arm in evaluation.config.everyone},
+            "clips": {arm: [of.get(item.item_id) for item in items] for arm, of in evaluation.clips.items()},
             "writer": evaluation.writer,
             "model": evaluation.model,
             "adapter": evaluation.adapter,
@@ -206,6 +208,8 @@ def aggregate(path: Path, evaluation: Evaluation) -> Aggregated:
         name = evaluation_id(items, evaluation)
         counted = scores(by_arm, benchmark.measures)
         store.insert(con, "evaluations", [_row(name, benchmark.name, row) for row in counted], replace=True)
+        run = {"evaluation_id": name, "benchmark": benchmark.name, "evaluation": evaluation.model_dump_json()}
+        store.insert(con, "evaluation_runs", [run | {"counted": datetime.now(UTC).replace(tzinfo=None)}], replace=True)
     single = [row for row in counted if row.measure not in ("all", "average")]
     return Aggregated(
         evaluation=evaluation,

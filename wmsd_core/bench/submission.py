@@ -58,6 +58,11 @@ class Submission:
         invalid = set(self.subjects("invalid"))
         return {item: path for item, path in self.found.items() if item not in invalid}
 
+    def renamed(self, names: Mapping[str, str]) -> "Submission":
+        """The same with other names of items; remarks keep the ones that people know."""
+        expected = tuple(names[item] for item in self.expected)
+        return replace(self, expected=expected, found={names[item]: path for item, path in self.found.items()})
+
     @property
     def summary(self) -> dict[str, object]:
         """Counts, and each remark but those on ignored files, which are counted."""

@@ -10,6 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from wmsd_core.arrays import Video
 from wmsd_core.files import replacing
+from wmsd_core.frames.videos import whole
 
 FRAME_MS = 125
 """Display time of a frame. It is also the unit in which Pillow counts equal frames, see `read`."""
@@ -46,11 +47,16 @@ def intact(path: Path, sha256: str) -> bool:
 
 
 def read(path: Path) -> Video:
-    """The video as it was generated, uint8 [T, H, W, 3].
+    """The video as it was generated, uint8 [T, H, W, 3]; of a clip from elsewhere, every frame of it.
+
+    Raises:
+        Refusal: such a clip cannot be used.
 
     Pillow writes equal consecutive frames once, with a longer display time, and a video in which nothing moves as a
     plain picture. Both are undone here: stillness is a finding, and the number of frames is part of it.
     """
+    if path.suffix != ".png":
+        return whole(path)[0]
     with Image.open(path) as image:
         total = int(image.info["frames"])
         frames: list[np.ndarray] = []

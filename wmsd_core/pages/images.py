@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from wmsd_core.arrays import Video
-from wmsd_core.frames import clips
+from wmsd_core.frames import Refusal, clips
 
 PIXELATED = 64
 """Pictures up to this many pixels wide are kept whole, lossless, and enlarged without smoothing."""
@@ -44,10 +44,11 @@ def thumbnail(path: Path) -> str | None:
 
 
 def strip(path: Path) -> Strip | None:
-    """The video of the benchmark at `path`; None where its file is missing."""
-    if not path.is_file():
+    """The video of the benchmark at `path`; None where its file is missing, or cannot be read."""
+    try:
+        video = clips.read(path)
+    except (OSError, Refusal):
         return None
-    video = clips.read(path)
     pixelated = video.shape[2] <= PIXELATED
     if not pixelated:
         video = _reduced(video)

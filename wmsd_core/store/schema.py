@@ -188,6 +188,16 @@ MIGRATIONS = (
     ALTER TABLE judgments ADD COLUMN evidence JSON;      -- candidates with log-probabilities; NULL: the judge tells none
     ALTER TABLE judgments ADD COLUMN control VARCHAR DEFAULT '';       -- what was done to the video or its task; '' nothing
     """,
+    # 10: clips from elsewhere, and evaluations that can be compared later
+    """
+    ALTER TABLE videos ADD COLUMN frames INTEGER;        -- of a clip from elsewhere; NULL: made here, or not readable
+    ALTER TABLE videos ADD COLUMN fps DOUBLE;            -- its frames per second
+    CREATE TABLE evaluation_runs (
+        evaluation_id VARCHAR PRIMARY KEY, benchmark VARCHAR NOT NULL,
+        evaluation JSON NOT NULL,            -- settings, model, adapter, judge, writer and clips: all that names it
+        counted TIMESTAMP NOT NULL           -- UTC, the last time
+    );
+    """,
 )
 
 VERSION = len(MIGRATIONS)

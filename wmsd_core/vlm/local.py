@@ -122,13 +122,8 @@ class LocalVLM:
         at = shown_frames(len(medium), self._config.frames)
         frames = medium if len(at) == len(medium) else medium[at]
         last = [{"type": "image", "image": medium[-1]}] if question.end_state else []
-        seconds = len(medium) / self._config.fps
-        times = {
-            "fps": self._config.fps,
-            "frames_indices": at,
-            "total_num_frames": len(medium),
-            "duration": seconds,
-        }
+        fps = question.fps or self._config.fps
+        times = {"fps": fps, "frames_indices": at, "total_num_frames": len(medium), "duration": len(medium) / fps}
         return _Turn([{"role": "user", "content": [{"type": "video", "video": frames}, *last, text]}], times)
 
     def _inputs(self, turns: Sequence[_Turn]) -> dict[str, Tensor]:

@@ -33,6 +33,8 @@ class Question:
     good: Literal["yes", "no"] = "yes"
     end_state: bool = False
     """Whether it is about how a video ends. A model that blends neighbouring frames is shown the last one again, alone."""
+    fps: float | None = None
+    """Frames per second of the video; None: as the judge's settings say."""
 
     def about(self, **values: str) -> "Question":
         """The same question with the `{placeholders}` of its text filled in."""
@@ -46,7 +48,8 @@ class Question:
     @property
     def sha256(self) -> str:
         """Of all that decides the answer: a changed word is another question, whatever the version says."""
-        return hashlib.sha256(json.dumps([self.text, self.good, self.end_state]).encode()).hexdigest()
+        rate = [] if self.fps is None else [self.fps]
+        return hashlib.sha256(json.dumps([self.text, self.good, self.end_state, *rate]).encode()).hexdigest()
 
     @property
     def text_sha256(self) -> str:

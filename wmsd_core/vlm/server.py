@@ -175,7 +175,7 @@ class ServerVLM:
         more of it is in memory than there are slots."""
         async with self._connection.slots:
             packed: dict[str, Pack] = {}
-            shown, times = await self._show(medium, packed)
+            shown, times = await self._show(medium, questions[0].fps or self._config.fps, packed)
             last = [await self._image(medium[-1], packed)] if medium.ndim == 4 and self._config.video == "video" else []
             answers: list[LogOdds] = []
             for question in questions:
@@ -284,7 +284,7 @@ class ServerVLM:
             return 1, *medium.shape[:2]
         return len(shown_frames(len(medium), self._config.frames)), *medium.shape[1:3]
 
-    async def _show(self, medium: Image | Video, packed: dict[str, Pack]) -> tuple[list[Part], Part]:
+    async def _show(self, medium: Image | Video, fps: float, packed: dict[str, Pack]) -> tuple[list[Part], Part]:
         """The parts that show a picture or video, and what the server must be told about them."""
         if medium.ndim == 3:
             return [await self._image(medium, packed)], {}
@@ -298,10 +298,10 @@ class ServerVLM:
             # All of them are set: vLLM drops one of num_frames and fps where only the other is given, and takes the times
             # from the indices.
             "num_frames": -1,
-            "fps": self._config.fps,
+            "fps": fps,
             "frames_indices": at,
             "total_num_frames": len(medium),
-            "duration": len(medium) / self._config.fps,
+            "duration": len(medium) / fps,
         }
         return [{"type": "video_url", "video_url": {"url": name}}], {"media_io_kwargs": {"video": video}}
 

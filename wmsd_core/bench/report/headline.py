@@ -30,6 +30,11 @@ ARM_TEXT: dict[str, tuple[str, str]] = {
 }
 
 
+def arm_text(arm: Arm) -> tuple[str, str]:
+    """Name and meaning of an arm, for people."""
+    return ARM_TEXT.get(arm, (arm, "clips made elsewhere"))
+
+
 @dataclass(frozen=True)
 class Headline:
     """What the first section shows."""
@@ -103,7 +108,7 @@ def in_words(comparison: Comparison, by_arm: Mapping[Any, Sequence[Outcome]]) ->
     """
     points = 100 * comparison.difference
     interval = f"95 % interval {_signed(comparison.low)} to {_signed(comparison.high)}"
-    against = ARM_TEXT[comparison.against][0]
+    against = arm_text(comparison.against)[0]
     if comparison.p_holm >= 0.05:
         return (
             f"Between it and the {against} no difference is shown: {_signed(comparison.difference)} points "
@@ -152,7 +157,7 @@ def _stands(comparison: Comparison, by_arm: Mapping[Any, Sequence[Outcome]]) -> 
 def reached(averages: dict[str, Score], items: int) -> str:
     """The first sentence: what the Executor, or else every arm, scores on average."""
     values = {
-        ARM_TEXT[arm][0]: f"{100 * score.score:.1f} %" for arm, score in averages.items() if score.score is not None
+        arm_text(arm)[0]: f"{100 * score.score:.1f} %" for arm, score in averages.items() if score.score is not None
     }
     if not values:
         return f"No video of the {items} held-out tasks has a full set of valid verdicts: there is no score to show."

@@ -14,7 +14,7 @@ from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.report.curves import curves
 from wmsd_core.bench.report.distributions import distributions
 from wmsd_core.bench.report.funnel import STAGE_TEXT, funnel, sources
-from wmsd_core.bench.report.headline import ARM_TEXT, Headline, headline, p_text, recorded
+from wmsd_core.bench.report.headline import Headline, arm_text, headline, p_text, recorded
 from wmsd_core.bench.report.provenance import provenance
 from wmsd_core.bench.report.samples import samples
 from wmsd_core.files import replacing
@@ -94,7 +94,7 @@ def _environment() -> Environment:
     made.globals.update(
         {
             "script": Markup((ASSETS / "script.js").read_text(encoding="utf-8")),
-            "arm_text": ARM_TEXT,
+            "arm_text": arm_text,
             "stage_text": STAGE_TEXT,
         }
     )

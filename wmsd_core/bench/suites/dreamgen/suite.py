@@ -13,6 +13,7 @@ import duckdb
 
 from wmsd_core import store
 from wmsd_core.bench.benchmark import Benchmark, Criterion, Grouping, Item, Published
+from wmsd_core.bench.submission import Submission
 from wmsd_core.bench.suites.dreamgen import layout
 from wmsd_core.config import digest
 from wmsd_core.frames import Frame
@@ -73,6 +74,7 @@ def _benchmark(
             {method: dict(zip(_COLUMNS, values, strict=True)) for method, values in rows.items()},
         ),
         groupings=_groupings,
+        clips=_clips,
     )
 
 
@@ -99,6 +101,13 @@ def _item(entry: layout.Entry, frame: Frame) -> Item:
 
 def _items(con: duckdb.DuckDBPyConnection, most: int) -> list[Item]:
     return [_item(entry, frame) for entry, frame in _entries(con)][:most]
+
+
+def _clips(con: duckdb.DuckDBPyConnection, items: Sequence[Item], folder: Path) -> Submission:
+    known = {item.item_id for item in items}
+    entries = {entry: _item(entry, frame).item_id for entry, frame in _entries(con)}
+    asked = {entry: item for entry, item in entries.items() if item in known}
+    return layout.read(folder, list(asked)).renamed({entry.name: item for entry, item in asked.items()})
 
 
 def _groupings(con: duckdb.DuckDBPyConnection, items: Sequence[Item]) -> list[Grouping]:
