@@ -11,7 +11,7 @@ VLLM := .venv-vllm
 # pip must not be content with a CUDA wheel that breaks transformers on a CPU; vLLM works without these two.
 VLLM_BROKEN := torchaudio torchcodec
 
-.PHONY: demo test check setup vllm-test clean
+.PHONY: demo test check mutants setup vllm-test clean
 
 demo: setup
 	$(BIN)/wmsd pipeline --workspace $(WORKSPACE)
@@ -27,6 +27,13 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
+
+# Small faults put into objectives, sampling, rewards and statistics, one at a time: those that no test notices are listed.
+mutants: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutants]'
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children $(or $(JOBS),1)
+	$(BIN)/mutmut results
 
 # The client against a real vLLM server on this machine's CPU (3.5 GB of disk; 3 minutes, the first time).
 vllm-test: setup $(VLLM)/.ready
@@ -50,4 +57,4 @@ $(VLLM)/.ready: deployments/vllm/requirements.txt
 	@touch $(VLLM)/.ready
 
 clean:
-	rm -rf $(WORKSPACE) .pytest_cache .ruff_cache
+	rm -rf $(WORKSPACE) .pytest_cache .ruff_cache mutants

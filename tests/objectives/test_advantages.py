@@ -92,3 +92,25 @@ def test_both_published_clips() -> None:
     advantages = torch.tensor([[-7.0, -0.5, 2.0, 6.0]])
     torch.testing.assert_close(clipped(advantages, limit=1.0, rescale=None), torch.tensor([[-1.0, -0.5, 1.0, 1.0]]))
     torch.testing.assert_close(clipped(advantages, limit=5.0, rescale=1.0), torch.tensor([[-1.0, -0.1, 0.4, 1.0]]))
+
+
+def test_a_deviation_at_its_floor_is_no_difference() -> None:
+    rewards = torch.tensor([[[0.0, 2.0], [0.0, 2.01]]], dtype=torch.float64)
+    assert flat_groups(rewards, floors=[1.0]) == (1,)
+    assert gdpo_advantages(rewards, weights=[1.0], floors=[1.0], batch_floor=0.1).flat == 1
+    assert grpo_advantages(rewards[0], floor=1.0).flat == 1
+
+
+def test_rewards_weights_and_floors_that_do_not_match_are_refused() -> None:
+    rewards = torch.zeros(2, 1, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        gdpo_advantages(rewards, weights=[1.0, 1.0], floors=[1.0], batch_floor=0.1)
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        gdpo_advantages(rewards, weights=[1.0], floors=[1.0, 1.0], batch_floor=0.1)
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        flat_groups(rewards, floors=[1.0])
+
+
+def test_a_rescaled_advantage_has_the_named_maximum() -> None:
+    found = clipped(torch.tensor([[-9.0, 1.0]], dtype=torch.float64), limit=4.0, rescale=3.0)
+    torch.testing.assert_close(found, torch.tensor([[-3.0, 0.75]], dtype=torch.float64))

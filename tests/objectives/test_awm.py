@@ -82,3 +82,11 @@ def test_no_gradient_reaches_the_old_likelihood() -> None:
     ell, old = torch.zeros(1, 1, requires_grad=True), torch.zeros(1, 1, requires_grad=True)
     awm_loss(ell, old, torch.ones(1, 1), clip=1.0, ratio="exp_first").loss.sum().backward()
     assert ell.grad is not None and old.grad is None
+
+
+def test_terms_are_the_losses_of_each_ratio_without_a_gradient() -> None:
+    ell = torch.tensor([[-0.5, -0.2], [-1.0, -0.1]], dtype=torch.float64, requires_grad=True)
+    advantage = torch.tensor([[2.0, -1.0], [0.5, 3.0]], dtype=torch.float64)
+    found = awm_loss(ell, None, advantage, clip=1.0, ratio="exp_first")
+    torch.testing.assert_close(found.terms, -advantage)
+    assert not found.terms.requires_grad and torch.equal(found.terms.mean(1), found.loss.detach())

@@ -41,3 +41,11 @@ def test_statistics_count_what_the_clip_does() -> None:
 def test_statistics_of_nothing_and_of_an_unmoved_policy_say_that_nothing_moved() -> None:
     for ratio in (torch.ones(0), torch.ones(3)):
         assert ratio_statistics(ratio, ratio, clip=1e-5) == (1.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_what_pushes_nowhere_is_not_silenced_and_a_ratio_at_the_clip_is_inside() -> None:
+    """Beyond the clip with an advantage of 0; and at 1 + .25, which binary numbers hold exactly."""
+    beyond = ratio_statistics(torch.tensor([2.0]), torch.tensor([0.0]), clip=0.25)
+    assert (beyond.outside, beyond.silenced) == (1, 0)
+    at_it = ratio_statistics(torch.tensor([1.25]), torch.tensor([1.0]), clip=0.25)
+    assert (at_it.outside, at_it.silenced) == (0, 0)
