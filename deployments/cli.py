@@ -9,7 +9,7 @@ A mistake of the user's ends in one line that says what to change, and exit stat
 
 import typer
 
-from deployments import start
+from deployments import interruption, start
 from deployments.commands import benchmark, data, files, miniature, pipeline, project, training, verify
 from deployments.options import err
 from wmsd_core.visible import visible
@@ -34,9 +34,13 @@ app.add_typer(verify.app)
 def main() -> None:
     """Entry point of the `wmsd` command."""
     start.begin()
+    interruption.listen()
     try:
         app(standalone_mode=True)
         status = 0
+    except KeyboardInterrupt:
+        err.print(interruption.KEPT, markup=False, highlight=False, soft_wrap=True)
+        status = interruption.status()
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else 1
     except ValueError as error:

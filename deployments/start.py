@@ -62,6 +62,6 @@ def _end_quietly() -> None:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """A user's mistake is told once, at the end, in one line; a traceback in front of it would bury it."""
+    """A user's mistake, or wish to stop, is told once, at the end, in one line; a traceback in front would bury it."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, ValueError | OSError)
+    return isinstance(error, Exception | None) and not isinstance(error, ValueError | OSError)

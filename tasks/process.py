@@ -8,12 +8,16 @@ outright, the child sees its standard input close and stops by itself.
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 GRACE = 60.0
 """Seconds between SIGTERM and SIGKILL: enough to finish a step and write a checkpoint."""
+
+
+_alive: set[subprocess.Popen[str]] = set()
 
 
 class ProcessFailed(RuntimeError):
@@ -33,26 +37,47 @@ def watch(command: Sequence[str], on_line: Callable[[str], None], *, log: Path) 
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
         )
+        _alive.add(child)
         try:
             assert child.stdout is not None
             for line in child.stdout:
                 on_line(line.rstrip("\n"))
             status = child.wait()
         except BaseException:
-            end(child)
+            end(child, on_line)
             raise
+        finally:
+            _alive.discard(child)
     if status:
         words = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
         raise ProcessFailed(f"{command[0]} ended with status {status}: {words[-1] if words else f'see {log}'}")
 
 
-def end(child: subprocess.Popen[str]) -> None:
-    """SIGTERM to the child's process group, SIGKILL to what is left after the grace period."""
+def end(child: subprocess.Popen[str], on_line: Callable[[str], None] = lambda _: None) -> None:
+    """SIGTERM to the child's process group, SIGKILL to what is left after the grace period. What it says meanwhile, that it
+    has written a checkpoint for one, goes to `on_line`."""
     _signal_group(child, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(GRACE)
-    _signal_group(child, signal.SIGKILL)
-    child.wait()
+    impatience = threading.Timer(GRACE, _signal_group, (child, signal.SIGKILL))
+    impatience.start()
+    try:
+        for line in child.stdout or ():
+            on_line(line.rstrip("\n"))
+        child.wait()
+    finally:
+        impatience.cancel()
+        _signal_group(child, signal.SIGKILL)
+        child.wait()
+
+
+def any_left() -> bool:
+    """Whether a child runs, or is on its way to its end."""
+    return bool(_alive)
+
+
+def kill_all() -> None:
+    """SIGKILL to all children, where nothing can be waited for any more: their last checkpoints are whole."""
+    for child in list(_alive):
+        _signal_group(child, signal.SIGKILL)
 
 
 def _signal_group(child: subprocess.Popen[str], number: signal.Signals) -> None:

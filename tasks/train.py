@@ -104,6 +104,11 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
                 log.info(
                     f"a checkpoint takes {each:.0f} MiB; the last {KEPT} are kept, every {config.checkpoint_every} steps"
                 )
+            if event["event"] == "stopped":
+                log.warning(
+                    f"training stopped at step {event['step']} of {config.steps}; its checkpoint is kept, and the same "
+                    "command (or run from the UI) goes on from there"
+                )
             if event["event"] in ("start", "step"):
                 report(event["step"], event["steps"])
             if time.monotonic() - recorded > RECORD_EVERY:
@@ -115,7 +120,8 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
         except ProcessFailed as failure:
             if not mistakes:
                 raise
-            # The run's own words; torchrun buries them under a traceback of its own.
+            # The run's own words, which torchrun buries under a traceback of its own. It reports mistakes of the user's and
+            # nothing else as errors, so this is one here too: told once, and not tried again.
             raise ValueError(mistakes[0]) from failure
     ledger.record(place.store, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}

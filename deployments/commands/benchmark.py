@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.options import InWorkspace, Summary, Work, command
+from deployments.server import orchestration
 
 if TYPE_CHECKING:
     from wmsd_core.bench.evaluation import EvaluateConfig
@@ -28,11 +29,13 @@ def evaluate(
     bench: Bench = None,
 ) -> Summary:
     """Generate and judge held-out videos of base, Demonstrator and Executor, from the same noise."""
-    c = given.configuration
-    from flows.evaluate import evaluate as flow
-
+    c, root = given.configuration, given.place.root
     chosen = {"arms": [arm.strip() for arm in arms.split(",")]} if arms else {}
-    return flow(given.place.root, _changed(c.evaluate, bench, **chosen), c.train, c.models)
+    config = _changed(c.evaluate, bench, **chosen)
+    with orchestration("flows.evaluate"):
+        from flows.evaluate import evaluate as flow
+
+        return flow(root, config, c.train, c.models)
 
 
 @command(app)
@@ -45,12 +48,13 @@ def judge(
     bench: Bench = None,
 ) -> Summary:
     """Judge clips that any model made, for a benchmark's items (`wmsd bench export` gives pictures and tasks)."""
-    c = given.configuration
-    from flows.evaluate import evaluate as flow
-
+    c, root = given.configuration, given.place.root
     folder = videos.resolve()
     config = _changed(c.evaluate, bench, arms=[], videos={name or folder.name: str(folder)})
-    return flow(given.place.root, config, c.train, c.models)
+    with orchestration("flows.evaluate"):
+        from flows.evaluate import evaluate as flow
+
+        return flow(root, config, c.train, c.models)
 
 
 @command(bench)
@@ -72,6 +76,8 @@ def _changed(config: "EvaluateConfig", bench: str | None, **changed: object) -> 
 @command(app)
 def report(given: InWorkspace) -> Summary:
     """Write the HTML report of whatever the workspace holds."""
-    from flows.report import report as flow
+    root = given.place.root
+    with orchestration("flows.report"):
+        from flows.report import report as flow
 
-    return flow(given.place.root)
+        return flow(root)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from deployments.options import Intake, Stage, Summary, Work, command, out, show
+from deployments.server import orchestration
 
 if TYPE_CHECKING:
     from wmsd_core.recipe import Recipe
@@ -26,11 +27,11 @@ def dataset(given: Own) -> Summary:
 
     The recipe `worldtasks` lets a model server write them: see `wmsd doctor`, and deployments/vllm/serve.sh.
     """
-    configured = given.configuration
-    sources = given.sources_or_rendered
-    from flows.dataset import dataset as flow
+    configured, sources, root = given.configuration, given.sources_or_rendered, given.place.root
+    with orchestration("flows.dataset"):
+        from flows.dataset import dataset as flow
 
-    return flow(given.place.root, sources, configured, given.refresh)
+        return flow(root, sources, configured, given.refresh)
 
 
 @command(app, "filter")
@@ -59,9 +60,10 @@ def filter_(
         return None
     # What is registered needs no look at its files, and a new threshold no more than a query.
     sources = given.sources if place.store.exists() else given.sources_or_rendered
-    from flows.filter import filter_frames as flow
+    with orchestration("flows.filter"):
+        from flows.filter import filter_frames as flow
 
-    return flow(place.root, sources, c.scan, c.measure, c.filter, given.refresh)
+        return flow(place.root, sources, c.scan, c.measure, c.filter, given.refresh)
 
 
 def _calibrate(place: "Workspace", configured: "Recipe", wish: str) -> None:
@@ -92,28 +94,31 @@ def _calibrate(place: "Workspace", configured: "Recipe", wish: str) -> None:
 @command(app)
 def dedup(given: Stage) -> Summary:
     """Keep one of several images that show the same."""
-    c = given.configuration
-    from flows.dedup import dedup as flow
+    c, root = given.configuration, given.place.root
+    with orchestration("flows.dedup"):
+        from flows.dedup import dedup as flow
 
-    return flow(given.place.root, c.measure, c.dedup, given.refresh)
+        return flow(root, c.measure, c.dedup, given.refresh)
 
 
 @command(app)
 def rank(given: Stage) -> Summary:
     """Score the images that passed the filter and keep the best fraction."""
-    c = given.configuration
-    from flows.rank import rank as flow
+    c, root = given.configuration, given.place.root
+    with orchestration("flows.rank"):
+        from flows.rank import rank as flow
 
-    return flow(given.place.root, c.measure, c.rank, given.refresh)
+        return flow(root, c.measure, c.rank, given.refresh)
 
 
 @command(app)
 def screen(given: Stage) -> Summary:
     """Ask the vision-language model in which images an agent can do something."""
-    c = given.configuration
-    from flows.screen import screen as flow
+    c, root = given.configuration, given.place.root
+    with orchestration("flows.screen"):
+        from flows.screen import screen as flow
 
-    return flow(given.place.root, c.screen, c.models, given.refresh)
+        return flow(root, c.screen, c.models, given.refresh)
 
 
 @command(app)
@@ -123,10 +128,11 @@ def generate(given: Stage) -> Summary:
     Pairs that cannot be used are kept in the table rejected_pairs with their reason. Second looks at each pair, wishes for
     kinds of tasks, caps and labels by the model are off; `wmsd settings` lists generate.*, select.* and label.*.
     """
-    c = given.configuration
-    from flows.generate import generate as flow
+    c, root = given.configuration, given.place.root
+    with orchestration("flows.generate"):
+        from flows.generate import generate as flow
 
-    return flow(given.place.root, c.generate, c.split, c.models, given.refresh, c.label, c.select)
+        return flow(root, c.generate, c.split, c.models, given.refresh, c.label, c.select)
 
 
 @command(app)
@@ -155,13 +161,16 @@ def export(
     look-alike, the same or a copied text) is not written.
     """
     c, root = given.configuration, given.place.root
-    from flows.export import check_export
-    from flows.export import export as flow
+    with orchestration("flows.export"):
+        from flows.export import check_export
+        from flows.export import export as flow
 
-    if check:
-        return check_export(root, c.split)
-    wanted = c.export if not formats else type(c.export).model_validate(c.export.model_dump() | {"formats": formats})
-    return flow(root, folder, wanted, c.split)
+        if check:
+            return check_export(root, c.split)
+        wanted = (
+            c.export if not formats else type(c.export).model_validate(c.export.model_dump() | {"formats": formats})
+        )
+        return flow(root, folder, wanted, c.split)
 
 
 @command(app, "import")
@@ -177,7 +186,9 @@ def import_(
     from wmsd_core.worldtasks.layout import Layout
 
     c = given.configuration
+    root = given.place.root
     Layout(folder, c.importing)  # a wrong folder is said at once, before a server is started
-    from flows.export import import_ as flow
+    with orchestration("flows.export"):
+        from flows.export import import_ as flow
 
-    return flow(given.place.root, folder, c.importing, c.scan, c.split)
+        return flow(root, folder, c.importing, c.scan, c.split)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from deployments.options import Summary, Work, command
+from deployments.server import orchestration
 
 app = typer.Typer(help="The small world on which the whole method runs in minutes.", no_args_is_help=True)
 
@@ -16,9 +17,11 @@ def render(given: Work) -> Summary:
     configured = given.configuration
     if configured.render is None:
         raise ValueError(f"recipe '{given.recipe}' renders no images; use --recipe miniature")
-    from flows.miniature import render as flow
+    root = given.place.root
+    with orchestration("flows.miniature"):
+        from flows.miniature import render as flow
 
-    return flow(given.place.root, configured.render)
+        return flow(root, configured.render)
 
 
 @command(app)

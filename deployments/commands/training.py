@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from deployments.options import Configured, Stage, Summary, Work, command, note
+from deployments.server import orchestration
 
 app = typer.Typer()
 
@@ -33,15 +34,16 @@ def train(
 
     With more train.steps a finished run goes on; smaller train.micro_batch resumes one that ran out of memory.
     """
-    c = given.configuration
+    c, root = given.configuration, given.place.root
     training = c.train.model_copy(update={"start": start.absolute()}) if start else c.train
     if dry_run:
         from tasks.train import rehearse_run
 
-        return rehearse_run(given.place.root, training, c.models, c.launch, tell=note)
-    from flows.train import train as flow
+        return rehearse_run(root, training, c.models, c.launch, tell=note)
+    with orchestration("flows.train"):
+        from flows.train import train as flow
 
-    return flow(given.place.root, training, c.models, c.launch, refresh=given.refresh)
+        return flow(root, training, c.models, c.launch, refresh=given.refresh)
 
 
 @command(app)
@@ -72,6 +74,7 @@ def label_videos(
 ) -> Summary:
     """Name a task for each recorded video, for supervised fine-tuning: then `python -m wmsd_core.training RUN`."""
     c = given.configuration
-    from flows.recordings import label_videos as flow
+    with orchestration("flows.recordings"):
+        from flows.recordings import label_videos as flow
 
-    return flow(videos, run, c.recordings, c.train, c.models)
+        return flow(videos, run, c.recordings, c.train, c.models)
