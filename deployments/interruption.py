@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE = 8.0
+PATIENCE = 3.0
 """Seconds for what is not training."""
 KEPT = "stopped: what was finished is kept, and the same command goes on from there"
 

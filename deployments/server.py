@@ -1,8 +1,8 @@
 """The Prefect server of a command: the user's own, or a temporary one that lives and dies with the command.
 
 Prefect starts one by itself where there is none, in the command's foreground group: Ctrl-C ends it first, and the command
-then waits minutes for it. This one has a session of its own, ends when its standard input does (however the command went),
-and is started again, on the same port, if somebody kills it: the command's calls are retried meanwhile.
+then waits minutes for it. This one has a session of its own, and ends when its standard input does: after the command's last
+word, however the command went. If somebody kills it, it is started again on the same port: the command's calls are retried.
 
     python -m deployments.server PORT
 """
@@ -47,21 +47,14 @@ def orchestration(module: str) -> Generator[None]:
     Raises:
         RuntimeError: no temporary server can be started.
     """
-    if configured():
-        with interruption.unwinding(_training, _kill_training):
-            yield
-        return
-    server = TemporaryServer()
-    os.environ["PREFECT_API_URL"] = server.url
-    try:
-        with interruption.unwinding(_training, lambda: (_kill_training(), server.stop())[0]):
+    with interruption.unwinding(_training, _kill_training):
+        if not configured():
+            server = TemporaryServer()
+            os.environ["PREFECT_API_URL"] = server.url
             server.start()
             import_module(module)
             server.wait()
-            yield
-    finally:
-        server.stop()
-        del os.environ["PREFECT_API_URL"]
+        yield
 
 
 class TemporaryServer:
@@ -72,7 +65,6 @@ class TemporaryServer:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = threading.Event()
 
     @property
     def url(self) -> str:
@@ -91,17 +83,6 @@ class TemporaryServer:
                 raise RuntimeError(f"Prefect's temporary server did not answer within {STARTUP:.0f} s")
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """Ends it. Its database is on the disk; there is nothing that it would have to finish."""
-        self._stopped.set()
-        if self._process and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(2)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-
     def _begin(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
         command = [sys.executable, "-m", "deployments.server", str(self.port)]
@@ -111,8 +92,6 @@ class TemporaryServer:
         for _ in range(STARTS):
             assert self._process is not None
             status = self._process.wait()
-            if self._stopped.is_set():
-                return
             sys.stderr.write(f"Prefect's temporary server has ended (status {status}); it is started again\n")
             self._process = self._begin()
         _kill_training()
