@@ -38,11 +38,11 @@ def main() -> None:
     try:
         app(standalone_mode=True)
         status = 0
-    except KeyboardInterrupt:
-        err.print(interruption.KEPT, markup=False, highlight=False, soft_wrap=True)
-        status = interruption.status()
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
+    except (KeyboardInterrupt, SystemExit) as ended:
+        status = ended.code if isinstance(ended, SystemExit) and isinstance(ended.code, int) else 1
+        if interruption.received:  # typer makes an exit of it, without a word
+            err.print(interruption.KEPT, markup=False, highlight=False, soft_wrap=True)
+            status = interruption.status()
     except ValueError as error:
         status = _complain("error", error, 2)
     except OSError as error:
