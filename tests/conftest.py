@@ -1,5 +1,7 @@
 """Shapes in signatures are checked in every test; one thread, so that results repeat and a shared machine does not stall."""
 
+import functools
+import gc
 import os
 import sys
 
@@ -15,6 +17,14 @@ install_import_hook(
 )
 
 _status = 0
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A mutant is met by no value that was remembered before it: mutmut forks a process that has run all tests."""
+    if "MUTANT_UNDER_TEST" in os.environ:
+        for one in gc.get_objects():
+            if isinstance(one, functools._lru_cache_wrapper):
+                one.cache_clear()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -215,3 +215,12 @@ def test_holm_by_hand():
     assert holm([0.04, 0.03]) == pytest.approx([0.06, 0.06])  # made monotone: .04 x 1 may not fall below .03 x 2
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_one_item_is_enough_for_bounds_and_lists_of_two_lengths_are_no_pairs() -> None:
+    assert_same(missing_bounds(1, 1, 1), 1, 1)
+    assert_same(missing_bounds(0, 0, 1), 0, 1)
+    with pytest.raises(ValueError, match="2 successes of 1 valid of 1 expected items are no counts"):
+        missing_bounds(2, 1, 1)
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        missing_extremes([1, 0], [1], full=1)

@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -131,3 +132,34 @@ def test_policies_that_cannot_be_followed_are_refused() -> None:
         training_levels("grid", DISTILLED, batch=1, count=1, steps=[], shift=1.0, generator=seeded())
     with pytest.raises(ValueError, match="has 3: train fewer times"):
         discrete("discrete_wo_init", 4, batch=1, count=4, generator=seeded())
+
+
+@pytest.mark.parametrize("times", get_args(Times))
+def test_levels_by_name_are_those_of_their_function_in_float64_and_repeat_with_their_seed(times: Times) -> None:
+    grid = torch.tensor([1.0, 0.9, 0.7, 0.4, 0.0], dtype=torch.float64)
+
+    def drawn() -> torch.Tensor:
+        generator = torch.Generator().manual_seed(4)
+        return training_levels(times, grid, batch=50, count=2, steps=[0, 2], shift=2.0, generator=generator)
+
+    generator = torch.Generator().manual_seed(4)
+    shape = {"batch": 50, "count": 2, "generator": generator}
+    expected = {
+        "grid": lambda: grid[[0, 2]][stratified(2, **shape)],
+        "uniform": lambda: uniform(**shape, shift=2.0),
+        "logit_normal": lambda: logit_normal(**shape, shift=2.0),
+    }.get(times, lambda: grid[discrete(times, 3, **shape)])()
+    found = drawn()
+    assert found.dtype == torch.float64 and torch.equal(found, drawn())
+    assert torch.equal(found, expected)
+    assert len(found.unique()) > (20 if "discrete" not in times and times != "grid" else 1)
+
+
+def test_no_step_to_train_is_refused_and_as_many_points_as_strata_are_enough() -> None:
+    grid, generator = torch.linspace(1, 0, 5, dtype=torch.float64), torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="no step of the sampler may be trained"):
+        training_levels("grid", grid, batch=1, count=1, steps=[], shift=1.0, generator=generator)
+    assert discrete("discrete", 2, batch=3, count=2, generator=generator).tolist() == [[0, 1]] * 3
+    with pytest.raises(ValueError, match="each of 3 training times, and has 2:"):
+        discrete("discrete_with_init", 2, batch=1, count=3, generator=generator)
+    assert steps_by_level(grid, least=0.5) == [0, 1, 2]

@@ -37,3 +37,11 @@ def test_windows_that_do_not_fit_are_refused() -> None:
             sliding(size, within=range(3), update=0, interval=1)
     with pytest.raises(ValueError, match="cannot be chosen"):
         scattered(3, among=[1, 2], generator=seeded(0))
+
+
+def test_one_step_or_all_can_be_scattered_and_repeat_with_their_seed() -> None:
+    def drawn(count: int) -> list[int]:
+        return scattered(count, among=range(3, 9), generator=torch.Generator().manual_seed(1))
+
+    assert len(drawn(1)) == 1 and drawn(6) == [3, 4, 5, 6, 7, 8]
+    assert drawn(2) == drawn(2)
