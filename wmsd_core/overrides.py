@@ -1,9 +1,10 @@
 """`--set key=value`: typed changes to a configuration, named by their dotted path."""
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from wmsd_core.config import Config
 
 C = TypeVar("C", bound=BaseModel)
+
+POWER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+"""A number with an exponent. YAML 1.1 takes 1e3 for text."""
 
 
 def apply(config: C, assignments: Sequence[str]) -> C:
@@ -28,7 +32,10 @@ def apply(config: C, assignments: Sequence[str]) -> C:
         key = key.strip()
         if key in (moved := dict(renamed(config))):
             raise ValueError(f"the setting '{key}' is called '{moved[key]}' now")
-        _set(values, key, yaml.safe_load(text), known=list(keys(config)))
+        known = {setting.key: setting for setting in describe(config)}
+        if key not in known:
+            raise ValueError(f"there is no setting '{key}'; {_hint(key, list(known))}")
+        _set(values, key, _value(key, text, known[key].annotation))
     try:
         return type(config).model_validate(values)
     except ValidationError as error:
@@ -44,6 +51,20 @@ class Setting:
     key: str
     value: object
     meaning: str
+    annotation: Any
+    bounds: tuple[object, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Type and bounds, such as `int, > 0`."""
+        signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "min_length": "length >=", "max_length": "length <="}
+        limits = [
+            f"{sign} {getattr(bound, name)}"
+            for bound in self.bounds
+            for name, sign in signs.items()
+            if hasattr(bound, name)
+        ]
+        return ", ".join([_told(self.annotation), *limits])
 
 
 def describe(config: BaseModel, prefix: str = "") -> Iterator[Setting]:
@@ -53,7 +74,8 @@ def describe(config: BaseModel, prefix: str = "") -> Iterator[Setting]:
         if isinstance(value, BaseModel):
             yield from describe(value, f"{prefix}{name}.")
         else:
-            yield Setting(prefix + name, value, " ".join((field.description or "").split()))
+            meaning = " ".join((field.description or "").split())
+            yield Setting(prefix + name, value, meaning, field.annotation, tuple(field.metadata))
 
 
 def renamed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -70,14 +92,56 @@ def keys(config: BaseModel) -> Iterator[str]:
     return (setting.key for setting in describe(config))
 
 
-def _set(values: dict[str, Any], key: str, value: Any, *, known: list[str]) -> None:
-    if key not in known:
-        last = key.rsplit(".", 1)[-1]
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or [
-            k for k in known if k.rsplit(".", 1)[-1] == last
-        ]
-        hint = f"did you mean '{near[0]}'?" if near else f"the keys are: {', '.join(known)}"
-        raise ValueError(f"there is no setting '{key}'; {hint}")
+def _value(key: str, text: str, annotation: Any) -> Any:
+    """The text as a value for a field of this type: several values need no brackets, and true is no number."""
+    value = yaml.safe_load(text)
+    leaves = set(_leaves(annotation))
+    if isinstance(value, bool) and bool not in leaves:
+        raise ValueError(f"{key}: {text.strip()} is no {_told(annotation)}")
+    if value != text.strip():  # YAML has read something, or has taken quotes away
+        return [value] if _is_series(annotation) and isinstance(value, int | float) else value
+    if _is_series(annotation):
+        return [_value(key, part, Any) for part in text.split(",")]
+    if POWER.fullmatch(text.strip()):
+        number = float(value)
+        return int(number) if number.is_integer() else number
+    return value
+
+
+def _is_series(annotation: Any) -> bool:
+    return get_origin(annotation) in (tuple, list)
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """The plain types, and the values of literals, that an annotation is made of."""
+    if annotation is Any:
+        yield bool
+    if not (inner := get_args(annotation)):
+        yield annotation
+    for one in inner:
+        yield from _leaves(one)
+
+
+def _told(annotation: Any) -> str:
+    plain = isinstance(annotation, type) and not get_args(annotation)
+    return re.sub(r"(\w+\.)+", "", annotation.__name__ if plain else str(annotation))
+
+
+def _hint(key: str, known: list[str]) -> str:
+    """The setting that was meant: of the same last name, of the same initials (lr), or spelt nearly so."""
+    stage, last = key.split(".")[0], key.rsplit(".", 1)[-1]
+    names = {one: one.rsplit(".", 1)[-1] for one in known}
+    same = [one for one, name in names.items() if name == last]
+    initials = [one for one, name in names.items() if "".join(word[0] for word in name.split("_")) == last]
+    candidates = [
+        *sorted(same, key=lambda one: not one.startswith(stage)),
+        *sorted(initials, key=lambda one: not one.startswith(stage)),
+        *difflib.get_close_matches(key, known, n=1, cutoff=0.6),
+    ]
+    return f"did you mean '{candidates[0]}'?" if candidates else f"the keys are: {', '.join(known)}"
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
     *path, name = key.split(".")
     for part in path:
         values = values[part]

@@ -14,7 +14,7 @@ def settings(given: Configured) -> Rows:
     from wmsd_core import overrides
 
     described = overrides.describe(given.configuration)
-    return [{"key": one.key, "value": str(one.value), "meaning": one.meaning} for one in described]
+    return [{"key": one.key, "value": str(one.value), "meaning": one.meaning, "type": one.kind} for one in described]
 
 
 @command(app)

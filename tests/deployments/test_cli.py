@@ -34,6 +34,8 @@ def wmsd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["filter"], "there is no folder workspace/frames"),
         (["filter", "--treshold", "3"], "No such option: --treshold"),
         (["train", "--set", "train.stpes=3"], "there is no setting 'train.stpes'; did you mean 'train.steps'?"),
+        (["settings", "--set", "train.lr=1"], "did you mean 'train.optimizer.learning_rate'?"),
+        (["settings", "--set", "filter.min_side=true"], "filter.min_side: true is no int"),
         (["train", "--set", "train.steps=0"], "train.steps: Input should be greater than 0"),
         (["train", "--set", "train.arm=dnd"], "train.arm: Input should be 'full', 'rl', 'anchor'"),
         (["train", "--set", "train.group_size=1"], "set group_size to 2 or more"),
@@ -134,6 +136,13 @@ def test_settings_in_a_pipe_are_one_line_each_and_as_json_a_list(tmp_path: Path)
     assert found[1] == "240" and len(found[2]) > 10
     rows = json.loads(wmsd("settings", "--json", cwd=tmp_path).stdout)
     assert [row["key"] for row in rows] == [line.split("\t")[0] for line in lines]
+
+
+def test_settings_read_powers_of_ten_and_single_items_and_tell_types_and_bounds(tmp_path: Path) -> None:
+    run = wmsd("settings", "--set", "train.steps=1e3", "--set", "evaluate.arms=base,executor", "--json", cwd=tmp_path)
+    found = {row["key"]: row for row in json.loads(run.stdout)}
+    assert found["train.steps"]["value"] == "1000" and found["train.steps"]["type"] == "int, > 0"
+    assert found["evaluate.arms"]["value"] == "('base', 'executor')"
 
 
 def test_every_command_says_what_it_does_and_takes_a_dataclass_of_options_flat(tmp_path: Path) -> None:
