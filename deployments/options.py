@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deployments import recipes
+from deployments import configuration, recipes
 from wmsd_core.visible import visible
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Configured:
     default_recipe: ClassVar[str] = "miniature"
 
     recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", help=f"Named configuration: {', '.join(recipes.RECIPES)}.")
+        str | None, typer.Option("--recipe", "-r", help=f"{', '.join(recipes.RECIPES)}, or a file such as wmsd.yaml.")
     ] = None
     settings: Annotated[
         list[str] | None,
@@ -70,9 +70,12 @@ class Configured:
         Raises:
             ValueError: there is no such recipe or setting, or a value is refused.
         """
-        from wmsd_core import overrides
+        return configuration.effective(self._home, self.recipe, self.settings or [], self.default_recipe)
 
-        return overrides.apply(recipes.named(self.recipe or self.default_recipe), self.settings or [])
+    @property
+    def _home(self) -> Path | None:
+        """The workspace whose `wmsd.yaml` counts."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,11 @@ class InWorkspace:
 
 @dataclass(frozen=True, kw_only=True)
 class Work(Configured, InWorkspace):
-    """Work in a workspace by a recipe."""
+    """Work in a workspace by a recipe, or by what the workspace's `wmsd.yaml` says."""
+
+    @property
+    def _home(self) -> Path:
+        return self.workspace
 
 
 @dataclass(frozen=True, kw_only=True)

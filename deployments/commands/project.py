@@ -1,15 +1,37 @@
 """What a project has and how it is set: settings and diagnosis."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 from rich.table import Table
 
-from deployments.options import Configured, Rows, Work, command, out
+from deployments import configuration, recipes
+from deployments.options import Rows, Summary, Work, command, out
 
 app = typer.Typer()
 
 
 @command(app)
-def settings(given: Configured) -> Rows:
+def init(
+    workspace: Annotated[Path, typer.Argument(help="Folder of the new project.", show_default=False)],
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help=f"{', '.join(recipes.RECIPES)}.")] = "miniature",
+) -> Summary:
+    """Make a workspace with a wmsd.yaml: the settings that every command then reads there, with their meaning."""
+    from wmsd_core.workspace import Workspace
+
+    text = configuration.written(recipe)
+    file = Workspace(workspace).prepare().root / configuration.FILE
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except FileExistsError as error:
+        raise ValueError(f"{file} is there already: change it, or delete it first") from error
+    return {"written": str(file), "recipe": recipe}
+
+
+@command(app)
+def settings(given: Work) -> Rows:
     """List every setting of a recipe with its value and what it means: the keys of --set."""
     from wmsd_core import overrides
 
