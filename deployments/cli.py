@@ -7,20 +7,38 @@ Prefect nor pyarrow, so that `wmsd --help` answers at once.
 A mistake of the user's ends in one line that says what to change, and exit status 2; a failure of the work in status 1.
 """
 
+from typing import Annotated
+
 import typer
 
 from deployments import interruption, start
 from deployments.commands import benchmark, data, files, miniature, pipeline, project, training, verify
-from deployments.options import err
+from deployments.options import err, out
+from wmsd_core import __version__
 from wmsd_core.visible import visible
 
 app = typer.Typer(
-    help="World Model Self-Distillation: images become tasks, tasks become an Executor, the Executor is measured.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"wmsd {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """World Model Self-Distillation: images become tasks, tasks become an Executor, the Executor is measured."""
+
+
 app.add_typer(pipeline.app)
 app.add_typer(data.app)
 app.add_typer(files.app)

@@ -42,6 +42,8 @@ Summary = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
 HERE = Path("workspace")
+AT_ONCE = 3.0
+"""Seconds in which a running stage has written its rows; who holds a store longer is another program."""
 
 out = Console()
 err = Console(stderr=True)
@@ -82,6 +84,9 @@ class Configured:
 class InWorkspace:
     """A workspace alone."""
 
+    begins: ClassVar[bool] = True
+    """Whether the command can be the first one in its workspace."""
+
     workspace: Annotated[
         Path, typer.Option("--workspace", "-w", help="Folder of store, images, videos, checkpoints and report.")
     ] = HERE
@@ -92,9 +97,13 @@ class InWorkspace:
         from wmsd_core import store
         from wmsd_core.workspace import Workspace
 
+        if not self.begins and not Workspace(self.workspace).store.exists():
+            raise ValueError(
+                f"there is no store at {Workspace(self.workspace).store}; run an earlier stage first, or check --workspace"
+            )
         place = Workspace(self.workspace).prepare()
         if place.store.exists():
-            with store.writing(place.store):  # opens it, and brings an older one up to date
+            with store.writing(place.store, AT_ONCE):  # opens it, and brings an older one up to date
                 pass
         return place
 
@@ -109,7 +118,21 @@ class Work(Configured, InWorkspace):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage(Work):
+class Existing(InWorkspace):
+    """A workspace that has a store."""
+
+    begins: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(Work):
+    """Work on what earlier stages have stored."""
+
+    begins: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Later):
     """A stage whose results can be forgotten."""
 
     refresh: Annotated[bool, typer.Option("--refresh", help="Forget this stage's earlier results and do it again.")] = (
@@ -120,6 +143,8 @@ class Stage(Work):
 @dataclass(frozen=True, kw_only=True)
 class Intake(Stage):
     """A stage that takes images and videos in."""
+
+    begins: ClassVar[bool] = True
 
     frames: Annotated[
         list[str] | None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.options import InWorkspace, Summary, Work, command
+from deployments.options import Existing, Later, Summary, Work, command
 from deployments.server import orchestration
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Bench = Annotated[
 
 @command(app)
 def evaluate(
-    given: Work,
+    given: Later,
     arms: Annotated[
         str | None, typer.Option(help="Arms to run, such as base,executor; of base, demonstrator, vlm, executor.")
     ] = None,
@@ -74,7 +74,7 @@ def _changed(config: "EvaluateConfig", bench: str | None, **changed: object) -> 
 
 
 @command(app)
-def report(given: InWorkspace) -> Summary:
+def report(given: Existing) -> Summary:
     """Write the HTML report of whatever the workspace holds."""
     root = given.place.root
     with orchestration("flows.report"):

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from deployments.options import InWorkspace, Rows, command
+from deployments.options import Existing, Rows, command
 
 app = typer.Typer()
 
 
 @command(app)
 def files(
-    given: InWorkspace,
+    given: Existing,
     text: Annotated[
         str | None, typer.Argument(help="Show the inputs whose path holds this text; counts by reason if left out.")
     ] = None,

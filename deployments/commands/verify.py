@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from deployments.options import InWorkspace, Rows, Summary, command, show
+from deployments.options import Existing, Rows, Summary, command, show
 
 app = typer.Typer()
 
 
 @command(app)
 def verify(
-    given: InWorkspace,
+    given: Existing,
     mend: Annotated[
         bool, typer.Option("--mend", help="Take back what is no longer true, so that it is done again.")
     ] = False,

@@ -45,6 +45,8 @@ def wmsd(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["filter", "--calibrate", "KEEP=8"], "the share to keep is a number above 0 and at most 1, not 8"),
         (["merge", "out", "--adapter", "texts"], "only generators of pretrained weights can be written"),
         (["filter", "--preview"], "run an earlier stage first"),
+        (["report", "--workspace", "mistyped"], "there is no store at mistyped"),
+        (["train", "--workspace", "mistyped"], "check --workspace"),
         (["report", "--workspace", "broken"], "it is not a valid DuckDB database file"),
     ],
 )
@@ -56,7 +58,7 @@ def test_a_mistake_is_told_at_once_with_its_cure(tmp_path: Path, arguments: list
     (tmp_path / "broken" / "wmsd.duckdb").write_bytes(b"scrambled" * 1000)
     run = wmsd(*arguments, cwd=tmp_path)
     assert run.returncode == 2
-    assert message in run.stderr
+    assert message in run.stderr and not (tmp_path / "mistyped").exists()
     assert "Traceback" not in run.stderr and "temporary server" not in run.stderr
     assert (tmp_path / "broken" / "wmsd.duckdb").read_bytes() == b"scrambled" * 1000
 
@@ -149,3 +151,13 @@ def test_every_command_says_what_it_does_and_takes_a_dataclass_of_options_flat(t
     shown = wmsd("train", "--help", cwd=tmp_path).stdout
     assert all(option in shown for option in ("--workspace", "--recipe", "--set", "--refresh", "--json"))
     assert "given" not in shown
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert wmsd("--version", cwd=tmp_path).stdout.startswith("wmsd 0.")
+
+
+def test_a_store_that_another_program_holds_is_told_at_once(tmp_path: Path) -> None:
+    with store.writing(Workspace(tmp_path).store):
+        run = wmsd("report", "-w", str(tmp_path), cwd=tmp_path)
+    assert run.returncode == 2 and "another process keeps" in run.stderr and "temporary server" not in run.stderr

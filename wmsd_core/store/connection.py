@@ -33,17 +33,18 @@ class StoreError(ValueError):
 
 
 @contextmanager
-def writing(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
+def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckDBPyConnection]:
     """A read-write connection in one transaction: committed at the end, rolled back if the block raises.
 
-    Creates and migrates the store. Keep the block short: nobody else can open the file meanwhile.
+    Creates and migrates the store. Keep the block short: nobody else can open the file meanwhile. Waits `patience` seconds
+    for another process to close it (None: `PATIENCE`).
 
     Raises:
         StoreError: the file is no store, is held by another process, or cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _writer:
-        con = _open(path, read_only=False)
+        con = _open(path, read_only=False, patience=patience)
         try:
             if _identity(path) not in _migrated:
                 schema.migrate(con)
@@ -100,8 +101,8 @@ def _damaged(path: Path, error: Exception) -> StoreError:
     )
 
 
-def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    deadline = time.monotonic() + PATIENCE
+def _open(path: Path, *, read_only: bool, patience: float | None = None) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + (PATIENCE if patience is None else patience)
     while True:
         try:
             return duckdb.connect(str(path), read_only=read_only, config=SEALED)
