@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from deployments import configuration, recipes
-from deployments.options import Rows, Summary, Work, command, out
+from deployments.options import Existing, Rows, Summary, Work, command, out
 
 app = typer.Typer()
 
@@ -28,6 +28,24 @@ def init(
     except FileExistsError as error:
         raise ValueError(f"{file} is there already: change it, or delete it first") from error
     return {"written": str(file), "recipe": recipe}
+
+
+@command(app)
+def status(given: Existing) -> Rows:
+    """List the stages that have finished in a workspace: when, how long it took, and what they caution of."""
+    from wmsd_core.store import overview, reading
+
+    with reading(given.place.store) as con:
+        return overview.stages(con)
+
+
+@command(app)
+def runs(given: Existing) -> Rows:
+    """List a workspace's training runs: arm, whether finished, last step in the store, adapter and folder."""
+    from wmsd_core.store import overview, reading
+
+    with reading(given.place.store) as con:
+        return overview.runs(con)
 
 
 @command(app)
