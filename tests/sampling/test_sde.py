@@ -246,3 +246,23 @@ def test_a_step_that_cannot_be_random_is_refused(sde: Sde, step: int) -> None:
     with pytest.raises(ValueError, match=rf"\[{step}\] cannot be random"):
         walk(x, active, [step], sde)
     assert walk(x, active, [8] if sde == "cps" else [9], sde).final.isfinite().all()
+
+
+def test_each_random_step_asks_for_noise_of_its_own() -> None:
+    asked: list[int] = []
+
+    def noise(k: int) -> torch.Tensor:
+        asked.append(k)
+        return torch.zeros(1, 2)
+
+    stochastic_trajectory(
+        lambda x, _: -x,
+        torch.ones(1, 2),
+        torch.linspace(1, 0, 5, dtype=torch.float64),
+        torch.ones(1, 2, dtype=torch.bool),
+        stochastic=[2, 0],
+        noise=noise,
+        sde="flow",
+        strength=0.5,
+    )
+    assert asked == [0, 2]

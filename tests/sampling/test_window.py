@@ -45,3 +45,9 @@ def test_one_step_or_all_can_be_scattered_and_repeat_with_their_seed() -> None:
 
     assert len(drawn(1)) == 1 and drawn(6) == [3, 4, 5, 6, 7, 8]
     assert drawn(2) == drawn(2)
+
+
+def test_windows_of_one_step_and_of_all_steps_fit() -> None:
+    assert sliding(1, within=range(2, 5), update=1, interval=1) == [3]
+    assert sliding(3, within=range(2, 5), update=7, interval=1) == [2, 3, 4]
+    assert contiguous(3, within=range(2, 5), generator=seeded(0)) == [2, 3, 4]
