@@ -71,3 +71,17 @@ def test_a_long_video_is_scored_at_a_fixed_number_of_frames_with_both_ends() -> 
 def test_a_model_that_is_not_there_is_named_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"models\.pickscore"):
         PickScore(str(tmp_path / "none"), str(tmp_path / "none"))
+
+
+def test_a_scorer_is_named_frozen_and_knows_its_size(folder: Path) -> None:
+    scorer = PickScore(str(folder), str(folder))
+    weights = list(scorer._model.parameters())
+    assert scorer.name == f"pickscore/{folder.name}" and not any(weight.requires_grad for weight in weights)
+    assert scorer.bytes == sum(4 * weight.numel() for weight in weights)
+
+
+def test_the_cure_for_a_missing_model_names_settings_as_they_are_written(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"cannot be loaded \((?!None).*models\.pickscore_processor, or set rewards\.pickscore to 0$"
+    ):
+        PickScore(str(tmp_path / "no"), str(tmp_path / "no"))
