@@ -90,7 +90,8 @@ def test_a_written_answer_is_read_and_validated(tmp_path: Path) -> None:
     writer = LocalVLM(LocalConfig(model=str(tiny.make(tmp_path / "m", after=chain)), device="cpu", max_tokens=9))
     messages = [Message("system", "You are kind."), Message("user", "How many?", (picture(0),))]
     assert writer.complete(messages, Empty, seed=0).count == 7
-    assert writer.complete(messages, TaskPairs, seed=0).pairs == []
+    with pytest.raises(ValueError, match="neither pairs nor a refusal"):
+        writer.complete(messages, TaskPairs, seed=0)
 
 
 def test_prose_that_declines_is_a_refusal(tmp_path: Path) -> None:
