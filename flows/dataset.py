@@ -10,6 +10,7 @@ from flows.generate import generate
 from flows.rank import rank
 from flows.screen import screen
 from tasks.bookkeeping import Summary, go_on
+from tasks.sole_use import sole_use
 from wmsd_core.recipe import Recipe
 
 
@@ -23,13 +24,14 @@ def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), refre
         recipe: Settings of every stage.
         refresh: Forget earlier results and do everything again.
     """
-    filtered = go_on(filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh))
-    unique = go_on(dedup(workspace, recipe.measure, recipe.dedup, refresh))
-    ranked = go_on(rank(workspace, recipe.measure, recipe.rank, refresh))
-    screened = go_on(screen(workspace, recipe.screen, recipe.models, refresh))
-    written = go_on(
-        generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
-    )
+    with sole_use(workspace):
+        filtered = go_on(filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh))
+        unique = go_on(dedup(workspace, recipe.measure, recipe.dedup, refresh))
+        ranked = go_on(rank(workspace, recipe.measure, recipe.rank, refresh))
+        screened = go_on(screen(workspace, recipe.screen, recipe.models, refresh))
+        written = go_on(
+            generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
+        )
     return {
         "files": filtered["files"]["files"],
         "frames kept by the filter": filtered["kept"],

@@ -10,6 +10,7 @@ from flows.miniature import render
 from flows.report import report
 from flows.train import train
 from tasks.bookkeeping import Summary, row_counts
+from tasks.sole_use import sole_use
 from wmsd_core.recipe import Recipe
 from wmsd_core.workspace import Workspace
 
@@ -26,17 +27,18 @@ def pipeline(
         frames: Your own images and videos, as for the filter stage; without any the miniature's are rendered.
         refresh: Forget earlier results of the data stages and do them again.
     """
-    before = row_counts(workspace)
-    if frames is None:
-        if recipe.render is None:
-            raise ValueError("this recipe renders no images: give images or videos of your own with --frames")
-        render(workspace, recipe.render)
-        frames = [str(Workspace(workspace).frames)]
-    dataset(workspace, frames, recipe, refresh)
-    train(workspace, recipe.train, recipe.models, recipe.launch)
-    scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
-    written = report(workspace)
-    new = dict(row_counts(workspace) - before)
+    with sole_use(workspace):
+        before = row_counts(workspace)
+        if frames is None:
+            if recipe.render is None:
+                raise ValueError("this recipe renders no images: give images or videos of your own, as `frames`")
+            render(workspace, recipe.render)
+            frames = [str(Workspace(workspace).frames)]
+        dataset(workspace, frames, recipe, refresh)
+        train(workspace, recipe.train, recipe.models, recipe.launch)
+        scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
+        written = report(workspace)
+        new = dict(row_counts(workspace) - before)
     return {
         **{f"average of {arm}": score for arm, score in scores["averages"].items()},
         "new": new or "nothing, everything was up to date",

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tasks.sole_use import sole_use
 from wmsd_core import __version__, store
 from wmsd_core.config import Config, digest
 from wmsd_core.models import ModelsConfig
@@ -31,7 +32,8 @@ def stage_run(workspace: Path, stage: str, configs: Mapping[str, Config], *, ben
     summary: Summary = {}
     requests, models = Workspace(workspace).requests, configs.get("models")
     before = request_log.spent(requests)
-    yield summary
+    with sole_use(workspace):
+        yield summary
     spent = request_log.spent(requests) - before
     if isinstance(models, ModelsConfig) and spent != request_log.Spending():
         prices = models.server

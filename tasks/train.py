@@ -23,7 +23,7 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.ledger import RunFolder
-from wmsd_core.training.process import Run, alone
+from wmsd_core.training.process import Run, alone, read_run
 from wmsd_core.workspace import Workspace
 
 RECORD_EVERY = 15.0
@@ -34,6 +34,22 @@ def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> R
     """The run that these settings and the present training set name, whether it has begun or not."""
     place = Workspace(workspace)
     return ledger.run_folder(place.training, _run(config, models), _base(place, models), examples(place))
+
+
+def settings_of(workspace: Path, run_id: str, models: ModelsConfig) -> tuple[TrainConfig, ModelsConfig]:
+    """What a run that has begun in this workspace was given; `models` where a run has no say.
+
+    Raises:
+        ValueError: there is no such run.
+    """
+    root = Workspace(workspace).training
+    runs = sorted(path.parent.name for path in root.glob("*/run.json"))
+    if run_id not in runs:
+        raise ValueError(f"there is no training run '{run_id}' in {root}; there are: {', '.join(runs) or 'none'}")
+    run = read_run(root / run_id)
+    given = run.model_dump(include={"generator", "judge", "pickscore", "pickscore_processor", "server", "local"})
+    own = {run.generator: run.settings.model_dump()} if run.settings else {}
+    return run.config, ModelsConfig.model_validate(models.model_dump() | given | own)
 
 
 def record_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> None:

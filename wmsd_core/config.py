@@ -9,7 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 
 class Config(BaseModel):
@@ -36,6 +38,15 @@ class Config(BaseModel):
                 raise ValueError(f"the setting '{old}' is called '{new}' now")
         return given  # pyright: ignore[reportUnknownVariableType]
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema that forms are made of. Bounds are said in the help of a field: a form checks them only when it is sent."""
+        schema = handler(core)
+        for field in handler.resolve_ref_schema(schema).get("properties", {}).values():
+            if limits := bounds(field):
+                field["description"] = f"{field.get('description', '')} ({limits})".strip()
+        return schema
+
     def identity(self) -> dict[str, Any]:
         """The settings that determine results, as plain JSON."""
         plain = self.model_dump(mode="json", exclude=set(self.incidental))
@@ -45,6 +56,23 @@ class Config(BaseModel):
     def digest(self) -> str:
         """SHA-256 of identity and revision as canonical JSON, 16 hex digits: the `config_hash` of every derived row."""
         return digest([type(self).revision, self.identity()])
+
+
+BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+    "minItems": "entries: at least",
+    "maxItems": "entries: at most",
+}
+"""Words for the bounds of a JSON schema."""
+
+
+def bounds(field: Mapping[str, Any]) -> str:
+    """The bounds of a field of a JSON schema in words, such as "at least 0, at most 255"; '' where it has none."""
+    found = {name: limit for part in (field, *field.get("anyOf", ())) for name, limit in part.items() if name in BOUNDS}
+    return ", ".join(f"{BOUNDS[name]} {found[name]:g}" for name in BOUNDS if name in found)
 
 
 def digest(value: object) -> str:

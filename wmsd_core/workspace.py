@@ -20,6 +20,11 @@ class Workspace:
         return self.root / "wmsd.duckdb"
 
     @property
+    def lock(self) -> Path:
+        """Held by the run that is at work here."""
+        return self.root / "wmsd.lock"
+
+    @property
     def frames(self) -> Path:
         """Images that the miniature rendered. Frames of other folders stay where they are."""
         return self.root / "frames"
