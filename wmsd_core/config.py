@@ -40,7 +40,7 @@ class Config(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema that forms are made of. Bounds are said in the help of a field: a form checks them only when it is sent."""
+        """The schema that forms are made of. A field's help says its bounds: a form checks them only when it is sent."""
         schema = handler(core)
         for field in handler.resolve_ref_schema(schema).get("properties", {}).values():
             if limits := bounds(field):
