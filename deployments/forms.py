@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from prefect import flow, runtime
-from prefect.states import Cancelled, State
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
 from pydantic import Field
 
-from deployments import recipes, start
+from deployments import start
+from deployments.configuration import effective
 from flows.evaluate import evaluate as evaluate_flow
 from flows.filter import filter_frames
 from flows.generate import generate as generate_flow
@@ -45,8 +48,8 @@ NAME = 100
 
 def run_name() -> str:
     """What a run does, for the list of runs: stage, workspace, and what its form changes."""
-    given = dict(runtime.flow_run.parameters)
-    what = f"{runtime.flow_run.flow_name} {Path(given.pop('workspace')).name}"
+    given = dict(flow_run.parameters)
+    what = f"{flow_run.flow_name} {Path(given.pop('workspace')).name}"
     if (recipe := given.pop("recipe")) != "workspace":
         what += f" by {recipe}"
     thresholds: FilterConfig = given.pop("thresholds", FilterConfig())
@@ -228,7 +231,7 @@ def nightly_evaluation(
         recipe: Where the settings come from; "workspace" is what its wmsd.yaml says.
         settings: Single settings that differ, such as evaluate.arms=[base]; `wmsd settings` lists the keys.
     """
-    late = datetime.now(UTC) - runtime.flow_run.scheduled_start_time
+    late = datetime.now(UTC) - flow_run.scheduled_start_time
     if late > LATEST:
         return Cancelled(message=f"{late.total_seconds() / 3600:.0f} hours late: left out, the next night has its own")
     return evaluate.fn(workspace, "", recipe, settings)
@@ -266,12 +269,13 @@ def configuration(workspace: Path, recipe: RecipeName, settings: tuple[str, ...]
     Raises:
         ValueError: there is no such setting or training run, or a value is refused.
     """
-    chosen = recipes.named("miniature" if recipe == "workspace" else recipe)
-    if run:
-        trained, models = settings_of(workspace, run, chosen.models)
-        chosen = chosen.model_copy(update={"train": trained, "models": models})
-    changed = overrides.apply(chosen, settings)
-    if run and planned_run(workspace, changed.train, changed.models).run_id != run:
+    named = None if recipe == "workspace" else recipe
+    if not run:
+        return effective(workspace, named, settings)
+    chosen = effective(workspace, named, ())
+    trained, models = settings_of(workspace, run, chosen.models)
+    changed = overrides.apply(chosen.model_copy(update={"train": trained, "models": models}), settings)
+    if planned_run(workspace, changed.train, changed.models).run_id != run:
         raise ValueError(
             f"run {run} is another one with these settings, or with the tasks that the workspace has now: leave `run` empty "
             "to train one for them"

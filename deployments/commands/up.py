@@ -35,11 +35,9 @@ def up(
                 out.print(f"{row['part']}: {row['state']}", markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(1)
         return found
+    waiting = err.status("starting Prefect's server, the deployments and a worker: half a minute, the first time")
     with interruption.unwinding(lambda: True, lambda: None):
         try:
-            waiting = err.status(
-                "starting Prefect's server, the deployments and a worker: half a minute, the first time"
-            )
             waiting.start()
             with parts.up(root, port) as running:
                 waiting.stop()

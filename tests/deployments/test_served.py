@@ -80,8 +80,8 @@ def test_a_night_that_was_missed_is_left_out(up: Served) -> None:
 
 
 def test_a_form_changes_only_the_thresholds_that_it_was_given(up: Served) -> None:
-    run = up.run("filter/filter", thresholds={"min_side": 32, "min_sharpness": 1e6})
-    assert run.state_name == "Completed" and run.name == "filter workspace: min_side=32, min_sharpness=1000000.0"
+    run = up.run("filter/filter", thresholds={"min_sharpness": 1e6, "min_side": 32})
+    assert run.state_name == "Completed" and run.name == "filter workspace: min_sharpness=1000000.0, min_side=32"
     with reading(Workspace(up.root).store) as con:
         reasons = {row["reason"] for row in query(con, "SELECT reason FROM rejections WHERE stage = 'filter'")}
         (settings,) = query(con, "SELECT config FROM stage_runs WHERE stage = 'filter'")
