@@ -54,7 +54,7 @@ def main() -> None:
             recall = sum(same for _, same in found) / len(found)
             print(f"| {kind} | {recall:.2f} | {len(found) - len(levels)} | {np.median(levels):.1f} |")
         more = [shrunk(path) for source in options.also for path in sorted(source.iterdir())]
-        alarms(plain + write(folder / "more", more))
+        alarms(plain + (write(folder / "more", more) if more else []))
 
 
 def shrunk(path: Path) -> Image.Image:
