@@ -15,7 +15,7 @@ from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.refusal import attempt, record
 from wmsd_core.frames.view import view
 from wmsd_core.store import insert, reading, writing
-from wmsd_core.store.funnel import lacking, replace_rejections
+from wmsd_core.store.funnel import count, lacking, replace_rejections, up_to
 from wmsd_core.vlm import LogOdds, VisionLanguageModel, prompts
 from wmsd_core.vlm.stream import as_they_come, gathered
 
@@ -119,7 +119,7 @@ _VERDICTS = """
         SELECT f.frame_id AS item, f.path, s.log_odds, coalesce(s.reason, 'not asked yet') AS why
         FROM frames f LEFT JOIN screenings s
           ON s.frame_id = f.frame_id AND s.model = $model AND s.prompt_version = $prompt_version
-        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'dedup', 'rank'))
+        WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE list_contains($before, stage))
     )
     SELECT item, 'unsuitable' AS reason,
            printf('log-odds %.2f of a yes, more than %.2f are needed', log_odds, $min_log_odds) AS detail, path
@@ -133,17 +133,12 @@ def keep_suitable(store: Path, model: str, config: ScreenConfig) -> Suitable:
     """Sets the rejections of stage `screen` for every frame that passed the ranking, from stored answers of `model`."""
     made_by: dict[str, object] = {"model": model, "prompt_version": prompts.version(PROMPT)}
     with writing(store) as con:
-        parameters = {**made_by, "min_log_odds": config.min_log_odds}
+        parameters = {**made_by, "before": up_to("rank"), "min_log_odds": config.min_log_odds}
         replace_rejections(con, "screen", _VERDICTS, parameters, digest([made_by, config.digest()]))
         counts = dict(
             con.execute("SELECT reason, count(*) FROM rejections WHERE stage = 'screen' GROUP BY reason").fetchall()
         )
-        kept = con.execute(
-            """
-            SELECT count(*) FROM frames
-            WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ('frames', 'filter', 'dedup', 'rank', 'screen'))
-            """
-        ).fetchall()[0][0]
+        kept = count(con, "screen")
     return Suitable(kept, counts.get("unsuitable", 0), counts.get("unread", 0))
 
 
