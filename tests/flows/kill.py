@@ -77,6 +77,7 @@ def content(place: Workspace) -> dict[str, list[Any]]:
         rows = {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in tables}
         rows["frames"] = con.execute("SELECT * EXCLUDE (stamp) FROM frames ORDER BY ALL").fetchall()
         rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
+        rows["evaluation_runs"] = con.execute("SELECT * EXCLUDE (counted) FROM evaluation_runs ORDER BY ALL").fetchall()
     del rows["workspace"]
     rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith(("seconds/", "speed/"))]
     files = [*place.videos.rglob("*.png"), *place.training.rglob("adapter/**/*")]
