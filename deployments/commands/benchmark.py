@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.options import Existing, Later, Summary, Work, command
+from deployments.options import Existing, Later, Rows, Summary, Work, command, err
 from deployments.server import orchestration
 
 if TYPE_CHECKING:
@@ -55,6 +55,58 @@ def judge(
         from flows.evaluate import evaluate as flow
 
         return flow(root, config, c.train, c.models)
+
+
+@command(app)
+def compare(
+    given: Existing,
+    one: Annotated[str, typer.Argument(metavar="RUN", help="An evaluation's id, or the run.json that was published.")],
+    other: Annotated[str, typer.Argument(metavar="RUN", help="Likewise: it is subtracted.")],
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare runs that differ in more than their videos.")
+    ] = False,
+) -> Rows:
+    """Compare two evaluations on the same items: first minus second, by picture. Refuses what is not comparable."""
+    from wmsd_core import store
+    from wmsd_core.bench.run import load
+    from wmsd_core.bench.versus import versus
+
+    with store.reading(given.place.store) as con:
+        found = versus(load(con, one), load(con, other), anyway=anyway)
+    for unlike in found.unlike:
+        err.print(f"not comparable, shown anyway: {unlike}", markup=False, highlight=False, soft_wrap=True)
+    return [
+        {
+            "arm": c.arm,
+            "against": c.against,
+            "measure": c.measure,
+            "points": round(100 * c.difference, 1),
+            "low": round(100 * c.low, 1),
+            "high": round(100 * c.high, 1),
+            "p, Holm": c.p_holm,
+            "pairs": c.pairs,
+            "dropped": c.dropped,
+            **({"not comparable": "; ".join(found.unlike)} if found.unlike else {}),
+        }
+        for c in found.comparisons
+    ]
+
+
+@command(app)
+def publish(
+    given: Existing,
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    run: Annotated[str, typer.Option(help="An evaluation's id; else the newest.")] = "",
+) -> Summary:
+    """Write an evaluation as JSON, CSV, Markdown and LaTeX, published rows beside ours."""
+    from wmsd_core import store
+    from wmsd_core.bench.publishing import publish as write
+    from wmsd_core.bench.run import load
+
+    with store.reading(given.place.store) as con:
+        found = load(con, run)
+    files = write(found, found.evaluation.benchmark, out)
+    return {"run": found.evaluation_id, "files": [str(file) for file in files]}
 
 
 @command(bench)

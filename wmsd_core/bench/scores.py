@@ -14,7 +14,9 @@ from wmsd_core import store
 from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm, Item
 from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
+from wmsd_core.bench.run import Run
 from wmsd_core.config import Config, digest
+from wmsd_core.frames import Frame
 from wmsd_core.vlm import Question
 
 _FIGURES = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?|'[^']*'|\"[^\"]*\"")
@@ -183,6 +185,33 @@ def evaluation_id(items: list[Item], evaluation: Evaluation) -> str:
     )
 
 
+def run_of(name: str, evaluation: Evaluation, by_arm: Mapping[Arm, Sequence[Outcome]]) -> Run:
+    """An evaluation that has just been counted, whole."""
+    criteria = evaluation.benchmark.criteria
+    items = [outcome.item for outcome in next(iter(by_arm.values()))]
+    return Run(
+        evaluation_id=name,
+        benchmark=evaluation.benchmark.name,
+        evaluation=evaluation,
+        items=[item.item_id for item in items],
+        pictures=[item.frame.frame_id for item in items],
+        questions={criterion.name: criterion.question.sha256 for criterion in criteria},
+        verdicts={
+            arm: {criterion.name: [outcome.verdicts[criterion.name] for outcome in found] for criterion in criteria}
+            for arm, found in by_arm.items()
+        },
+    )
+
+
+def recounted(run: Run, arm: Arm) -> dict[str, Outcome]:
+    """Item id -> the verdicts of an arm of a run, in the order of the draw."""
+    found: dict[str, Outcome] = {}
+    for place, (item, picture) in enumerate(zip(run.items, run.pictures, strict=True)):
+        verdicts = {criterion: each[place] for criterion, each in run.verdicts[arm].items()}
+        found[item] = Outcome(Item(item, Frame(picture, Path(), "", 0, 0), ""), arm, "", verdicts, {})
+    return found
+
+
 class Aggregated(Config):
     """What `aggregate` wrote: the summary of the stage, from which the report knows what to show."""
 
@@ -208,8 +237,10 @@ def aggregate(path: Path, evaluation: Evaluation) -> Aggregated:
         name = evaluation_id(items, evaluation)
         counted = scores(by_arm, benchmark.measures)
         store.insert(con, "evaluations", [_row(name, benchmark.name, row) for row in counted], replace=True)
-        run = {"evaluation_id": name, "benchmark": benchmark.name, "evaluation": evaluation.model_dump_json()}
-        store.insert(con, "evaluation_runs", [run | {"counted": datetime.now(UTC).replace(tzinfo=None)}], replace=True)
+        run = {"evaluation_id": name, "benchmark": benchmark.name}
+        record = run_of(name, evaluation, by_arm).model_dump_json()
+        now = datetime.now(UTC).replace(tzinfo=None)
+        store.insert(con, "evaluation_runs", [run | {"record": record, "counted": now}], replace=True)
     single = [row for row in counted if row.measure not in ("all", "average")]
     return Aggregated(
         evaluation=evaluation,

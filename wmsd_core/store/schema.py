@@ -198,6 +198,15 @@ MIGRATIONS = (
         counted TIMESTAMP NOT NULL           -- UTC, the last time
     );
     """,
+    # 11: evaluations whole
+    """
+    DROP TABLE evaluation_runs;
+    CREATE TABLE evaluation_runs (
+        evaluation_id VARCHAR PRIMARY KEY, benchmark VARCHAR NOT NULL,
+        record JSON NOT NULL,                -- a Run: all that names the evaluation, and every verdict
+        counted TIMESTAMP NOT NULL           -- UTC, the last time
+    );
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -1,0 +1,140 @@
+"""Scores in the forms that others read: JSON, CSV, Markdown, and LaTeX in the layout of the paper's tables.
+
+Published rows stand beside ours, marked: other pictures, another judge, sometimes another number of items.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wmsd_core.bench.benchmark import Benchmark
+from wmsd_core.bench.report.headline import arm_text
+from wmsd_core.bench.run import Run
+from wmsd_core.bench.scores import Score, recounted, score
+from wmsd_core.files import replacing
+
+MARK = "†"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table: a method, and by measure what it scores."""
+
+    method: str
+    published: bool
+    scores: dict[str, Score | float | None]
+    """A score of ours, or the figure that was published."""
+
+
+def lines(run: Run, benchmark: Benchmark) -> list[Line]:
+    """Our arms, then what has been published."""
+    ours = [
+        Line(
+            arm_text(arm)[0],
+            False,
+            {m: score(arm, m, list(recounted(run, arm).values())) for m in benchmark.measures},
+        )
+        for arm in run.verdicts
+    ]
+    rows = benchmark.published.rows if benchmark.published else {}
+    return ours + [
+        Line(method, True, {m: values.get(m) for m in benchmark.measures}) for method, values in rows.items()
+    ]
+
+
+def publish(run: Run, benchmark: Benchmark, out: Path) -> list[Path]:
+    """Writes run.json, scores.csv, scores.md and scores.tex to a folder; each appears complete or not at all."""
+    table = lines(run, benchmark)
+    forms = {
+        "run.json": run.model_dump_json(indent=1) + "\n",
+        "scores.csv": as_csv(table),
+        "scores.md": as_markdown(table, benchmark, run),
+        "scores.tex": as_latex(table, benchmark, run),
+    }
+    for name, text in forms.items():
+        with replacing(out / name) as partial:
+            partial.write_text(text, encoding="utf-8")
+    return [out / name for name in forms]
+
+
+def as_csv(table: Sequence[Line]) -> str:
+    """One line per method and measure, all figures in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["method", "published", "measure", "score", "low", "high", "successes", "valid", "expected", "pictures"]
+    )
+    for line in table:
+        for measure, found in line.scores.items():
+            figures = (
+                [found.score, found.low, found.high, found.successes, found.valid, found.expected, found.pictures]
+                if isinstance(found, Score)
+                else [found, "", "", "", "", "", ""]
+            )
+            writer.writerow([line.method, line.published, measure, *figures])
+    return text.getvalue()
+
+
+def as_markdown(table: Sequence[Line], benchmark: Benchmark, run: Run) -> str:
+    """A table with the intervals, and what it rests on."""
+    measures = _shown(benchmark)
+    titles = [benchmark.describe(measure)[0] for measure in measures]
+    rows = [f"| {' | '.join(['per cent', *titles, 'valid / items'])} |", f"|{'---|' * (len(titles) + 2)}"]
+    for line in table:
+        cells = [_cell(line.scores[measure], "{:.1f} [{:.1f}, {:.1f}]") for measure in measures]
+        method = line.method.replace("|", "\\|") + (f" {MARK}" if line.published else "")
+        rows.append(f"| {' | '.join([method, *cells, _counts(line)])} |")
+    return "\n".join([*rows, "", *_notes(benchmark, run), ""])
+
+
+def as_latex(table: Sequence[Line], benchmark: Benchmark, run: Run) -> str:
+    """The layout of the paper's tables: methods down, measures across, the average last; for booktabs."""
+    measures = _shown(benchmark)
+    heads = " & ".join(_tex(benchmark.describe(measure)[0]) for measure in measures)
+    rows: list[str] = []
+    for before, line in zip([None, *table], table, strict=False):
+        if before and line.published and not before.published:
+            rows.append("\\midrule")
+        cells = [_cell(line.scores[measure], "{:.1f} {{\\scriptsize [{:.1f}, {:.1f}]}}") for measure in measures]
+        method = _tex(line.method) + ("$^\\dagger$" if line.published else "")
+        rows.append(f"{method} & {' & '.join(cells)} \\\\")
+    notes = [f"% {note}" for note in _notes(benchmark, run)]
+    begin = f"\\begin{{tabular}}{{l{'c' * len(measures)}}}"
+    return "\n".join(
+        [*notes, begin, "\\toprule", f"Method & {heads} \\\\", "\\midrule", *rows, "\\bottomrule", "\\end{tabular}", ""]
+    )
+
+
+def _shown(benchmark: Benchmark) -> list[str]:
+    return [measure for measure in benchmark.measures if measure != "all"]
+
+
+def _cell(found: Score | float | None, form: str) -> str:
+    if isinstance(found, Score):
+        ends = (found.score, found.low, found.high)
+        return "--" if None in ends else form.format(*(100 * end for end in ends if end is not None))
+    return "--" if found is None else f"{100 * found:.1f}"
+
+
+def _counts(line: Line) -> str:
+    found = [score for score in line.scores.values() if isinstance(score, Score)]
+    return f"{min(score.valid for score in found)} / {found[0].expected}" if found else "--"
+
+
+def _notes(benchmark: Benchmark, run: Run) -> list[str]:
+    pictures = len(set(run.pictures))
+    notes = [
+        f"{benchmark.title}, {len(run.items)} items of {pictures} pictures, 95 % intervals by picture; evaluation "
+        f"{run.evaluation_id}, judged by {run.evaluation.judge}."
+    ]
+    if benchmark.published:
+        notes.append(f"{MARK} as published: {benchmark.published.title}. Other pictures and another judge.")
+    return notes
+
+
+def _tex(text: str) -> str:
+    for sign in "\\&%$#_{}~^":
+        text = text.replace(sign, {"\\": "/", "~": "-", "^": ""}.get(sign, f"\\{sign}"))
+    return text
