@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.filters.truth import REASONS
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.store import query, reading
@@ -123,7 +123,7 @@ def reasons(store: Path, images: Path) -> dict[str, set[str]]:
     with reading(store) as con:
         ids = survivors(con, "frames")
     measure_frames(store, ids, MeasureConfig(), threads=2)
-    judge(store, MeasureConfig(), FilterConfig())
+    decide(store, MeasureConfig(), FilterConfig())
     found: dict[str, set[str]] = {}
     with reading(store) as con:
         for row in query(con, "SELECT path, reason FROM rejections WHERE stage = 'filter'"):

@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.filters.measurement import measure
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.store import query, reading, writing
@@ -135,7 +135,7 @@ def print_accuracy(store: Path, copy: Path) -> None:
 
 
 def reasons(store: Path) -> set[tuple[str, str]]:
-    judge(store, MeasureConfig(), FilterConfig())
+    decide(store, MeasureConfig(), FilterConfig())
     with reading(store) as con:
         rows = query(con, "SELECT path, reason FROM rejections WHERE stage = 'filter'")
     return {(Path(row["path"]).name, row["reason"]) for row in rows}

@@ -27,7 +27,7 @@ import psutil
 
 from tasks.shards import members, shards
 from wmsd_core import store
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.frames.dedup import DedupConfig, drop_near_duplicates
 from wmsd_core.frames.likeness import sign_frames
@@ -65,7 +65,7 @@ def work(images: Path, root: Path) -> None:
     place = Workspace(root).prepare()
     timed("register", lambda: register(place.store, images, FramesConfig()))
     timed("measure", lambda: in_shards(place, None, lambda ids: measure_frames(place.store, ids, MEASURING).measured))
-    timed("filter verdicts", lambda: judge(place.store, MEASURING, FilterConfig(min_side=16, min_sharpness=0)))
+    timed("filter verdicts", lambda: decide(place.store, MEASURING, FilterConfig(min_side=16, min_sharpness=0)))
     timed("sign", lambda: in_shards(place, "filter", lambda ids: sign_frames(place.store, ids).signed))
     timed("dedup verdicts", lambda: drop_near_duplicates(place.store, MEASURING.digest(), DedupConfig()))
 

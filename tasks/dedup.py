@@ -7,7 +7,7 @@ from prefect import task
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.retrying import retried
-from tasks.shards import Shard, members
+from tasks.shards import Shard, frame_ids
 from wmsd_core import store
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.frames.dedup import DedupConfig, drop_near_duplicates
@@ -19,7 +19,7 @@ from wmsd_core.workspace import Workspace
 def sign(workspace: Path, shard: Shard) -> Summary:
     """Makes the signatures of a shard."""
     place = Workspace(workspace)
-    return plain(sign_frames(place.store, members(place, shard)))
+    return plain(sign_frames(place.store, frame_ids(place, shard)))
 
 
 @task(name="dedup verdicts")

@@ -11,9 +11,9 @@ from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.progress import notes
 from tasks.retrying import retried
-from tasks.shards import Shard, members
+from tasks.shards import Shard, frame_ids
 from wmsd_core import store
-from wmsd_core.filters import DefectScore, FilterConfig, MeasureConfig, judge, measure_frames, score_against
+from wmsd_core.filters import DefectScore, FilterConfig, MeasureConfig, decide, measure_frames, score_against
 from wmsd_core.filters.verdict import nearest
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.workspace import Workspace
@@ -32,13 +32,13 @@ def measure(workspace: Path, shard: Shard, config: MeasureConfig) -> Summary:
     """Measures the images of a shard."""
     place = Workspace(workspace)
     # As many threads as cores, even where shards run beside each other: the last shard must not leave a core idle.
-    return plain(measure_frames(place.store, members(place, shard), config, threads=os.cpu_count() or 1))
+    return plain(measure_frames(place.store, frame_ids(place, shard), config, threads=os.cpu_count() or 1))
 
 
 @task(name="filter verdicts")
 def verdicts(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> Summary:
     """Applies the thresholds to all stored measurements."""
-    return plain(judge(Workspace(workspace).store, measuring, config))
+    return plain(decide(Workspace(workspace).store, measuring, config))
 
 
 def nearest_thresholds(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> str:

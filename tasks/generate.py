@@ -10,7 +10,7 @@ from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.models import writer
 from tasks.retrying import retried
-from tasks.shards import Shard, members
+from tasks.shards import Shard, frame_ids
 from wmsd_core import store
 from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import request_log
@@ -40,7 +40,7 @@ def generate(
 ) -> Summary:
     """Writes pairs for the frames of a shard. `asked` and `prompt` name model and version of the request, for the cache."""
     place, model = Workspace(workspace), writer(workspace, models)
-    return plain(generate_pairs(place.store, members(place, shard), model, config, concurrency=model.concurrency))
+    return plain(generate_pairs(place.store, frame_ids(place, shard), model, config, concurrency=model.concurrency))
 
 
 @task(name="label tasks")
@@ -54,14 +54,14 @@ def label(workspace: Path) -> int:
 def ask_labels(workspace: Path, shard: Shard, models: ModelsConfig, config: LabelConfig) -> Summary:
     """Lets the model label the pairs of a shard."""
     place, model = Workspace(workspace), writer(workspace, models)
-    return plain(label_by_model(place.store, members(place, shard), model, config, concurrency=model.concurrency))
+    return plain(label_by_model(place.store, frame_ids(place, shard), model, config, concurrency=model.concurrency))
 
 
 @task(name="verify pairs", **retried(3, 10))
 def verify(workspace: Path, shard: Shard, models: ModelsConfig, questions: Sequence[str]) -> Summary:
     """Asks the model that sees the picture about the pairs of a shard."""
     place, model = Workspace(workspace), writer(workspace, models)
-    return plain(verify_pairs(place.store, members(place, shard), model, questions, concurrency=model.concurrency))
+    return plain(verify_pairs(place.store, frame_ids(place, shard), model, questions, concurrency=model.concurrency))
 
 
 @task(name="pair verdicts")

@@ -7,7 +7,7 @@ from prefect import task
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.retrying import retried
-from tasks.shards import Shard, members
+from tasks.shards import Shard, frame_ids
 from wmsd_core import store
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.ranking import RankConfig, keep_top, score_frames
@@ -19,7 +19,7 @@ from wmsd_core.workspace import Workspace
 def score(workspace: Path, shard: Shard, scorer: str, aesthetic: LaionAesthetic | None) -> Summary:
     """Scores the images of a shard. `scorer` names the content of the weights, for the cache."""
     place = Workspace(workspace)
-    return plain(score_frames(place.store, members(place, shard), aesthetic))
+    return plain(score_frames(place.store, frame_ids(place, shard), aesthetic))
 
 
 @task(name="rank verdicts")

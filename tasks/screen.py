@@ -9,7 +9,7 @@ from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.models import writer
 from tasks.retrying import retried
-from tasks.shards import Shard, members
+from tasks.shards import Shard, frame_ids
 from wmsd_core import store
 from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import request_log
@@ -22,7 +22,7 @@ from wmsd_core.worldtasks.screening import best_answer
 def screen(workspace: Path, shard: Shard, models: ModelsConfig, asked: str, prompt: str) -> Summary:
     """Asks about the frames of a shard. `asked` and `prompt` name model and version of the question, for the cache."""
     place, model = Workspace(workspace), writer(workspace, models)
-    return plain(screen_frames(place.store, members(place, shard), model, concurrency=model.concurrency))
+    return plain(screen_frames(place.store, frame_ids(place, shard), model, concurrency=model.concurrency))
 
 
 @task(name="screen verdicts")

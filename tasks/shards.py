@@ -30,7 +30,7 @@ def shards(workspace: Workspace, after: Stage | None, size: int) -> list[Shard]:
     return [_shard(after, part) for part in _filled(found, size)]
 
 
-def members(workspace: Workspace, shard: Shard) -> list[str]:
+def frame_ids(workspace: Workspace, shard: Shard) -> list[str]:
     """The frame ids of a shard, in order."""
     with store.reading(workspace.store) as con:
         return survivors(con, shard.after, first=shard.first, last=shard.last)

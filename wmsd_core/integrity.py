@@ -23,7 +23,7 @@ PAGE = 10_000
 
 
 @dataclass(frozen=True)
-class Fault:
+class Discrepancy:
     """One thing that is not as the store says."""
 
     what: str
@@ -33,7 +33,7 @@ class Fault:
     """What mending does, or has done."""
 
 
-def verify(place: Workspace, *, mend: bool = False, moved: tuple[Path, Path] | None = None) -> list[Fault]:
+def verify(place: Workspace, *, mend: bool = False, moved: tuple[Path, Path] | None = None) -> list[Discrepancy]:
     """Looks at every file that the store names: pictures and videos by their SHA-256, adapters, checkpoints, the request log.
 
     `moved` says that a folder outside the workspace lies elsewhere now; paths below it are re-pointed first.
@@ -59,7 +59,7 @@ def verify(place: Workspace, *, mend: bool = False, moved: tuple[Path, Path] | N
     return found
 
 
-def _frames(place: Workspace, mend: bool) -> Iterator[Fault]:
+def _frames(place: Workspace, mend: bool) -> Iterator[Discrepancy]:
     known = "SELECT item FROM rejections WHERE stage = 'frames' AND reason IN ('missing', 'changed')"
     last = ""
     while True:
@@ -79,7 +79,7 @@ def _frames(place: Workspace, mend: bool) -> Iterator[Fault]:
             with store.writing(place.store) as con:
                 record(con, wrong, "verify")
         for _, path, fault in wrong:
-            yield Fault("picture", str(path), fault.detail, "rejected until a filter run finds its content again")
+            yield Discrepancy("picture", str(path), fault.detail, "rejected until a filter run finds its content again")
 
 
 def _picture(path: Path, frame_id: str) -> Refusal | None:
@@ -90,41 +90,43 @@ def _picture(path: Path, frame_id: str) -> Refusal | None:
     return None if same else Refusal("changed", "has other content than when it was registered")
 
 
-def _videos(place: Workspace) -> Iterator[Fault]:
+def _videos(place: Workspace) -> Iterator[Discrepancy]:
     with store.reading(place.store) as con:
         rows = con.execute("SELECT path, sha256 FROM videos ORDER BY path").fetchall()
     for path, checksum in rows:
         if not clips.intact(Path(path), checksum):
-            yield Fault("video", path, "is missing or damaged", "made again by the next evaluation that needs it")
+            yield Discrepancy("video", path, "is missing or damaged", "made again by the next evaluation that needs it")
 
 
-def _runs(place: Workspace, mend: bool) -> Iterator[Fault]:
+def _runs(place: Workspace, mend: bool) -> Iterator[Discrepancy]:
     with store.reading(place.store) as con:
         rows = con.execute("SELECT run_id, folder, adapter FROM training_runs ORDER BY run_id").fetchall()
     for run_id, folder, adapter in rows:
         whole = {intact(path) for path in Path(folder).glob("adapter*")}
         if adapter and adapter not in whole:
-            yield Fault("adapter", f"{folder}/adapter", "is missing or damaged", "delivered again by `wmsd train`")
+            yield Discrepancy(
+                "adapter", f"{folder}/adapter", "is missing or damaged", "delivered again by `wmsd train`"
+            )
             if mend:
                 with store.writing(place.store) as con:
                     sql = "UPDATE training_runs SET status = 'running', adapter = '' WHERE run_id = ?"
                     con.execute(sql, [run_id])
         for path in sorted((Path(folder) / "checkpoints").glob("step-*")):
             if fault := checkpoint.fault(path):
-                yield Fault("checkpoint", str(path), fault, "deleted; training goes on from the one before it")
+                yield Discrepancy("checkpoint", str(path), fault, "deleted; training goes on from the one before it")
                 if mend:
                     shutil.rmtree(path)
 
 
-def _leftovers(place: Workspace, mend: bool) -> Iterator[Fault]:
+def _leftovers(place: Workspace, mend: bool) -> Iterator[Discrepancy]:
     patterns = ("*/.*.partial", "*/checkpoints/.*.partial")
     for path in sorted(path for pattern in patterns for path in place.training.glob(pattern)):
-        yield Fault("leftover", str(path), "a killed process left it half written", "deleted")
+        yield Discrepancy("leftover", str(path), "a killed process left it half written", "deleted")
         if mend:
             shutil.rmtree(path)
 
 
-def _requests(place: Workspace, mend: bool) -> Iterator[Fault]:
+def _requests(place: Workspace, mend: bool) -> Iterator[Discrepancy]:
     if not place.requests.is_file():
         return
     try:
@@ -134,7 +136,7 @@ def _requests(place: Workspace, mend: bool) -> Iterator[Fault]:
         said = str(error)
     if said != "ok":
         aside = place.requests.with_suffix(".damaged")
-        yield Fault(
+        yield Discrepancy(
             "request log", str(place.requests), said, f"moved to {aside.name}; unfinished questions are asked again"
         )
         if mend:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wmsd_core import store as stores
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide
 from wmsd_core.filters.calibrate import calibrate
 from wmsd_core.overrides import apply
 from wmsd_core.recipe import Recipe
@@ -68,7 +68,7 @@ def test_what_is_printed_keeps_what_was_promised(tmp_path: Path) -> None:
     for keep in (0.3, 0.5, 0.8, 0.99, 1):
         found = calibrate(store, MeasureConfig(), FilterConfig(), keep)
         recipe = apply(Recipe(), [f"filter.{p.setting}={p.value}" for p in found.proposals])
-        assert judge(store, MeasureConfig(), recipe.filter).kept == found.kept
+        assert decide(store, MeasureConfig(), recipe.filter).kept == found.kept
         assert keep * 400 <= found.kept <= keep * 400 + 6
         drops = [p.drops for p in found.proposals]
         assert max(drops) - min(drops) <= 1  # no threshold does more than its part

@@ -8,7 +8,7 @@ import pytest
 
 from tests.frames.pictures import encode, left, rejections
 from tests.reference import REFERENCE
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.filters.crispness import crispness
 from wmsd_core.frames import FramesConfig, register
 
@@ -96,5 +96,5 @@ def test_a_small_sharp_file_passes_the_stage_and_a_shaken_one_is_unsharp(tmp_pat
     store = tmp_path / "store.duckdb"
     register(store, images, FramesConfig())
     measure_frames(store, left(store, "frames"), MeasureConfig())
-    judge(store, MeasureConfig(), FilterConfig())
+    decide(store, MeasureConfig(), FilterConfig())
     assert rejections(store, "filter") == {"shaken.png": {"unsharp"}}

@@ -9,7 +9,7 @@ import pytest
 from tests.frames.pictures import LENIENT, SMALL, left, registered, rejections
 from wmsd_core import store
 from wmsd_core.bench.report.distributions import distributions
-from wmsd_core.filters import OutsideFilter, judge, measure_frames
+from wmsd_core.filters import OutsideFilter, decide, measure_frames
 from wmsd_core.filters.calibrate import calibrate
 from wmsd_core.filters.outside import outside
 from wmsd_core.filters.preview import write_preview
@@ -49,11 +49,11 @@ def test_a_filter_from_outside_drops_what_is_beyond_its_limit_and_names_the_figu
     with store.writing(path) as con:
         for frame, figure in zip(ids, (19.99, 20.0, 80.0), strict=True):
             con.execute("UPDATE measurements SET extra = ? WHERE frame_id = ?", [json.dumps({"sky": figure}), frame])
-    assert judge(path, MEASURING, LENIENT).reasons == {"night": 1}
+    assert decide(path, MEASURING, LENIENT).reasons == {"night": 1}
     assert left(path, "filter") == sorted(ids[1:])
     assert list(rejections(path, "filter").values()) == [{"night"}]
     other = LENIENT.model_copy(update={"extra": {"sky": 81.0}})
-    assert judge(path, MEASURING, other).reasons == {"night": 3}
+    assert decide(path, MEASURING, other).reasons == {"night": 3}
     assert nearest(path, MEASURING, other) == {"min_sky": 80.0}
 
 
@@ -74,7 +74,7 @@ def test_a_figure_that_could_not_be_had_drops_nothing(tmp_path: Path) -> None:
     path, ids = registered(tmp_path, 1)
     measuring = SMALL.model_copy(update={"extra": ("tests.filters.test_outside:nothing",)})
     measure_frames(path, ids, measuring)
-    assert judge(path, measuring, LENIENT).kept == 1
+    assert decide(path, measuring, LENIENT).kept == 1
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,6 @@ def test_what_is_wrong_with_one_is_said(names: list[str], message: str) -> None:
 def test_names_of_the_project_and_limits_of_nobody_are_refused(tmp_path: Path) -> None:
     path, _ = registered(tmp_path, 1)
     with pytest.raises(ValueError, match="takes a name of the project's"):
-        judge(path, SMALL.model_copy(update={"extra": ("tests.filters.test_outside:taken",)}), LENIENT)
+        decide(path, SMALL.model_copy(update={"extra": ("tests.filters.test_outside:taken",)}), LENIENT)
     with pytest.raises(ValueError, match=r"filter\.extra names fog"):
-        judge(path, MEASURING, LENIENT.model_copy(update={"extra": {"fog": 1.0}}))
+        decide(path, MEASURING, LENIENT.model_copy(update={"extra": {"fog": 1.0}}))

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tests.frames.pictures import LENIENT, SMALL, encode, left, registered
 from tests.reference import REFERENCE
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.filters.calibrate import calibrate
 from wmsd_core.filters.overlay import overlay
 from wmsd_core.filters.preview import write_preview
@@ -163,7 +163,7 @@ def test_heavy_text_is_dropped_where_asked_for(tmp_path: Path) -> None:
     store, ids = titled(tmp_path)
     asked, config = MeasureConfig(overlay=True), FilterConfig(min_sharpness=0, max_flatness=1)
     measure_frames(store, ids, asked)
-    assert judge(store, asked, config).reasons == {"overlay": 1}
+    assert decide(store, asked, config).reasons == {"overlay": 1}
     with reading(store) as con:
         rows = query(con, "SELECT path, overlay FROM measurements JOIN frames USING (frame_id) ORDER BY path")
         dropped = query(con, "SELECT path, detail FROM rejections WHERE stage = 'filter'")
@@ -180,7 +180,7 @@ def test_where_it_was_not_asked_for_nothing_is_dropped_and_nothing_else_differs(
     config = FilterConfig(min_sharpness=0, max_flatness=1, max_overlay=0)
     for asked in (False, True):
         measure_frames(store, ids, MeasureConfig(overlay=asked))
-    assert judge(store, MeasureConfig(), config).kept == 2
+    assert decide(store, MeasureConfig(), config).kept == 2
     with reading(store) as con:
         figures = "frame_id, working_width, sharpness, luminance, near_black, near_white, flatness, bars"
         alike = query(con, f"SELECT count(*) AS n FROM measurements GROUP BY {figures}")
@@ -195,4 +195,4 @@ def test_a_small_store_is_measured_at_its_own_width(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 2)
     asked = SMALL.model_copy(update={"overlay": True})
     assert measure_frames(store, ids, asked).measured == 2
-    assert judge(store, asked, LENIENT).kept == 2
+    assert decide(store, asked, LENIENT).kept == 2

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from tests.frames.pictures import encode, folder_of, left, scene
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames, score_against
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames, score_against
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.miniature.pictures import RenderConfig, render
 
@@ -40,7 +40,7 @@ def test_the_miniature_defects_are_all_found_and_no_good_board_is_lost(tmp_path:
     truth = {images / name: kind for name, kind in json.loads((tmp_path / "truth.json").read_text()).items()}
     register(store, images, FramesConfig())
     measure_frames(store, left(store, "frames"), MeasureConfig())
-    judged = judge(store, MeasureConfig(), FilterConfig())
+    judged = decide(store, MeasureConfig(), FilterConfig())
     scores = score_against(truth, store)
     assert len(scores) == 8
     assert {(score.defect, score.recall, score.precision) for score in scores} == {(s.defect, 1, 1) for s in scores}

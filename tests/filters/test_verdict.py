@@ -7,7 +7,7 @@ import pytest
 
 from tests.frames.pictures import LENIENT, SMALL, count, encode, left, registered, rejections, scene
 from tests.reference import REFERENCE
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.frames import Frame, FramesConfig, register
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.store import query, reading, writing
@@ -34,7 +34,7 @@ def test_a_frame_at_the_threshold_is_kept_and_one_beyond_it_dropped(
     with writing(store) as con:
         con.execute(f"UPDATE measurements SET {column} = ? WHERE frame_id = ?", [limit, ids[0]])
         con.execute(f"UPDATE measurements SET {column} = ? WHERE frame_id = ?", [beyond, ids[1]])
-    found = judge(store, SMALL, LENIENT.model_copy(update={setting: limit}))
+    found = decide(store, SMALL, LENIENT.model_copy(update={setting: limit}))
     assert (found.kept, found.dropped, found.reasons) == (1, 1, {reason: 1})
     assert left(store, "filter") == ids[:1]
     with reading(store) as con:
@@ -46,8 +46,8 @@ def test_a_frame_at_the_threshold_is_kept_and_one_beyond_it_dropped(
 def test_the_shorter_side_counts_for_size(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 1)  # 64x48
     measure_frames(store, ids, SMALL)
-    assert judge(store, SMALL, FilterConfig(min_side=48)).kept == 1
-    assert judge(store, SMALL, FilterConfig(min_side=49)).reasons == {"too_small": 1}
+    assert decide(store, SMALL, FilterConfig(min_side=48)).kept == 1
+    assert decide(store, SMALL, FilterConfig(min_side=49)).reasons == {"too_small": 1}
 
 
 def test_a_strip_is_told_by_its_shape_whichever_way_it_lies(tmp_path: Path) -> None:
@@ -57,19 +57,19 @@ def test_a_strip_is_told_by_its_shape_whichever_way_it_lies(tmp_path: Path) -> N
     store = tmp_path / "store.duckdb"
     register(store, tmp_path / "images", FramesConfig())
     measure_frames(store, left(store, "frames"), SMALL)
-    judge(store, SMALL, FilterConfig(min_side=16, max_aspect=2.9))
+    decide(store, SMALL, FilterConfig(min_side=16, max_aspect=2.9))
     assert rejections(store, "filter") == {"lies.png": {"aspect"}, "stands.png": {"aspect"}}
-    assert judge(store, SMALL, FilterConfig(min_side=16, max_aspect=3)).kept == 3
+    assert decide(store, SMALL, FilterConfig(min_side=16, max_aspect=3)).kept == 3
 
 
 def test_another_threshold_reads_no_image(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 5)
     measure_frames(store, ids, SMALL)
-    judge(store, SMALL, LENIENT)
+    decide(store, SMALL, LENIENT)
     shutil.rmtree(tmp_path / "images")
     assert measure_frames(store, ids, SMALL).before == 5
-    assert judge(store, SMALL, FilterConfig(min_side=16, max_luminance=0)).dropped == 5
-    assert judge(store, SMALL, LENIENT).kept == 5
+    assert decide(store, SMALL, FilterConfig(min_side=16, max_luminance=0)).dropped == 5
+    assert decide(store, SMALL, LENIENT).kept == 5
     assert rejections(store, "frames") == rejections(store, "filter") == {}
 
 
@@ -77,10 +77,10 @@ def test_measurements_of_another_configuration_are_not_used(tmp_path: Path) -> N
     store, ids = registered(tmp_path, 3)
     measure_frames(store, ids, SMALL)
     wide = MeasureConfig(working_width=32)
-    assert judge(store, wide, LENIENT).reasons == {"unmeasured": 3}
+    assert decide(store, wide, LENIENT).reasons == {"unmeasured": 3}
     assert measure_frames(store, ids[:2], wide).measured == 2
-    assert judge(store, wide, LENIENT).reasons == {"unmeasured": 1}
-    assert judge(store, SMALL, LENIENT).kept == 3
+    assert decide(store, wide, LENIENT).reasons == {"unmeasured": 1}
+    assert decide(store, SMALL, LENIENT).kept == 3
     assert count(store, "measurements") == 5
 
 
@@ -111,7 +111,7 @@ def test_published_frames_pass_the_default_filter(path: Path, tmp_path: Path) ->
     store = tmp_path / "store.duckdb"
     register(store, tmp_path / "images", FramesConfig())
     measure_frames(store, left(store, "frames"), MeasureConfig())
-    assert judge(store, MeasureConfig(), FilterConfig()).reasons == {}
+    assert decide(store, MeasureConfig(), FilterConfig()).reasons == {}
 
 
 def test_measurements_are_stored_as_measured(tmp_path: Path) -> None:

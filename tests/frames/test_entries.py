@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.frames.pictures import encode, folder_of, left, rejections, scene
-from wmsd_core.frames import Entry, FramesConfig, Ignored, Refusal, Refused, register, register_entries
+from wmsd_core.frames import Entry, FramesConfig, Ignored, Refusal, RefusedInput, register, register_entries
 from wmsd_core.frames.walk import in_order
 from wmsd_core.store import query, reading
 
@@ -15,7 +15,7 @@ from wmsd_core.store import query, reading
 def test_what_is_known_about_an_entry_is_stored_and_what_is_refused_is_counted(tmp_path: Path) -> None:
     first, second = folder_of(tmp_path / "images", 2)
     store = tmp_path / "store.duckdb"
-    line = Refused("list.jsonl:3", tmp_path / "list.jsonl", "mine", Refusal("incomplete", "line 3 has no path"))
+    line = RefusedInput("list.jsonl:3", tmp_path / "list.jsonl", "mine", Refusal("incomplete", "line 3 has no path"))
     entries = [
         Entry(first, "mine", "CC0", "film.mp4", 1.25),
         Entry(second, "mine"),

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.frames.pictures import LENIENT, SMALL, encode, left, scene
-from wmsd_core.filters import judge, measure_frames
+from wmsd_core.filters import decide, measure_frames
 from wmsd_core.frames import FramesConfig, dedup, look_alikes, register
 from wmsd_core.frames.dedup import DedupConfig, drop_near_duplicates
 from wmsd_core.frames.likeness import sign_frames
@@ -158,7 +158,7 @@ def test_copies_of_other_sizes_and_qualities_are_dropped_and_other_scenes_kept(t
     register(store, images, FramesConfig())
     ids = left(store, "frames")
     measure_frames(store, ids, SMALL)
-    judge(store, SMALL, LENIENT)
+    decide(store, SMALL, LENIENT)
     unsigned = drop_near_duplicates(store, MEASURED_BY, DedupConfig())
     assert (unsigned.kept, unsigned.unsigned) == (0, 36)
     assert sign_frames(store, ids[:20]).signed == 20

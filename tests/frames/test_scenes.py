@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from wmsd_core.frames.scenes import Picture, cuts, is_blank
+from wmsd_core.arrays import Image
+from wmsd_core.frames.scenes import cuts, is_blank
 from wmsd_core.frames.spread import Spread
 
 THRESHOLD = 12.0
 
 
-def grey(level: float) -> Picture:
+def grey(level: float) -> Image:
     return np.full((27, 48, 3), round(level), np.uint8)
 
 
-def begins(pictures: list[Picture]) -> list[int]:
+def begins(pictures: list[Image]) -> list[int]:
     marked = list(cuts(((picture, index) for index, picture in enumerate(pictures)), THRESHOLD))
     assert [index for index, _ in marked] == list(range(len(pictures)))
     return [index for index, begin in marked if begin]
@@ -35,7 +36,7 @@ def test_a_change_at_the_threshold_is_a_cut_and_one_below_is_none() -> None:
 
 
 def test_a_cut_must_stand_out_from_the_motion_around_it() -> None:
-    def moving(step: int, cut: int) -> list[Picture]:  # the neighbours' mean change is `step`, the cut's `cut`
+    def moving(step: int, cut: int) -> list[Image]:  # the neighbours' mean change is `step`, the cut's `cut`
         levels = np.cumsum([0] + [step] * 5 + [cut] + [step] * 5)
         return [grey(level) for level in levels]
 

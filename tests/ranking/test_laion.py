@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.frames.pictures import LENIENT, SMALL, left, registered, rejections
-from wmsd_core.filters import judge, measure_frames
+from wmsd_core.filters import decide, measure_frames
 from wmsd_core.ranking import RankConfig, keep_top, score_frames
-from wmsd_core.ranking.clip import Clip
+from wmsd_core.ranking.clip import ClipConfig
 from wmsd_core.ranking.laion import LaionAesthetic, LaionHead, load_head
 from wmsd_core.store import query, reading
 
@@ -22,7 +22,7 @@ WIDTH = 24
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> ClipConfig:
     """A tiny CLIP, known to open_clip as "tiny", and its weights."""
     folder = tmp_path_factory.mktemp("clip")
     vision = {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16}
@@ -32,7 +32,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     open_clip.add_model_config(folder / "tiny.json")
     torch.manual_seed(0)
     save_file(open_clip.create_model("tiny").state_dict(), folder / "clip.safetensors")
-    return Clip(weights=str(folder / "clip.safetensors"), model="tiny")
+    return ClipConfig(weights=str(folder / "clip.safetensors"), model="tiny")
 
 
 def mlp(width: int) -> nn.Module:
@@ -45,7 +45,7 @@ def mlp(width: int) -> nn.Module:
     return model.eval()
 
 
-def predictor(clip: Clip, tmp_path: Path, head: nn.Module) -> LaionAesthetic:
+def predictor(clip: ClipConfig, tmp_path: Path, head: nn.Module) -> LaionAesthetic:
     save_file(head.state_dict(), tmp_path / "head.safetensors")
     return LaionAesthetic(head=str(tmp_path / "head.safetensors"), clip=clip)
 
@@ -56,7 +56,7 @@ def scores_of(store: Path, scorer: str) -> dict[str, float]:
     return {row["frame_id"]: row["score"] for row in rows}
 
 
-def by_hand(clip: Clip, store: Path) -> dict[str, torch.Tensor]:
+def by_hand(clip: ClipConfig, store: Path) -> dict[str, torch.Tensor]:
     """L2-normalised embeddings, from open_clip's own loading."""
     model, _, preprocess = open_clip.create_model_and_transforms("tiny", pretrained=clip.weights)
     with reading(store) as con:
@@ -78,7 +78,7 @@ def test_both_versions_of_the_head_are_the_map_that_torch_computes(tmp_path: Pat
 
 
 def test_a_score_is_the_head_of_the_normalised_embedding_and_a_second_head_reads_no_picture(
-    clip: Clip, tmp_path: Path
+    clip: ClipConfig, tmp_path: Path
 ) -> None:
     store, ids = registered(tmp_path, 40)
     embeddings = by_hand(clip, store)
@@ -101,7 +101,7 @@ def test_a_score_is_the_head_of_the_normalised_embedding_and_a_second_head_reads
     }
 
 
-def test_the_first_heads_scores_are_right_too_and_made_once(clip: Clip, tmp_path: Path) -> None:
+def test_the_first_heads_scores_are_right_too_and_made_once(clip: ClipConfig, tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 5)
     head = nn.Linear(WIDTH, 1)
     config = predictor(clip, tmp_path, head)
@@ -113,7 +113,7 @@ def test_the_first_heads_scores_are_right_too_and_made_once(clip: Clip, tmp_path
     assert scores_of(store, config.scorer_name()) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def test_an_unreadable_picture_has_no_embedding_and_no_score(clip: Clip, tmp_path: Path) -> None:
+def test_an_unreadable_picture_has_no_embedding_and_no_score(clip: ClipConfig, tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 3)
     (tmp_path / "images" / "001.png").unlink()
     config = predictor(clip, tmp_path, nn.Linear(WIDTH, 1))
@@ -123,7 +123,7 @@ def test_an_unreadable_picture_has_no_embedding_and_no_score(clip: Clip, tmp_pat
     assert len(scores_of(store, config.scorer_name())) == 2
 
 
-def test_the_name_follows_weights_and_precision(clip: Clip, tmp_path: Path) -> None:
+def test_the_name_follows_weights_and_precision(clip: ClipConfig, tmp_path: Path) -> None:
     names = set[str]()
     for value in range(2):
         save_file(
@@ -135,7 +135,7 @@ def test_the_name_follows_weights_and_precision(clip: Clip, tmp_path: Path) -> N
     assert len(names) == 4
 
 
-def test_half_precision_is_near(clip: Clip, tmp_path: Path) -> None:
+def test_half_precision_is_near(clip: ClipConfig, tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 4)
     head = nn.Linear(WIDTH, 1)
     half = predictor(clip.model_copy(update={"precision": "bfloat16"}), tmp_path, head)
@@ -145,10 +145,10 @@ def test_half_precision_is_near(clip: Clip, tmp_path: Path) -> None:
     assert scores_of(store, half.scorer_name()) == pytest.approx(expected, abs=0.05)
 
 
-def test_frames_too_similar_to_a_better_one_are_dropped_and_make_room(clip: Clip, tmp_path: Path) -> None:
+def test_frames_too_similar_to_a_better_one_are_dropped_and_make_room(clip: ClipConfig, tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 12)
     measure_frames(store, ids, SMALL)
-    judge(store, SMALL, LENIENT)
+    decide(store, SMALL, LENIENT)
     assert left(store, "filter") == ids
     aesthetic = predictor(clip, tmp_path, nn.Linear(WIDTH, 1))
     score_frames(store, ids, aesthetic)
@@ -177,10 +177,10 @@ def test_similarity_without_an_encoder_is_refused() -> None:
         RankConfig(max_similarity=0.9)
 
 
-def test_missing_files_are_refused_with_what_to_get(clip: Clip, tmp_path: Path) -> None:
+def test_missing_files_are_refused_with_what_to_get(clip: ClipConfig, tmp_path: Path) -> None:
     nowhere = str(tmp_path / "nowhere.safetensors")
     with pytest.raises(ValueError, match=r"no file .*nowhere.*vit_large_patch14_clip_224\.openai"):
-        LaionAesthetic(head=nowhere, clip=Clip(weights=nowhere)).scorer_name()
+        LaionAesthetic(head=nowhere, clip=ClipConfig(weights=nowhere)).scorer_name()
     store, ids = registered(tmp_path, 1)
     with pytest.raises(ValueError, match=r"no file .*nowhere.*sac\+logos\+ava1-l14-linearMSE"):
         score_frames(store, ids, LaionAesthetic(head=nowhere, clip=clip))
@@ -189,7 +189,7 @@ def test_missing_files_are_refused_with_what_to_get(clip: Clip, tmp_path: Path) 
 
 
 def test_a_hub_that_is_away_is_told_and_a_cached_file_is_used(
-    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: ClipConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -206,13 +206,13 @@ def test_a_hub_that_is_away_is_told_and_a_cached_file_is_used(
         LaionAesthetic(head="hf-hub:someone/predictor", clip=clip).scorer_name()
 
 
-def test_files_that_do_not_fit_are_refused(clip: Clip, tmp_path: Path) -> None:
+def test_files_that_do_not_fit_are_refused(clip: ClipConfig, tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 1)
     too_wide = predictor(clip, tmp_path, nn.Linear(WIDTH + 1, 1))
     with pytest.raises(ValueError, match="embeddings of 25 numbers, the encoder gives 24"):
         score_frames(store, ids, too_wide)
     with pytest.raises(ValueError, match="does not hold a tiny"):
-        score_frames(store, ids, too_wide.model_copy(update={"clip": Clip(weights=too_wide.head, model="tiny")}))
+        score_frames(store, ids, too_wide.model_copy(update={"clip": ClipConfig(weights=too_wide.head, model="tiny")}))
     with pytest.raises(ValueError, match="knows no model 'large'"):
         score_frames(store, ids, too_wide.model_copy(update={"clip": clip.model_copy(update={"model": "large"})}))
     head = tmp_path / "head.safetensors"

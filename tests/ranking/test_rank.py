@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from tests.frames.pictures import LENIENT, SMALL, folder_of, left, registered, rejections
-from wmsd_core.filters import judge, measure_frames
+from wmsd_core.filters import decide, measure_frames
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.ranking import RankConfig, keep_top, score_frames
 from wmsd_core.store import query, reading, writing
@@ -13,7 +13,7 @@ from wmsd_core.store import query, reading, writing
 def filtered(tmp_path: Path, count: int) -> tuple[Path, list[str]]:
     store, ids = registered(tmp_path, count)
     measure_frames(store, ids, SMALL)
-    judge(store, SMALL, LENIENT)
+    decide(store, SMALL, LENIENT)
     return store, ids
 
 
@@ -52,7 +52,7 @@ def test_each_source_keeps_its_own_best(tmp_path: Path) -> None:
     folder_of(tmp_path / "other", 4, first=50)
     register(store, tmp_path / "other", FramesConfig())
     measure_frames(store, left(store, "frames"), SMALL)
-    judge(store, SMALL, LENIENT)
+    decide(store, SMALL, LENIENT)
     everyone = left(store, "filter")
     score_frames(store, everyone, None)
     set_scores(store, ids, [100.0] * 4, [100.0] * 4)
@@ -104,7 +104,7 @@ def test_over_all_sources_the_best_are_kept_wherever_they_are(tmp_path: Path) ->
     folder_of(tmp_path / "other", 4, first=50)
     register(store, tmp_path / "other", FramesConfig())
     measure_frames(store, left(store, "frames"), SMALL)
-    judge(store, SMALL, LENIENT)
+    decide(store, SMALL, LENIENT)
     everyone = left(store, "filter")
     score_frames(store, everyone, None)
     others = [frame_id for frame_id in everyone if frame_id not in ids]

@@ -4,7 +4,7 @@ import hashlib
 import random
 from collections import Counter
 
-from wmsd_core.worldtasks.balance import Candidate, Cell, Drawn, balanced_draw
+from wmsd_core.worldtasks.balance import Candidate, Drawn, Stratum, balanced_draw
 
 AGENTS = {"first_person": 0.507, "human": 0.39, "vehicle": 0.052, "object": 0.024, "creature": 0.019, "animal": 0.008}
 TASKS = {
@@ -49,7 +49,7 @@ def drawn(candidates: list[Candidate], wished: int, per_frame: int = 1, most_fra
     )
 
 
-def apart(whole: list[Cell], part: list[Cell], axis: int) -> float:
+def apart(whole: list[Stratum], part: list[Stratum], axis: int) -> float:
     """Total variation distance of the proportions of one kind of strata."""
     one, other = Counter(c[axis] for c in whole), Counter(c[axis] for c in part)
     return sum(abs(one[k] / len(whole) - other[k] / len(part)) for k in one) / 2

@@ -10,7 +10,7 @@ import pytest
 from tests.frames.pictures import left
 from tests.reference import REFERENCE
 from wmsd_core.arrays import Image, Video
-from wmsd_core.filters import FilterConfig, MeasureConfig, judge, measure_frames
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.frames import FramesConfig, find, register
 from wmsd_core.frames.view import view
 from wmsd_core.ranking import RankConfig, keep_top, score_frames
@@ -97,7 +97,7 @@ def test_twelve_frames_end_where_they_should(tmp_path: Path) -> None:
     ids = left(store, "frames")
     assert len(ids) == 12
     measure_frames(store, ids, MeasureConfig())
-    assert judge(store, MeasureConfig(), FilterConfig()).kept == 12
+    assert decide(store, MeasureConfig(), FilterConfig()).kept == 12
     ranking = RankConfig(keep_fraction=1.0)
     score_frames(store, ids, ranking.aesthetic)
     assert keep_top(store, MeasureConfig(), ranking).kept == 12

@@ -3,16 +3,16 @@
 from wmsd_core.filters.measuring import MeasureConfig, Measured, measure_frames
 from wmsd_core.filters.outside import OutsideFilter
 from wmsd_core.filters.truth import DefectScore, score_against
-from wmsd_core.filters.verdict import FilterConfig, Judged, judge
+from wmsd_core.filters.verdict import Decided, FilterConfig, decide
 
 __all__ = [
+    "Decided",
     "DefectScore",
     "FilterConfig",
-    "Judged",
     "MeasureConfig",
     "Measured",
     "OutsideFilter",
-    "judge",
+    "decide",
     "measure_frames",
     "score_against",
 ]

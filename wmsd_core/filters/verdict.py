@@ -62,7 +62,7 @@ class FilterConfig(Config):
 
 
 @dataclass(frozen=True)
-class Judged:
+class Decided:
     """Frames kept and dropped, and how often each reason was given (a frame can have several)."""
 
     kept: int
@@ -90,7 +90,7 @@ def _verdicts(among: Sequence[Threshold]) -> str:
     """
 
 
-def judge(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Judged:
+def decide(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Decided:
     """Sets the rejections of stage `filter` for every usable frame of the store, from stored measurements alone.
 
     Only measurements made with `measuring` count. A frame that has none is rejected as "unmeasured": what was not
@@ -114,7 +114,7 @@ def judge(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Judged
                   WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames'))
             """
         ).fetchall()[0]
-    return Judged(kept, dropped, dict(reasons))
+    return Decided(kept, dropped, dict(reasons))
 
 
 def nearest(store: Path, measuring: MeasureConfig, config: FilterConfig) -> dict[str, float]:

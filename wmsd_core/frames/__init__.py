@@ -1,6 +1,6 @@
 """Where images come from: sources are walked, files checked, identified by their bytes, and decoded."""
 
-from wmsd_core.frames.entry import Entry, Found, Ignored, Refused
+from wmsd_core.frames.entry import Entry, Found, Ignored, RefusedInput
 from wmsd_core.frames.frame import Frame, find
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.frames.register import FramesConfig, Registered, register, register_entries
@@ -13,7 +13,7 @@ __all__ = [
     "FramesConfig",
     "Ignored",
     "Refusal",
-    "Refused",
+    "RefusedInput",
     "Registered",
     "find",
     "register",

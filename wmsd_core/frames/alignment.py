@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from wmsd_core.arrays import Image
+from wmsd_core.frames.decode import Grey
 from wmsd_core.frames.likeness import SIDE
 from wmsd_core.frames.windows import Pose, evened
 
@@ -21,8 +22,6 @@ LONGEST = 256
 _STEPS, _PRECISION = 40, 1e-4
 _SHARED = 0.7
 """Share of the part that must lie within the whole."""
-
-Grey = UInt8[np.ndarray, "H W"]
 
 
 @dataclass(frozen=True)

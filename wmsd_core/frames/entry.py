@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedInput:
     """Something that a source had to refuse itself, such as a line of a manifest that names no file."""
 
     item: str
@@ -66,7 +66,7 @@ class Ignored:
     detail: str = "neither an image nor a video, by its name and its first bytes"
 
 
-Found = Entry | Refused | Watched | Ignored
+Found = Entry | RefusedInput | Watched | Ignored
 
 
 def stored_path(path: Path) -> str:

@@ -39,7 +39,7 @@ _OTHERS = """
 OTHERS = frozenset(f".{name}" for name in _OTHERS.split())
 """Suffixes of files that are none of our business (captions, tables, sound, ...): they are not opened."""
 
-Kind = Literal["image", "video", "other"]
+FileKind = Literal["image", "video", "other"]
 
 _HEAD = 400
 _BEHIND_NAMES = re.compile(r"(?:[?#&!:;@]|%3[fF]).*", re.DOTALL)
@@ -65,7 +65,7 @@ def suffix_of(path: Path) -> str:
     return ""
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> FileKind:
     """What a file is taken for. One that is an image by its name is one, and a damaged one if it does not begin so.
 
     Raises:

@@ -17,7 +17,7 @@ FATES: tuple[str, ...] = get_args(Fate)
 
 
 @dataclass(frozen=True)
-class Line:
+class LedgerLine:
     """What became of one input."""
 
     item: str
@@ -31,7 +31,7 @@ class Line:
     """The content that it stands for, where it is registered or a duplicate; empty for a video."""
 
 
-def write(con: duckdb.DuckDBPyConnection, lines: Sequence[Line]) -> None:
+def write(con: duckdb.DuckDBPyConnection, lines: Sequence[LedgerLine]) -> None:
     """Writes lines in place of what was known of the same inputs."""
     last = {line.item: vars(line) for line in lines}
     insert(con, "files", list(last.values()), replace=True)

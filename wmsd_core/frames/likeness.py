@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from wmsd_core.frames.decode import rgb
 from wmsd_core.frames.frame import Frame, find
@@ -29,6 +29,8 @@ SIGNED_BY = "signature/1"
 _DECODED = 4 * SIDE
 
 Signature = Float32[np.ndarray, " D"]
+Signatures = UInt8[np.ndarray, "N 768"]
+"""As the store holds them, one a row."""
 
 
 def signature(frame: Frame) -> Signature:

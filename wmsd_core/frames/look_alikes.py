@@ -18,9 +18,9 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64
 
-from wmsd_core.frames.likeness import DIMENSIONS, SIDE
+from wmsd_core.frames.likeness import DIMENSIONS, SIDE, Signatures
 from wmsd_core.store.connection import SEALED
 
 BLOCK = 4096
@@ -30,8 +30,6 @@ MEMORY = "1GB"
 _AXES = 16
 _CELL_AXES = 6
 _COMPARED = 8192
-
-Levels = UInt8[np.ndarray, "N 768"]
 
 _NEAR = f"""
     SELECT q.row, k.place, k.levels
@@ -74,7 +72,7 @@ class LookAlikes:
             self.con.unregister("part")
         return self.con.execute("SELECT count(*) FROM copied").fetchall()[0][0]
 
-    def blocks(self, first: int, last: int) -> Iterator[tuple[Int64[np.ndarray, " N"], Levels]]:
+    def blocks(self, first: int, last: int) -> Iterator[tuple[Int64[np.ndarray, " N"], Signatures]]:
         """(places, levels) of what was copied, from place `first` to `last` (included), a block at a time."""
         for start in range(first, last + 1, BLOCK):
             rows = self.con.execute(
@@ -91,7 +89,7 @@ class LookAlikes:
         return dict(self.con.execute(sql, wanted).fetchall())
 
     def near(
-        self, places: Int64[np.ndarray, " N"], levels: Levels, *, within: bool = True
+        self, places: Int64[np.ndarray, " N"], levels: Signatures, *, within: bool = True
     ) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"], Float64[np.ndarray, " P"]]:
         """Every (row of this block, earlier place, distance in levels): among what was added, and `within` the block.
 
@@ -109,14 +107,14 @@ class LookAlikes:
         row, place, distance = (np.concatenate(part) for part in zip(*found, strict=True))
         return row, place, distance
 
-    def add(self, places: Int64[np.ndarray, " N"], levels: Levels) -> None:
+    def add(self, places: Int64[np.ndarray, " N"], levels: Signatures) -> None:
         """Makes signatures known to later searches."""
         block = self._table(places, levels, levels.astype(np.float32) @ _BASIS)
         self.con.register("block", block)
         self.con.execute("INSERT INTO known SELECT * FROM block")
         self.con.unregister("block")
 
-    def _compared(self, levels: Levels, known: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _compared(self, levels: Signatures, known: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         yield np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
         for candidates in self.con.sql(_NEAR.format(reach=self._reach, known=known)).to_arrow_reader(_COMPARED):
             row = candidates["row"].to_numpy()
@@ -126,7 +124,7 @@ class LookAlikes:
             near = squared <= self._limit
             yield row[near], candidates["place"].to_numpy()[near], np.sqrt(squared[near] / DIMENSIONS)
 
-    def _table(self, places: np.ndarray, levels: Levels, coordinates: Float32[np.ndarray, "N 16"]) -> Any:
+    def _table(self, places: np.ndarray, levels: Signatures, coordinates: Float32[np.ndarray, "N 16"]) -> Any:
         cell = _number(np.floor(coordinates[:, :_CELL_AXES] / self._width).astype(np.int64))
         blobs = pa.array([row.tobytes() for row in levels], pa.binary())
         return pa.table({"place": places, "levels": blobs, "coordinates": _fixed(coordinates), "cell": cell})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wmsd_core.frames.content import opened
-from wmsd_core.frames.entry import Entry, Found, Refused, stored_path
+from wmsd_core.frames.entry import Entry, Found, RefusedInput, stored_path
 from wmsd_core.frames.names import existing
 from wmsd_core.frames.refusal import Refusal, failed
 from wmsd_core.unicode import storable
@@ -47,7 +47,7 @@ class Manifest:
             except Exception as error:
                 refusal = error if isinstance(error, Refusal) else failed(error)
                 detail = f"line {number}: {refusal.detail}"
-                yield Refused(line, self.path, self.name, Refusal(refusal.reason, detail))
+                yield RefusedInput(line, self.path, self.name, Refusal(refusal.reason, detail))
 
     def _entry(self, line: str, row: object) -> Entry:
         """What a line says. A value that is no text and could be missing is left out, and that is noted."""

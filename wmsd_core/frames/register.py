@@ -20,10 +20,10 @@ from pydantic import Field
 from wmsd_core.config import Config
 from wmsd_core.frames import ledger
 from wmsd_core.frames.content import MOST_BYTES, read
-from wmsd_core.frames.entry import Entry, Found, Ignored, Refused, Watched, stored_path
+from wmsd_core.frames.entry import Entry, Found, Ignored, RefusedInput, Watched, stored_path
 from wmsd_core.frames.formats import suffix_of
 from wmsd_core.frames.header import Header, read_header
-from wmsd_core.frames.ledger import Line
+from wmsd_core.frames.ledger import LedgerLine
 from wmsd_core.frames.refusal import Refusal, failed, record
 from wmsd_core.frames.sources import checked, several
 from wmsd_core.frames.videos import Report, VideoConfig, with_frames_of_videos
@@ -153,13 +153,13 @@ class _Look:
 def _register_batch(store: Path, batch: Sequence[Found], config: FramesConfig, tally: _Tally) -> None:
     looks: list[_Look] = []
     refused: list[tuple[str, Path, Refusal]] = []
-    lines: list[Line] = []
+    lines: list[LedgerLine] = []
 
     def refuse(item: str, told: str, path: Path, refusal: Refusal, *, has_line: bool, frame_id: str = "") -> None:
         """Among rejections a file is known by its path (`told`), in the ledger by the line that named it (`item`)."""
         refused.append((told, Path(stored_path(path)), refusal))
         if has_line:
-            lines.append(Line(item, stored_path(path), "rejected", refusal.reason, refusal.detail, frame_id))
+            lines.append(LedgerLine(item, stored_path(path), "rejected", refusal.reason, refusal.detail, frame_id))
 
     settings = config.digest()
     trusted = _trusted(store, batch) if config.trust_timestamps else {}
@@ -167,8 +167,8 @@ def _register_batch(store: Path, batch: Sequence[Found], config: FramesConfig, t
         match found:
             case Ignored(path, detail):
                 tally.ignored += 1
-                lines.append(Line(stored_path(path), stored_path(path), "ignored", "", storable(detail)))
-            case Refused(item, path, source, refusal):
+                lines.append(LedgerLine(stored_path(path), stored_path(path), "ignored", "", storable(detail)))
+            case RefusedInput(item, path, source, refusal):
                 tally.sources.add(storable(source))
                 refuse(item, item, path, refusal, has_line=True)
             case Watched(item, path, source, frames, damage):
@@ -177,7 +177,7 @@ def _register_batch(store: Path, batch: Sequence[Found], config: FramesConfig, t
                     refused.append((stored_path(path), Path(stored_path(path)), damage))
                 detail = f"{frames} frames" + (f"; {damage.detail}" if damage else "")
                 fate = "registered" if frames else "rejected"
-                lines.append(Line(item, stored_path(path), fate, damage.reason if damage else "", detail))
+                lines.append(LedgerLine(item, stored_path(path), fate, damage.reason if damage else "", detail))
             case Entry(path, source):
                 tally.sources.add(storable(source))
                 try:
@@ -216,7 +216,7 @@ def _register_batch(store: Path, batch: Sequence[Found], config: FramesConfig, t
             rows[frame_id] = row
         if entry.input:
             note = "value_left_out" if entry.note else ""
-            lines.append(Line(entry.item, stored_path(path), "registered", note, entry.note, frame_id))
+            lines.append(LedgerLine(entry.item, stored_path(path), "registered", note, entry.note, frame_id))
     tally.manifests.update(_manifest(found.line) for found in batch if isinstance(found, Entry) and found.line)
     tally.rejected.update(refusal.reason for *_, refusal in refused)
     with writing(store) as con:

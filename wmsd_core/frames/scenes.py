@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import UInt8
 
-Picture = UInt8[np.ndarray, "H W 3"]
+from wmsd_core.arrays import Image
+
 T = TypeVar("T")
 
 RATIO = 3.0
@@ -24,9 +24,9 @@ BLANK = 3.0
 """Levels: a picture whose grey levels have a smaller standard deviation shows nothing."""
 
 
-def cuts(pictures: Iterable[tuple[Picture, T]], threshold: float) -> Iterator[tuple[T, bool]]:
+def cuts(pictures: Iterable[tuple[Image, T]], threshold: float) -> Iterator[tuple[T, bool]]:
     """For each (picture, item) in order the item, and whether a scene begins with it; the first frame is no cut."""
-    window: deque[tuple[Picture, T]] = deque(maxlen=BEFORE + 1 + AFTER)
+    window: deque[tuple[Image, T]] = deque(maxlen=BEFORE + 1 + AFTER)
     for picture, item in pictures:
         if not window:
             window.extend([(picture, item)] * BEFORE)  # before the first picture, and behind the last, nothing changes
@@ -39,17 +39,17 @@ def cuts(pictures: Iterable[tuple[Picture, T]], threshold: float) -> Iterator[tu
             yield window[BEFORE][1], _is_cut([p for p, _ in window], threshold)
 
 
-def is_blank(picture: Picture) -> bool:
+def is_blank(picture: Image) -> bool:
     """Whether a picture shows nothing: black, white or one colour, as in the middle of a fade."""
     return float(picture.mean(2).std()) < BLANK
 
 
-def _is_cut(window: list[Picture], threshold: float) -> bool:
+def _is_cut(window: list[Image], threshold: float) -> bool:
     changes = [change(one, other) for one, other in pairwise(window)]
     here = changes.pop(BEFORE - 1)
     return here >= max(threshold, RATIO * float(np.mean(changes))) and change(window[0], window[-1]) >= threshold
 
 
-def change(one: Picture, other: Picture) -> float:
+def change(one: Image, other: Image) -> float:
     """Mean absolute difference, in levels."""
     return float(np.abs(one.astype(np.int16) - other).mean())

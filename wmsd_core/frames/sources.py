@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wmsd_core.frames import manifest
-from wmsd_core.frames.entry import Entry, Found, Ignored, Refused, stored_path
+from wmsd_core.frames.entry import Entry, Found, Ignored, RefusedInput, stored_path
 from wmsd_core.frames.formats import IMAGES, OTHERS, VIDEOS, kind_of, suffix_of
 from wmsd_core.frames.manifest import Manifest
 from wmsd_core.frames.names import existing, same
@@ -179,15 +179,15 @@ def _by_name(path: Path, within: Path, source: str) -> Found:
             if suffix_of(path) in OTHERS or real.is_dir():
                 return Ignored(path, f"a link to {real}, outside {within}")
             detail = f"a link to {real}, outside {within}; copy the file, or register its folder"
-            return Refused(item, path, source, Refusal("outside", detail))
+            return RefusedInput(item, path, source, Refusal("outside", detail))
         if kind_of(path) == "other":
             return Ignored(path)
     except Refusal as refusal:  # its name says nothing
         if refusal.reason == "not_a_file":
             return Ignored(path, refusal.detail)
-        return Refused(item, path, source, refusal)
+        return RefusedInput(item, path, source, refusal)
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        return Refused(item, path, source, Refusal("unreadable", str(error)))
+        return RefusedInput(item, path, source, Refusal("unreadable", str(error)))
     except Exception as error:
-        return Refused(item, path, source, failed(error))
+        return RefusedInput(item, path, source, failed(error))
     return Entry(path, source)

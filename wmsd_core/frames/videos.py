@@ -23,14 +23,14 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from pydantic import Field
 
-from wmsd_core.arrays import Video
+from wmsd_core.arrays import Image, Video
 from wmsd_core.config import Config
 from wmsd_core.files import replacing
 from wmsd_core.frames.content import opened
-from wmsd_core.frames.entry import Entry, Found, Refused, Watched
+from wmsd_core.frames.entry import Entry, Found, RefusedInput, Watched
 from wmsd_core.frames.formats import kind_of
 from wmsd_core.frames.refusal import Refusal, failed
-from wmsd_core.frames.scenes import Picture, change, cuts, is_blank
+from wmsd_core.frames.scenes import change, cuts, is_blank
 from wmsd_core.frames.spread import Spread
 
 Report = Callable[[str], None]
@@ -107,7 +107,7 @@ def with_frames_of_videos(
                 place = into / hashlib.file_digest(file, "sha256").hexdigest()
                 taken = take(file, place, config, max_pixels, lambda text, path=item.path: report(f"{path}: {text}"))
         except Exception as error:
-            yield Refused(item.item, item.path, item.source, failed(error))
+            yield RefusedInput(item.item, item.path, item.source, failed(error))
             continue
         for moment in taken.moments:
             path, video = place / _name(moment), str(item.path)
@@ -152,7 +152,7 @@ def beginning(path: Path, *, frames: int, fps: float, max_pixels: int = 50_000_0
     Raises:
         Refusal: the file is no video, or too short.
     """
-    taken: list[Picture] = []
+    taken: list[Image] = []
     with opened(path) as file:
         for shot in _Video(file, max_pixels).shots(lambda _: None):
             # A millisecond of grace: times of frames are rounded to the clock of their file.
@@ -172,7 +172,7 @@ def whole(path: Path, *, max_frames: int = 2_000, max_pixels: int = 50_000_000) 
     Raises:
         Refusal: the file is no video, damaged or cut short, changes its size, or has more than `max_frames`.
     """
-    frames: list[Picture] = []
+    frames: list[Image] = []
     end = 0.0
     with opened(path) as file:
         video = _Video(file, max_pixels)
@@ -313,10 +313,10 @@ def _marked(shots: Iterator[_Shot], config: VideoConfig) -> Iterator[tuple[_Shot
         yield shot, begins if new is None else new, blank
 
 
-def _looked_at(shots: Iterator[_Shot], threshold: float) -> Iterator[tuple[Picture, tuple[_Shot, bool, bool | None]]]:
+def _looked_at(shots: Iterator[_Shot], threshold: float) -> Iterator[tuple[Image, tuple[_Shot, bool, bool | None]]]:
     """Each shot small, all of the size of the first, with (shot, whether it is blank, whether it begins a scene: None where
     the pictures around it decide)."""
-    before: tuple[Picture, float] | None = None
+    before: tuple[Image, float] | None = None
     height = 0
     for shot in shots:
         height = height or min(TALLEST, max(1, round(WIDTH * shot.frame.height / shot.frame.width)))
@@ -358,7 +358,7 @@ def _jpeg(shot: _Shot) -> bytes:
     return data.tobytes()
 
 
-def _displayed(shot: _Shot) -> Picture:
+def _displayed(shot: _Shot) -> Image:
     """The frame as displayed, in the order blue, green, red: turned as its rotation says, with square pixels."""
     frame = shot.frame
     untagged_hd = frame.colorspace == Colorspace.DEFAULT and frame.height >= 720

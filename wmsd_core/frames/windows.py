@@ -16,7 +16,7 @@ from itertools import chain, product
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from wmsd_core.frames.likeness import SIDE
+from wmsd_core.frames.likeness import SIDE, Signatures
 
 ALIKE = 0.75
 """Cosine. Windows that lie up to 2.5 % of the picture beside the true one reach .8."""
@@ -32,7 +32,6 @@ _BATCH = 64
 _COARSE = 8
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
-Levels = UInt8[np.ndarray, "N 768"]
 Look = UInt8[np.ndarray, "768"]
 Span = tuple[float, float]
 """Beginning and length, as shares of a side."""
@@ -66,7 +65,7 @@ class Suspect:
     pose: Pose
 
 
-def suspects(ones: Levels, others: Levels) -> Iterator[Suspect]:
+def suspects(ones: Signatures, others: Signatures) -> Iterator[Suspect]:
     """All that may show the same, by row; of several ways to lay one on the other the likeliest."""
     best: dict[tuple[int, int], tuple[float, Suspect]] = {}
     for cosine, suspect in chain(
@@ -79,7 +78,7 @@ def suspects(ones: Levels, others: Levels) -> Iterator[Suspect]:
     yield from (suspect for _, (_, suspect) in sorted(best.items(), key=lambda item: item[0]))
 
 
-def _inside(wholes: Levels, parts: Levels) -> Iterator[tuple[float, int, int, Pose]]:
+def _inside(wholes: Signatures, parts: Signatures) -> Iterator[tuple[float, int, int, Pose]]:
     """(cosine, row of the whole, row of the part, pose) of every part with its likeliest place."""
     profiles = _profiles(parts, _SIDES[:1])[:, 0]
     mirrored = np.concatenate([profiles * signs for _, _, signs in _MIRRORINGS]).T
@@ -111,7 +110,7 @@ def evened(one: Float32[np.ndarray, "..."], other: Float32[np.ndarray, "..."]) -
     return float(np.sqrt(np.mean((np.clip(contrast, *CONTRAST) * one - other) ** 2)))
 
 
-def _profiles(levels: Levels, sides: Sequence[Span]) -> Float32[np.ndarray, "N W C"]:
+def _profiles(levels: Signatures, sides: Sequence[Span]) -> Float32[np.ndarray, "N W C"]:
     """Of every window whose sides are two of `sides`: the weighted coefficients, as vectors of length 1."""
     grey = levels.reshape(-1, SIDE, SIDE, 3).astype(np.float32) @ _GREY
     waves = _WAVES[: len(sides)].reshape(-1, SIDE)

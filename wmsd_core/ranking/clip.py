@@ -18,7 +18,7 @@ LONGEST = 512
 Embeddings = Float32[np.ndarray, "N D"]
 
 
-class Clip(Config):
+class ClipConfig(Config):
     """A CLIP image encoder."""
 
     weights: str = "hf-hub:timm/vit_large_patch14_clip_224.openai/open_clip_model.safetensors"

@@ -10,14 +10,14 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from wmsd_core.arrays import Image
-from wmsd_core.ranking.clip import WHERE, Clip, Embeddings
+from wmsd_core.ranking.clip import WHERE, ClipConfig, Embeddings
 from wmsd_core.ranking.weights import load, locate
 
 
 class ClipEncoder:
     """Embeds pictures, on the GPU if there is one."""
 
-    def __init__(self, config: Clip) -> None:
+    def __init__(self, config: ClipConfig) -> None:
         """Loads the weights.
 
         Raises:
@@ -52,7 +52,7 @@ _loading = threading.Lock()
 _loaded: dict[str, ClipEncoder] = {}
 
 
-def encoder(config: Clip) -> ClipEncoder:
+def encoder(config: ClipConfig) -> ClipEncoder:
     """The encoder of these settings, loaded once per process, whatever threads ask for it."""
     name = config.encoder()
     with _loading:

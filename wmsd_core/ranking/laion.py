@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from wmsd_core.config import Config, digest
-from wmsd_core.ranking.clip import Clip, Embeddings
+from wmsd_core.ranking.clip import ClipConfig, Embeddings
 from wmsd_core.ranking.weights import checksum, load, locate
 
 WHERE = (
@@ -26,7 +26,7 @@ class LaionAesthetic(Config):
 
     head: str
     """Version 1 or 2 of the predictor's head, as safetensors: a path, or hf-hub:OWNER/REPOSITORY/FILE."""
-    clip: Clip = Clip()
+    clip: ClipConfig = ClipConfig()
     """The encoder that the head was made for."""
 
     def scorer_name(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import rgb
 from wmsd_core.frames.refusal import attempt, record
-from wmsd_core.ranking.clip import LONGEST, Clip
+from wmsd_core.ranking.clip import LONGEST, ClipConfig
 from wmsd_core.ranking.laion import LaionAesthetic, LaionHead
 from wmsd_core.ranking.statistics import ImageStatistics
 from wmsd_core.store import insert, reading, unseen, writing
@@ -76,7 +76,7 @@ def score_frames(
     return Scored(len(todo) - unusable, len(frame_ids) - len(todo), unusable)
 
 
-def embed_frames(store: Path, frame_ids: Sequence[str], clip: Clip, *, threads: int = 2) -> int:
+def embed_frames(store: Path, frame_ids: Sequence[str], clip: ClipConfig, *, threads: int = 2) -> int:
     """Embeds those of `frame_ids` that have no embedding of this encoder yet; returns how many were unusable.
 
     Raises:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
 
-Embeddings = Float32[np.ndarray, "N D"]
+from wmsd_core.ranking.clip import Embeddings
 
 
 @dataclass(frozen=True)

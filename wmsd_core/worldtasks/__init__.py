@@ -1,7 +1,7 @@
 """From good frames to a set of tasks: screening, task-solution pairs, taxonomy, splits, leak check, examples."""
 
 from wmsd_core.worldtasks.examples import Example, examples
-from wmsd_core.worldtasks.generation import GenerateConfig, Generated, generate_pairs
+from wmsd_core.worldtasks.generation import GenerateConfig, Written, generate_pairs
 from wmsd_core.worldtasks.kinds import Mix
 from wmsd_core.worldtasks.labelling import LabelConfig, Labelled, label_by_model
 from wmsd_core.worldtasks.leaks import Leak, find_leaks
@@ -15,7 +15,6 @@ from wmsd_core.worldtasks.verification import Verified, verify_pairs
 __all__ = [
     "Example",
     "GenerateConfig",
-    "Generated",
     "LabelConfig",
     "Labelled",
     "Leak",
@@ -30,6 +29,7 @@ __all__ = [
     "TaskPair",
     "TaskPairs",
     "Verified",
+    "Written",
     "assign_splits",
     "examples",
     "find_leaks",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Cell = tuple[str, str, str]
+Stratum = tuple[str, str, str]
 """Agent type, task type, source."""
 
 
@@ -29,7 +29,7 @@ class Candidate:
     pair_id: str
     frame_id: str
     cluster: int
-    cell: Cell
+    cell: Stratum
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Drawn:
 
 def balanced_draw(
     candidates: Sequence[Candidate],
-    counts: Mapping[Cell, int],
+    counts: Mapping[Stratum, int],
     sizes: Mapping[int, int],
     *,
     wished: int,
@@ -60,7 +60,7 @@ def balanced_draw(
         most_frames: frames that may be held out altogether.
     """
     balance = _Balance(counts, wished)
-    by_cell: dict[Cell, list[Candidate]] = defaultdict(list)
+    by_cell: dict[Stratum, list[Candidate]] = defaultdict(list)
     by_frame: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in reversed(candidates):  # the first of each is at the end, where `pop` takes it
         by_cell[candidate.cell].append(candidate)
@@ -101,7 +101,7 @@ def balanced_draw(
 class _Balance:
     """The chi-square above as counts so far, and which cell lowers it most."""
 
-    def __init__(self, counts: Mapping[Cell, int], wished: int) -> None:
+    def __init__(self, counts: Mapping[Stratum, int], wished: int) -> None:
         self.cells = sorted(counts)
         numbers = np.array([counts[cell] for cell in self.cells], float)
         kinds = [
@@ -123,10 +123,10 @@ class _Balance:
         self.taken = np.zeros(len(expected))
         self.position = {cell: index for index, cell in enumerate(self.cells)}
 
-    def add(self, cell: Cell) -> None:
+    def add(self, cell: Stratum) -> None:
         self.taken[self.strata[self.position[cell]]] += 1
 
-    def best(self, cells: Iterable[Cell]) -> Cell:
+    def best(self, cells: Iterable[Stratum]) -> Stratum:
         """The cell of `cells` whose next pair lowers the sum most; the first in order of name among equals."""
         positions = sorted({self.position[cell] for cell in cells})
         change = (2 * (self.taken - self.expected) + 1) / np.maximum(self.expected, 1)

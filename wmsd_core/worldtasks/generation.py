@@ -81,7 +81,7 @@ class GenerateConfig(Config):
 
 
 @dataclass(frozen=True)
-class Generated:
+class Written:
     """Frames and pairs of one run."""
 
     frames: int
@@ -130,7 +130,7 @@ def pair_id(frame_id: str, task: str) -> str:
 
 def generate_pairs(
     store: Path, frame_ids: Sequence[str], vlm: VisionLanguageModel, config: GenerateConfig, *, concurrency: int = 1
-) -> Generated:
+) -> Written:
     """Writes pairs for those of `frame_ids` that this generation has not done, and stores them as they come.
 
     `concurrency` requests are under way at a time; more than one needs a model that may be called from several threads,
@@ -165,7 +165,7 @@ def generate_pairs(
             stored.write(con, old)
         outcomes["pairs"] += len(stored.pairs)
         faults.update(row["reason"] for row in stored.rejected)
-    return Generated(
+    return Written(
         frames=outcomes["done"],
         before=len(frame_ids) - len(todo),
         pairs=outcomes["pairs"],

@@ -164,13 +164,13 @@ def _fault(error: Exception) -> Fault:
     return Fault(refusal.reason, refusal.detail)
 
 
-def _line(line: Line | tuple[str, Fault], usable: Mapping[str, str], faults: Mapping[str, Fault]) -> ledger.Line:
+def _line(line: Line | tuple[str, Fault], usable: Mapping[str, str], faults: Mapping[str, Fault]) -> ledger.LedgerLine:
     """The ledger's line: a line of a dataset is registered if any of its pairs is."""
     name = line[0] if isinstance(line, tuple) else line.name
     fault = faults.get(name)
     path = name.rpartition(":")[0]
     told = (fault.reason, fault.detail) if fault else ("", "")
-    return ledger.Line(name, path, "registered" if name in usable else "rejected", *told, usable.get(name, ""))
+    return ledger.LedgerLine(name, path, "registered" if name in usable else "rejected", *told, usable.get(name, ""))
 
 
 @dataclass(frozen=True)

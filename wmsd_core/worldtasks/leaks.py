@@ -48,7 +48,7 @@ from wmsd_core.worldtasks.members import members
 from wmsd_core.worldtasks.text import rouge_l, words
 from wmsd_core.worldtasks.wording import Index
 
-Kind = Literal["frame", "pair", "picture", "altered", "embedding", "text"]
+LeakKind = Literal["frame", "pair", "picture", "altered", "embedding", "text"]
 LOOSE = 3.0
 """Frames up to this many times `near` apart may show the same place; equal tasks of theirs are a leak."""
 _BLOCK = 4096
@@ -79,7 +79,7 @@ class Leak:
     same thing.
     """
 
-    kind: Kind
+    kind: LeakKind
     train: str
     bench: str
     figure: float

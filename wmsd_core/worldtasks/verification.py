@@ -20,7 +20,7 @@ from wmsd_core.worldtasks.screening import loads
 
 AGENT = "verify_agent"
 OPEN = "verify_open"
-Item = tuple[Frame, list[tuple[str, Question]]]
+Questioned = tuple[Frame, list[tuple[str, Question]]]
 """A frame, and the questions about its pairs: (pair id, question)."""
 
 
@@ -61,7 +61,7 @@ def verify_pairs(
                 if (pair["pair_id"], prompts.version(name)) not in known:
                     asked = prompts.question(name, agent=pair["agent"], task=pair["task"])
                     questions.setdefault(pair["frame_id"], []).append((pair["pair_id"], asked))
-        todo: list[Item] = [(frame, questions[frame.frame_id]) for frame in find(con, list(questions))]
+        todo: list[Questioned] = [(frame, questions[frame.frame_id]) for frame in find(con, list(questions))]
     total = sum(map(len, questions.values()))
     size, under_way = loads(concurrency)
     each = max(1, size // (8 * len(names)))  # frames per call: each brings some sixteen questions
@@ -75,7 +75,7 @@ def verify_pairs(
     return Verified(total - unread, len(pairs) * len(names) - total, unread)
 
 
-def _ask(part: Sequence[Item], vlm: VisionLanguageModel) -> list[dict[str, object]]:
+def _ask(part: Sequence[Questioned], vlm: VisionLanguageModel) -> list[dict[str, object]]:
     """The rows for the questions about some frames."""
     views = [(attempt(view, frame), questions) for frame, questions in part]
     shown = [(seen, pair, asked) for seen, all_ in views if not isinstance(seen, Refusal) for pair, asked in all_]
