@@ -31,7 +31,7 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the diagnosis. `wrong` stops what the recipe does, `note` only limits what else can be done."""
 
     level: Literal["ok", "note", "wrong"]
@@ -39,7 +39,7 @@ class Finding:
     text: str
 
 
-def examine(workspace: Path, recipe: "Recipe") -> Iterator[Finding]:
+def examine(workspace: Path, recipe: "Recipe") -> Iterator[Diagnosis]:
     """Everything worth knowing before a run of this recipe, the slow checks last."""
     large = recipe.models.settings is not None
     yield from _machine(workspace, large)
@@ -54,43 +54,43 @@ def examine(workspace: Path, recipe: "Recipe") -> Iterator[Finding]:
     yield _model_server(models.server, needed="vllm" in (models.writer, models.judge))
 
 
-def _machine(workspace: Path, large: bool) -> Iterator[Finding]:
+def _machine(workspace: Path, large: bool) -> Iterator[Diagnosis]:
     memory = psutil.virtual_memory()
     training = "what training takes is told by `wmsd train --dry-run`"
     needed, stored = (
         (training, training) if large else ("the miniature needs up to 4", "the miniature needs less than 1")
     )
-    yield Finding("ok", "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    yield Finding(
+    yield Diagnosis("ok", "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Diagnosis(
         "ok" if memory.available > 4 * 2**30 else "note",
         "memory",
         f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB available; {needed}",
     )
-    yield Finding("ok", "cores", f"{os.cpu_count()}; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
+    yield Diagnosis("ok", "cores", f"{os.cpu_count()}; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
     place = next(folder for folder in (workspace.absolute(), *workspace.absolute().parents) if folder.exists())
     free = shutil.disk_usage(place).free
-    yield Finding(
+    yield Diagnosis(
         "ok" if free > 2**30 else "wrong",
         "disk",
         f"{free / 2**30:.1f} GiB free at {place}; {stored}",
     )
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Diagnosis]:
     for name in PACKAGES:
         try:
-            yield Finding("ok", name, importlib.metadata.version(name))
+            yield Diagnosis("ok", name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding("wrong", name, "not installed: run `make setup`")
+            yield Diagnosis("wrong", name, "not installed: run `make setup`")
     if tuple(int(part) for part in importlib.metadata.version("fastapi").split(".")[:2]) >= (0, 151):
-        yield Finding("wrong", "fastapi", "this release breaks Prefect's server: pip install 'fastapi>=0.139,<0.151'")
+        yield Diagnosis("wrong", "fastapi", "this release breaks Prefect's server: pip install 'fastapi>=0.139,<0.151'")
 
 
-def _imports(large: bool) -> Iterator[Finding]:
+def _imports(large: bool) -> Iterator[Diagnosis]:
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    yield Finding(
+    yield Diagnosis(
         "ok" if gpus else "note",
         "gpu",
         ", ".join(gpus)
@@ -99,12 +99,12 @@ def _imports(large: bool) -> Iterator[Finding]:
     try:
         import torchvision  # pyright: ignore[reportUnusedImport] # noqa: F401
     except Exception as error:
-        yield Finding(
+        yield Diagnosis(
             "wrong", "torchvision", f"cannot be imported beside this torch: {error}; reinstall with `make setup`"
         )
 
 
-def _weights(models: "ModelsConfig") -> Finding:
+def _weights(models: "ModelsConfig") -> Diagnosis:
     """Of the generator."""
     from wmsd_core.models import GENERATORS
 
@@ -113,52 +113,52 @@ def _weights(models: "ModelsConfig") -> Finding:
         parts = getattr(importlib.import_module(module), generator).parts
         return _reached("weights", models.settings.weights, parts, f"models.{models.generator}.weights")
     if models.generator not in GENERATORS:
-        return Finding("note", "weights", f"{models.generator} is not of this project, and looks for its own")
+        return Diagnosis("note", "weights", f"{models.generator} is not of this project, and looks for its own")
     from wmsd_core.miniature.generator import WEIGHTS
 
     if WEIGHTS.is_file():
-        return Finding("ok", "weights", f"{WEIGHTS} ({WEIGHTS.stat().st_size / 2**20:.1f} MiB)")
-    return Finding(
+        return Diagnosis("ok", "weights", f"{WEIGHTS} ({WEIGHTS.stat().st_size / 2**20:.1f} MiB)")
+    return Diagnosis(
         "wrong", "weights", f"{WEIGHTS} is missing: `wmsd miniature pretrain` makes it (about half an hour of one core)"
     )
 
 
-def _reached(subject: str, weights: str, parts: Sequence[str], setting: str) -> Finding:
+def _reached(subject: str, weights: str, parts: Sequence[str], setting: str) -> Diagnosis:
     from wmsd_core.generators.checkpoints import reach
 
     try:
         found = reach(weights, parts, setting)
     except ValueError as error:
-        return Finding("wrong", subject, str(error))
+        return Diagnosis("wrong", subject, str(error))
     told = (
         f"{found.place} ({found.bytes / 2**30:.1f} GiB{'' if found.here else ', to be downloaded when first needed'})"
     )
-    return Finding("ok" if found.here else "note", subject, told)
+    return Diagnosis("ok" if found.here else "note", subject, told)
 
 
-def _store(workspace: Path) -> Finding:
+def _store(workspace: Path) -> Diagnosis:
     from wmsd_core import store
     from wmsd_core.workspace import Workspace
 
     path = Workspace(workspace).store
     if not path.exists():
-        return Finding("note", "store", f"none at {path} yet; any stage makes it")
+        return Diagnosis("note", "store", f"none at {path} yet; any stage makes it")
     try:
         with store.reading(path) as con:
             frames = store.query(con, "SELECT count(*) AS n FROM frames")[0]["n"]
     except store.StoreError as error:
-        return Finding("wrong", "store", str(error))
-    return Finding("ok", "store", f"{path}, {frames} frames")
+        return Diagnosis("wrong", "store", str(error))
+    return Diagnosis("ok", "store", f"{path}, {frames} frames")
 
 
-def _model_server(server: "ServerConfig", *, needed: bool) -> Finding:
+def _model_server(server: "ServerConfig", *, needed: bool) -> Diagnosis:
     from wmsd_core.vlm.server import ServerVLM
 
     try:
         vlm = ServerVLM(server.model_copy(update={"connect_timeout": min(server.connect_timeout, 3.0)}))
     except ValueError as error:
-        return Finding(
+        return Diagnosis(
             *(("wrong", "model server", str(error)) if needed else ("note", "model server", f"{error}; not needed"))
         )
     vlm.close()
-    return Finding("ok", "model server", f"{server.base_url} answers as {vlm.name}")
+    return Diagnosis("ok", "model server", f"{server.base_url} answers as {vlm.name}")

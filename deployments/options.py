@@ -132,7 +132,7 @@ class Later(Work):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage(Later):
+class Repeatable(Later):
     """A stage whose results can be forgotten."""
 
     refresh: Annotated[bool, typer.Option("--refresh", help="Forget this stage's earlier results and do it again.")] = (
@@ -141,7 +141,7 @@ class Stage(Later):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intake(Stage):
+class Intake(Repeatable):
     """A stage that takes images and videos in."""
 
     begins: ClassVar[bool] = True

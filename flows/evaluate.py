@@ -7,7 +7,7 @@ from prefect import flow
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, plain, stage_run
 from tasks.evaluate import (
-    aggregate,
+    count_verdicts,
     generate_videos,
     judge_controls,
     judge_videos,
@@ -57,7 +57,7 @@ def evaluate(
         evaluation = evaluation.model_copy(update={"clips": {arm: clips for arm, (clips, _) in given.items()}})
         judged = judge_videos(workspace, evaluation, models)
         controls = judge_controls(workspace, evaluation, models)
-        counted = aggregate(workspace, evaluation)
+        counted = count_verdicts(workspace, evaluation)
         summary |= plain(counted) | {
             "videos": videos | {arm: found for arm, (_, found) in given.items()},
             "judged": judged,

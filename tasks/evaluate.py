@@ -12,7 +12,7 @@ from wmsd_core import store
 from wmsd_core.bench import examination, generation, intake, judging, scores
 from wmsd_core.bench.benchmark import Arm, OwnArm
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
-from wmsd_core.bench.scores import Aggregated
+from wmsd_core.bench.scores import Counted
 from wmsd_core.bench.solving import write_solutions, writer_of
 from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training.adapters import load_adapter
@@ -86,9 +86,9 @@ def judge_controls(workspace: Path, evaluation: Evaluation, models: ModelsConfig
 
 
 @task(name="aggregate")
-def aggregate(workspace: Path, evaluation: Evaluation) -> Aggregated:
+def count_verdicts(workspace: Path, evaluation: Evaluation) -> Counted:
     """Counts verdicts into scores."""
-    return scores.aggregate(Workspace(workspace).store, evaluation)
+    return scores.count_verdicts(Workspace(workspace).store, evaluation)
 
 
 def score_rows(workspace: Path, evaluation_id: str) -> list[Summary]:

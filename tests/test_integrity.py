@@ -29,11 +29,6 @@ def place(tmp_path: Path) -> Workspace:
     with store.writing(place.store) as con:
         row = {"run_id": "run", "config": "{}", "config_hash": "", "base": "", "dataset": "", "folder": str(run)}
         store.insert(con, "training_runs", [row | {"status": "finished", "adapter": intact(run / "adapter")}])
-        con.execute(
-            "INSERT INTO videos VALUES ('v', 'p', 'base', 'm', '', 0, 's', ?, 'x', 'worldtasks')",
-            [str(place.videos / "v.png")],
-        )
-        con.execute("DELETE FROM videos")
     return place
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from deployments.options import Intake, Stage, Summary, Work, command, out, show
+from deployments.options import Intake, Repeatable, Summary, Work, command, out, show
 from deployments.server import orchestration
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _calibrate(place: "Workspace", configured: "Recipe", wish: str) -> None:
 
 
 @command(app)
-def dedup(given: Stage) -> Summary:
+def dedup(given: Repeatable) -> Summary:
     """Keep one of several images that show the same."""
     c, root = given.configuration, given.place.root
     with orchestration("flows.dedup"):
@@ -102,7 +102,7 @@ def dedup(given: Stage) -> Summary:
 
 
 @command(app)
-def rank(given: Stage) -> Summary:
+def rank(given: Repeatable) -> Summary:
     """Score the images that passed the filter and keep the best fraction."""
     c, root = given.configuration, given.place.root
     with orchestration("flows.rank"):
@@ -112,7 +112,7 @@ def rank(given: Stage) -> Summary:
 
 
 @command(app)
-def screen(given: Stage) -> Summary:
+def screen(given: Repeatable) -> Summary:
     """Ask the vision-language model in which images an agent can do something."""
     c, root = given.configuration, given.place.root
     with orchestration("flows.screen"):
@@ -122,7 +122,7 @@ def screen(given: Stage) -> Summary:
 
 
 @command(app)
-def generate(given: Stage) -> Summary:
+def generate(given: Repeatable) -> Summary:
     """Write task-solution pairs for each image, label and select them, and split images into train and bench.
 
     Pairs that cannot be used are kept in the table rejected_pairs with their reason. Second looks at each pair, wishes for

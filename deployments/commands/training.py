@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.options import Configured, Stage, Summary, Work, command, note
+from deployments.options import Configured, Repeatable, Summary, Work, command, note
 from deployments.server import orchestration
 
 app = typer.Typer()
@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @command(app)
 def train(
-    given: Stage,
+    given: Repeatable,
     start: Annotated[
         Path | None,
         typer.Option(

@@ -354,7 +354,7 @@ def _evaluation(path: Path, folder: Path, evaluation: Evaluation, rng: np.random
     with store.writing(path) as con:
         insert(con, "videos", videos)
         insert(con, "judgments", judgments)
-    summary = scores.aggregate(path, evaluation)
+    summary = scores.count_verdicts(path, evaluation)
     with store.writing(path) as con:
         run = _run("evaluate", evaluation.config.model_dump(mode="json"), summary.model_dump(mode="json"), 3)
         insert(con, "stage_runs", [run | {"benchmark": evaluation.benchmark.name}])

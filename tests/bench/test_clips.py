@@ -19,7 +19,7 @@ from wmsd_core.bench.handing_out import hand_out
 from wmsd_core.bench.intake import TakenIn, take_in
 from wmsd_core.bench.judging import Judged, judge_videos
 from wmsd_core.bench.report import write_report
-from wmsd_core.bench.scores import aggregate, missing, outcomes
+from wmsd_core.bench.scores import count_verdicts, missing, outcomes
 from wmsd_core.vlm import LogOdds, Question
 
 YES = LogOdds(2.0)
@@ -91,7 +91,7 @@ def test_missing_extra_and_broken_clips_are_counted_rate_and_length_recorded(pat
         assert [outcome.points("all") for outcome in by_arm["veo"]] == [1, 1, 1, None, None, None]
         assert store.query(con, "SELECT frames, fps FROM videos WHERE item_id = ?", [ids[3]])[0]["frames"] is None
     assert reasons == {"its video is not the": 6, "not_a_video: it cann": 3}
-    scores = aggregate(path, named)
+    scores = count_verdicts(path, named)
     assert scores.averages == {"veo": 1.0} and scores.failure_rate == 0.5
     page = write_report(path, tmp_path / "report.html", evaluation=named).path.read_text(encoding="utf-8")
     assert "veo" in page and "clips made elsewhere" in page
@@ -115,7 +115,7 @@ def test_a_second_run_looks_into_nothing_and_another_content_is_another_video(pa
     with store.reading(path) as con:
         before, now = outcomes(con, first)["veo"][0], outcomes(con, third)["veo"][0]
     assert (before.points("task"), now.points("task")) == (1, 0)
-    assert aggregate(path, first).evaluation_id != aggregate(path, third).evaluation_id
+    assert count_verdicts(path, first).evaluation_id != count_verdicts(path, third).evaluation_id
 
 
 def test_clips_are_an_arm_beside_the_projects_own(path: Path, tmp_path: Path):
@@ -130,7 +130,7 @@ def test_clips_are_an_arm_beside_the_projects_own(path: Path, tmp_path: Path):
         return LogOdds(1.0 if len(video) == 12 else -1.0)
 
     judge_videos(path, ScriptedJudge(script), named)
-    assert aggregate(path, named).averages == {"base": 0.0, "veo": 1.0}
+    assert count_verdicts(path, named).averages == {"base": 0.0, "veo": 1.0}
 
 
 def test_names_follow_the_published_form_and_the_text_decides():

@@ -15,7 +15,7 @@ from wmsd_core.bench.report import write_report
 from wmsd_core.bench.report.funnel import sources
 from wmsd_core.bench.report.gallery import gallery
 from wmsd_core.bench.report.headline import p_text
-from wmsd_core.bench.report.samples import Fault, samples
+from wmsd_core.bench.report.samples import Rejected, samples
 from wmsd_core.bench.scores import outcomes
 from wmsd_core.frames import clips
 from wmsd_core.pages.charts import running_mean
@@ -110,7 +110,7 @@ def test_pairs_that_were_turned_down_are_no_tasks_and_say_why(tmp_path: Path):
     assert after and turned_down not in {sample.task for sample in after.shown}
     assert sum(before.pairs.values()) - sum(after.pairs.values()) == len(rows)
     assert sum(share.train + share.bench for share in after.by_task) == kinds
-    assert after.faults == [Fault("steps_leaked", len(rows), turned_down, "it tells how")]
+    assert after.faults == [Rejected("steps_leaked", len(rows), turned_down, "it tells how")]
 
 
 def test_sources_are_told_where_there_are_several(full: tuple[Path, str], tmp_path: Path):

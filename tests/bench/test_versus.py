@@ -11,8 +11,8 @@ from wmsd_core import store
 from wmsd_core.bench.comparison import compare as of_arms
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.publishing import publish
-from wmsd_core.bench.run import Run, load
-from wmsd_core.bench.scores import aggregate, outcomes
+from wmsd_core.bench.run import EvaluationRun, load
+from wmsd_core.bench.scores import count_verdicts, outcomes
 from wmsd_core.bench.versus import versus
 
 CONFIG = EvaluateConfig(tasks=24)
@@ -24,8 +24,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("runs"))
 
 
-def counted(path: Path, evaluation: Evaluation) -> Run:
-    name = aggregate(path, evaluation).evaluation_id
+def counted(path: Path, evaluation: Evaluation) -> EvaluationRun:
+    name = count_verdicts(path, evaluation).evaluation_id
     with store.reading(path) as con:
         return load(con, name)
 
@@ -52,7 +52,7 @@ def test_two_runs_give_what_two_arms_of_one_give(path: Path):
     assert [c.difference for c in versus(base, executor).comparisons] == [-c.difference for c in found.comparisons]
 
 
-def changed(run: Run, **update: object) -> Run:
+def changed(run: EvaluationRun, **update: object) -> EvaluationRun:
     return run.model_copy(update=update)
 
 

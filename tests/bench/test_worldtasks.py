@@ -13,7 +13,7 @@ from wmsd_core.bench.comparison import compare_arms
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of, video_id
 from wmsd_core.bench.generation import Generated, generate_videos
 from wmsd_core.bench.judging import Judged, judge_videos
-from wmsd_core.bench.scores import aggregate, evaluation_id, outcomes, scores
+from wmsd_core.bench.scores import count_verdicts, evaluation_id, outcomes, scores
 from wmsd_core.bench.statistics import clopper_pearson
 from wmsd_core.frames import clips
 from wmsd_core.vlm import LogOdds, prompts
@@ -191,7 +191,7 @@ def test_a_question_that_reads_otherwise_is_asked_again_though_its_version_stand
 ):
     generate_videos(path, videos, FadeGenerator(), EVALUATION)
     judge_videos(path, ScriptedJudge(lambda question, video: YES), EVALUATION)
-    name, load = aggregate(path, EVALUATION).evaluation_id, prompts.load
+    name, load = count_verdicts(path, EVALUATION).evaluation_id, prompts.load
 
     def reversed_(prompt: str) -> dict[str, object]:
         known = load(prompt)
@@ -206,7 +206,7 @@ def test_a_question_that_reads_otherwise_is_asked_again_though_its_version_stand
     judge = ScriptedJudge(lambda question, video: NO)
     assert judge_videos(path, judge, EVALUATION) == Judged(30, 0)
     assert {question.name for question, _ in judge.asked} == {"judge_task"}
-    assert aggregate(path, EVALUATION).evaluation_id != name
+    assert count_verdicts(path, EVALUATION).evaluation_id != name
 
 
 def test_a_judgment_names_what_was_asked_and_shown(path: Path, videos: Path):
@@ -262,7 +262,7 @@ def test_scores_count_valid_judgments_only(path: Path, videos: Path):
         ScriptedJudge(lambda q, v: script.get(v.tobytes(), NO) if q.name == "judge_task" else YES),
         EVALUATION,
     )
-    summary = aggregate(path, EVALUATION)
+    summary = count_verdicts(path, EVALUATION)
     assert summary.evaluation_id == evaluation_id(items, EVALUATION)
     assert summary.items == 10
     assert summary.averages == pytest.approx({"base": 2 / 3, "demonstrator": 2 / 3, "executor": (6 + 2 * 2 / 3) / 8})
@@ -278,12 +278,12 @@ def test_scores_count_valid_judgments_only(path: Path, videos: Path):
     average = stored["executor", "average"]
     assert (average["valid"], average["successes"]) == (8, pytest.approx(6 + 4 / 3))
     assert (stored["executor", "all"]["successes"], stored["executor", "all"]["valid"]) == (6, 8)
-    aggregate(path, EVALUATION)
+    count_verdicts(path, EVALUATION)
     assert len(rows(path, "SELECT * FROM evaluations")) == 3 * len(MEASURES)
 
 
 def test_an_arm_without_a_judgment_has_no_score_and_full_failure_rate(path: Path):
-    summary = aggregate(path, EVALUATION)
+    summary = count_verdicts(path, EVALUATION)
     assert summary.averages == {"base": None, "demonstrator": None, "executor": None}
     assert summary.failure_rate == 1
     assert {(r["score"], r["valid"]) for r in rows(path, "SELECT * FROM evaluations")} == {(None, 0)}

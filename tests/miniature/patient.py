@@ -49,8 +49,8 @@ def examine(count: int, *, seed: int) -> Seen:
     tasks = tasks_of(plans)
     tracks = verifier.track(videos)
     rows, others = _other_tasks(scenes, plans, mover, route)
-    done = verifier.judge(tracks.select(np.array(rows)), others).task > 0
-    scores = verifier.judge(tracks, tasks)
+    done = verifier.assess(tracks.select(np.array(rows)), others).task > 0
+    scores = verifier.assess(tracks, tasks)
     return Seen(
         right={name: _passed(getattr(scores, name)) for name in ("task", "agent", "consistency")},
         spoiled={name: _consistent(videos[:, order], tasks) for name, order in SPOILED.items()},
@@ -64,7 +64,7 @@ def _passed(scores: np.ndarray) -> float:
 
 
 def _consistent(videos: Videos, tasks: Sequence[Task]) -> float:
-    return _passed(verifier.judge(verifier.track(videos), tasks).consistency)
+    return _passed(verifier.assess(verifier.track(videos), tasks).consistency)
 
 
 def _other_tasks(

@@ -23,7 +23,7 @@ def world():
 
 
 def passed(videos: Videos, tasks: list[Task]) -> dict[str, float]:
-    scores = verifier.judge(verifier.track(videos), tasks)
+    scores = verifier.assess(verifier.track(videos), tasks)
     return {name: float((getattr(scores, name) > 0).mean()) for name in ("task", "agent", "consistency")}
 
 
@@ -168,7 +168,7 @@ def test_what_cannot_be_judged_is_nan_with_a_reason(world):
     board = videos[:4].copy()
     board[2] = 200
     tasks = [None, Task("red square", "left edge"), plans[2].task, plans[3].task]
-    scores = verifier.judge(verifier.track(board), tasks)
+    scores = verifier.assess(verifier.track(board), tasks)
     assert np.isnan(scores.task).tolist() == [True, True, True, False]
     assert "no task" in scores.reasons[0]
     assert "no red square" in scores.reasons[1]
@@ -179,7 +179,7 @@ def test_what_cannot_be_judged_is_nan_with_a_reason(world):
 def judged_with(world, centre: np.ndarray) -> verifier.Scores:
     """The scores if the movers had been seen at `centre` and nothing else were wrong."""
     _, plans, _, _, videos = world
-    return verifier.judge(replace(verifier.track(videos), centre=centre), tasks_of(plans))
+    return verifier.assess(replace(verifier.track(videos), centre=centre), tasks_of(plans))
 
 
 def test_jumping_over_the_other_mover_between_two_frames_is_implausible(world):

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tests.training.test_loop import trainer, weights, without_times
-from wmsd_core.training.arms import LESSONS, Arm
+from wmsd_core.training.arms import LESSONS, TrainingArm
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.loop import Trainer
 
-TRAINED: dict[Arm, set[str]] = {
+TRAINED: dict[TrainingArm, set[str]] = {
     "rl": {"policy"},
     "anchor": {"policy"},
     "anchor_reward": {"policy"},
@@ -41,8 +41,8 @@ def report(run: Trainer) -> str:
     return json.dumps(without_times(run.step()))
 
 
-@pytest.mark.parametrize("arm", get_args(Arm))
-def test_an_arm_trains_its_adapters_and_no_other_and_resumes_to_the_same_bits(tmp_path: Path, arm: Arm) -> None:
+@pytest.mark.parametrize("arm", get_args(TrainingArm))
+def test_an_arm_trains_its_adapters_and_no_other_and_resumes_to_the_same_bits(tmp_path: Path, arm: TrainingArm) -> None:
     lengths = {"demonstrator_steps": 1, "executor_steps": 2}
     runs = [trainer(tmp_path, arm=arm, alternating=lengths, ema={"decay": 0.5}) for _ in range(3)]
     straight, first, second = runs
@@ -103,7 +103,7 @@ def test_the_old_policy_starts_every_phase_as_the_one_that_learns(tmp_path: Path
 
 
 def test_every_arm_has_its_lessons_and_asks_for_no_adapter_more() -> None:
-    assert set(LESSONS) == set(TRAINED) == set(get_args(Arm))
+    assert set(LESSONS) == set(TRAINED) == set(get_args(TrainingArm))
     assert TrainConfig(arm="rl").adapters == ("policy", "ema")
     assert TrainConfig(arm="rl", reinforcement="nft").adapters == ("policy", "ema", "old")
     assert TrainConfig(arm="anchor", reinforcement="nft").adapters == ("policy", "ema")

@@ -10,7 +10,7 @@ from tests.training.devices import DEVICE, Elsewhere, Remote, TwoDevices
 from tests.training.test_arms import POLICIES, report
 from tests.training.test_loop import SETTINGS
 from tests.training.toy import ToyGenerator, ToyJudge, write_run
-from wmsd_core.training.arms import Arm
+from wmsd_core.training.arms import TrainingArm
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.checkpoint import load_newest, save
 from wmsd_core.training.config import TrainConfig
@@ -19,7 +19,7 @@ from wmsd_core.training.rollout import roll_out
 
 PHASES = {"alternating": {"demonstrator_steps": 1, "executor_steps": 1}}
 CASES: dict[str, dict[str, Any]] = {
-    **{arm: {"arm": arm} | PHASES for arm in get_args(Arm)},
+    **{arm: {"arm": arm} | PHASES for arm in get_args(TrainingArm)},
     **{name: {"arm": "rl"} | settings for name, settings in POLICIES.items()},
     "per step": {"rewards": {"per_step": True}},
     "sum": {"rewards": {"aggregation": "sum"}},

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.training.toy import ToyGenerator, ToyJudge, write_run
 from wmsd_core.rewards.distillation import step_rewards
-from wmsd_core.training.arms import DEMONSTRATOR, EXECUTOR, Arm
+from wmsd_core.training.arms import DEMONSTRATOR, EXECUTOR, TrainingArm
 from wmsd_core.training.batch import Batch
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE
@@ -49,7 +49,7 @@ def first_gradients(trainer: Trainer) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("arm", ["full", "rl", "anchor", "off_policy"])
-def test_micro_batches_do_not_change_the_gradient(tmp_path: Path, arm: Arm) -> None:
+def test_micro_batches_do_not_change_the_gradient(tmp_path: Path, arm: TrainingArm) -> None:
     whole = first_gradients(trainer(tmp_path, arm=arm, micro_batch=1000))
     assert any(gradient.abs().max() > 1e-4 for gradient in whole.values())
     for micro_batch in (1, 5):
@@ -58,7 +58,7 @@ def test_micro_batches_do_not_change_the_gradient(tmp_path: Path, arm: Arm) -> N
 
 
 @pytest.mark.parametrize("arm", ["anchor", "off_policy"])
-def test_the_executor_learns_to_do_as_the_demonstrator(tmp_path: Path, arm: Arm) -> None:
+def test_the_executor_learns_to_do_as_the_demonstrator(tmp_path: Path, arm: TrainingArm) -> None:
     run = trainer(tmp_path, arm=arm, steps=60, group_size=1, tasks_per_step=16)
     losses = [run.step()["anchor"] for _ in range(60)]
     assert sum(losses[-5:]) < 0.2 * sum(losses[:5])

@@ -11,14 +11,14 @@ from PIL import Image
 
 from tests.generators import tiny
 from wmsd_core.frames import clips
-from wmsd_core.training.arms import Arm
+from wmsd_core.training.arms import TrainingArm
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
 from wmsd_core.vlm import LogOdds, Question
 
 CPS = {"reinforcement": "grpo", "grpo": {"sde": "cps", "strength": 0.2, "size": 2}}
-SETTINGS: dict[str, dict[str, Any]] = {arm: {"arm": arm} for arm in get_args(Arm)} | {
+SETTINGS: dict[str, dict[str, Any]] = {arm: {"arm": arm} for arm in get_args(TrainingArm)} | {
     "grpo": CPS,
     "nft": {"reinforcement": "nft"},
 }

@@ -11,7 +11,7 @@ from wmsd_core.miniature import exam
 from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.motion import FRAMES
 from wmsd_core.miniature.vlm import MiniatureVLM
-from wmsd_core.training.arms import Arm
+from wmsd_core.training.arms import TrainingArm
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
@@ -55,7 +55,11 @@ def test_the_full_method_runs_on_the_miniature_and_resumes_to_the_same_bits(tmp_
 
 @pytest.mark.parametrize(
     "settings",
-    [*({"arm": arm} for arm in get_args(Arm) if arm != "full"), {"reinforcement": "grpo"}, {"reinforcement": "nft"}],
+    [
+        *({"arm": arm} for arm in get_args(TrainingArm) if arm != "full"),
+        {"reinforcement": "grpo"},
+        {"reinforcement": "nft"},
+    ],
     ids=lambda settings: "-".join(settings.values()),
 )
 def test_every_arm_and_policy_runs_on_the_miniature(tmp_path: Path, settings: dict[str, str]) -> None:

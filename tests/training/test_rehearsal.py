@@ -16,13 +16,13 @@ from tests.training.test_loop import SETTINGS
 from tests.training.test_ltx2_training import Brightness
 from tests.training.toy import ToyGenerator, write_run
 from wmsd_core.training import needs
-from wmsd_core.training.arms import Arm
+from wmsd_core.training.arms import TrainingArm
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import load_examples
 from wmsd_core.training.footprint import Living, footprint
 from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.loop import Trainer
-from wmsd_core.training.needs import GIB, Plan, Room, Sizes
+from wmsd_core.training.needs import GIB, Proposal, Room, Sizes
 from wmsd_core.training.passes import learning_passes, sampling_passes
 from wmsd_core.training.process import read_run
 from wmsd_core.training.rehearsal import rehearse
@@ -40,7 +40,7 @@ def restless(latents: Any) -> Any:
     return np.random.default_rng(0).integers(0, 255, (len(latents), 3, 2, 2, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", [*get_args(Arm), *OBJECTIVES])
+@pytest.mark.parametrize("name", [*get_args(TrainingArm), *OBJECTIVES])
 def test_passes_are_foreseen_as_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Every rollout gets a reward of its own, so that none is left out."""
     monkeypatch.setattr(ToyGenerator, "decode", lambda _, x: restless(x))
@@ -84,13 +84,13 @@ def test_a_network_that_looks_at_numbers_is_counted_too() -> None:
     assert torch.isfinite(tiny.draw(generator, 2)).all()  # and is as it was
 
 
-def plan(**changes: Any) -> Plan:
+def proposal(**changes: Any) -> Proposal:
     settings = {"tasks_per_step": 4, "group_size": 4, "micro_batch": 4, "awm": {"times": 1}} | changes
-    return Plan(TrainConfig.model_validate(settings), LaunchConfig(), SIZES)
+    return Proposal(TrainConfig.model_validate(settings), LaunchConfig(), SIZES)
 
 
 def test_parts_add_up_to_what_a_step_takes() -> None:
-    assert {name: size / GIB for name, size in needs.on_device(plan()).items()} == {
+    assert {name: size / GIB for name, size in needs.on_device(proposal()).items()} == {
         "weights": 40,
         "other models": 2,
         "adapters": 2,
@@ -98,11 +98,11 @@ def test_parts_add_up_to_what_a_step_takes() -> None:
         "moments": 2,
         "activations": 26,
     }
-    host = {name: size / 2**20 for name, size in needs.on_host(plan()).items()}
+    host = {name: size / 2**20 for name, size in needs.on_host(proposal()).items()}
     assert host["states"] == 16 * 9 and host["the Demonstrator's velocities"] == 16 * 8
     assert host["videos to be scored"] == 3 * 2 * 4  # two micro-batches looked at, four waiting
-    assert needs.checkpoint(plan()) == 4 * GIB  # the Executor, its average, two moments
-    more = plan(arm="alternating", reinforcement="nft")
+    assert needs.checkpoint(proposal()) == 4 * GIB  # the Executor, its average, two moments
+    more = proposal(arm="alternating", reinforcement="nft")
     assert needs.on_device(more)["adapters"] == 4 * GIB and needs.on_device(more)["moments"] == 4 * GIB
 
 
@@ -118,20 +118,22 @@ def test_parts_add_up_to_what_a_step_takes() -> None:
 )
 def test_what_does_not_fit_is_refused_with_the_change_that_costs_least(free: int, cure: str) -> None:
     room = Room(free * GIB, 200 * GIB, 100 * GIB)
-    told = needs.complaint(plan(tasks_per_step=8), room, "ltx2", tiny.settings("ltx2-2.0"))
+    told = needs.complaint(proposal(tasks_per_step=8), room, "ltx2", tiny.settings("ltx2-2.0"))
     assert bool(told) == bool(cure)
     assert f"It would with --set {cure}" in told or not cure, told
 
 
 def test_too_little_memory_of_the_machine_or_disk_is_told_too() -> None:
     plenty = Room(100 * GIB, 100 * GIB, 100 * GIB)
-    assert not needs.complaint(plan(), plenty, "ltx2")
-    wide = plan(tasks_per_step=4096, group_size=24)
+    assert not needs.complaint(proposal(), plenty, "ltx2")
+    wide = proposal(tasks_per_step=4096, group_size=24)
     assert "It would with --set train.tasks_per_step=1024" in needs.complaint(
         wide, replace(plenty, host=500 * GIB), "ltx2"
     )
-    assert "It would with --set train.adapter.rank=32" in needs.complaint(plan(), replace(plenty, disk=7 * GIB), "ltx2")
-    together = needs.complaint(plan(), Room(None, 70 * GIB, 100 * GIB), "ltx2")
+    assert "It would with --set train.adapter.rank=32" in needs.complaint(
+        proposal(), replace(plenty, disk=7 * GIB), "ltx2"
+    )
+    together = needs.complaint(proposal(), Room(None, 70 * GIB, 100 * GIB), "ltx2")
     assert "the machine's memory has 70.0 GiB for 73.3" in together
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wmsd_core.bench.benchmark import Benchmark
 from wmsd_core.bench.report.headline import arm_text
-from wmsd_core.bench.run import Run
+from wmsd_core.bench.run import EvaluationRun
 from wmsd_core.bench.scores import Score, recounted, score
 from wmsd_core.files import replacing
 
@@ -19,7 +19,7 @@ MARK = "†"
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A row of the table: a method, and by measure what it scores."""
 
     method: str
@@ -28,10 +28,10 @@ class Line:
     """A score of ours, or the figure that was published."""
 
 
-def lines(run: Run, benchmark: Benchmark) -> list[Line]:
+def lines(run: EvaluationRun, benchmark: Benchmark) -> list[TableRow]:
     """Our arms, then what has been published."""
     ours = [
-        Line(
+        TableRow(
             arm_text(arm)[0],
             False,
             {m: score(arm, m, list(recounted(run, arm).values())) for m in benchmark.measures},
@@ -40,11 +40,11 @@ def lines(run: Run, benchmark: Benchmark) -> list[Line]:
     ]
     rows = benchmark.published.rows if benchmark.published else {}
     return ours + [
-        Line(method, True, {m: values.get(m) for m in benchmark.measures}) for method, values in rows.items()
+        TableRow(method, True, {m: values.get(m) for m in benchmark.measures}) for method, values in rows.items()
     ]
 
 
-def publish(run: Run, benchmark: Benchmark, out: Path) -> list[Path]:
+def publish(run: EvaluationRun, benchmark: Benchmark, out: Path) -> list[Path]:
     """Writes run.json, scores.csv, scores.md and scores.tex to a folder; each appears complete or not at all."""
     table = lines(run, benchmark)
     forms = {
@@ -59,7 +59,7 @@ def publish(run: Run, benchmark: Benchmark, out: Path) -> list[Path]:
     return [out / name for name in forms]
 
 
-def as_csv(table: Sequence[Line]) -> str:
+def as_csv(table: Sequence[TableRow]) -> str:
     """One line per method and measure, all figures in full."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -77,7 +77,7 @@ def as_csv(table: Sequence[Line]) -> str:
     return text.getvalue()
 
 
-def as_markdown(table: Sequence[Line], benchmark: Benchmark, run: Run) -> str:
+def as_markdown(table: Sequence[TableRow], benchmark: Benchmark, run: EvaluationRun) -> str:
     """A table with the intervals, and what it rests on."""
     measures = _shown(benchmark)
     titles = [benchmark.describe(measure)[0] for measure in measures]
@@ -89,7 +89,7 @@ def as_markdown(table: Sequence[Line], benchmark: Benchmark, run: Run) -> str:
     return "\n".join([*rows, "", *_notes(benchmark, run), ""])
 
 
-def as_latex(table: Sequence[Line], benchmark: Benchmark, run: Run) -> str:
+def as_latex(table: Sequence[TableRow], benchmark: Benchmark, run: EvaluationRun) -> str:
     """The layout of the paper's tables: methods down, measures across, the average last; for booktabs."""
     measures = _shown(benchmark)
     heads = " & ".join(_tex(benchmark.describe(measure)[0]) for measure in measures)
@@ -118,12 +118,12 @@ def _cell(found: Score | float | None, form: str) -> str:
     return "--" if found is None else f"{100 * found:.1f}"
 
 
-def _counts(line: Line) -> str:
+def _counts(line: TableRow) -> str:
     found = [score for score in line.scores.values() if isinstance(score, Score)]
     return f"{min(score.valid for score in found)} / {found[0].expected}" if found else "--"
 
 
-def _notes(benchmark: Benchmark, run: Run) -> list[str]:
+def _notes(benchmark: Benchmark, run: EvaluationRun) -> list[str]:
     pictures = len(set(run.pictures))
     notes = [
         f"{benchmark.title}, {len(run.items)} items of {pictures} pictures, 95 % intervals by picture; evaluation "

@@ -10,7 +10,7 @@ from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.config import Config
 
 
-class Run(Config):
+class EvaluationRun(Config):
     """Plain JSON."""
 
     evaluation_id: str
@@ -27,7 +27,7 @@ class Run(Config):
     """Arm -> criterion -> a verdict for each item; null where there is none."""
 
 
-def load(con: duckdb.DuckDBPyConnection, name: str = "") -> Run:
+def load(con: duckdb.DuckDBPyConnection, name: str = "") -> EvaluationRun:
     """A run by its id or the beginning of it, or as the file that was published of it; '' is the newest one.
 
     Raises:
@@ -35,7 +35,7 @@ def load(con: duckdb.DuckDBPyConnection, name: str = "") -> Run:
     """
     if name.endswith(".json"):
         try:
-            return Run.model_validate_json(Path(name).read_bytes())
+            return EvaluationRun.model_validate_json(Path(name).read_bytes())
         except (OSError, ValueError) as error:
             raise ValueError(f"{name} is no published run: {error}") from error
     rows = store.query(
@@ -51,4 +51,4 @@ def load(con: duckdb.DuckDBPyConnection, name: str = "") -> Run:
             or "none yet: run `wmsd evaluate`"
         )
         raise ValueError(f"{len(rows)} evaluations begin with '{name}'; the newest are {told}")
-    return Run.model_validate_json(rows[0]["record"])
+    return EvaluationRun.model_validate_json(rows[0]["record"])

@@ -14,7 +14,7 @@ from wmsd_core import store
 from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm, Item
 from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
-from wmsd_core.bench.run import Run
+from wmsd_core.bench.run import EvaluationRun
 from wmsd_core.config import Config, digest
 from wmsd_core.frames import Frame
 from wmsd_core.vlm import Question
@@ -185,11 +185,11 @@ def evaluation_id(items: list[Item], evaluation: Evaluation) -> str:
     )
 
 
-def run_of(name: str, evaluation: Evaluation, by_arm: Mapping[Arm, Sequence[Outcome]]) -> Run:
+def run_of(name: str, evaluation: Evaluation, by_arm: Mapping[Arm, Sequence[Outcome]]) -> EvaluationRun:
     """An evaluation that has just been counted, whole."""
     criteria = evaluation.benchmark.criteria
     items = [outcome.item for outcome in next(iter(by_arm.values()))]
-    return Run(
+    return EvaluationRun(
         evaluation_id=name,
         benchmark=evaluation.benchmark.name,
         evaluation=evaluation,
@@ -203,7 +203,7 @@ def run_of(name: str, evaluation: Evaluation, by_arm: Mapping[Arm, Sequence[Outc
     )
 
 
-def recounted(run: Run, arm: Arm) -> dict[str, Outcome]:
+def recounted(run: EvaluationRun, arm: Arm) -> dict[str, Outcome]:
     """Item id -> the verdicts of an arm of a run, in the order of the draw."""
     found: dict[str, Outcome] = {}
     for place, (item, picture) in enumerate(zip(run.items, run.pictures, strict=True)):
@@ -212,8 +212,8 @@ def recounted(run: Run, arm: Arm) -> dict[str, Outcome]:
     return found
 
 
-class Aggregated(Config):
-    """What `aggregate` wrote: the summary of the stage, from which the report knows what to show."""
+class Counted(Config):
+    """What `count_verdicts` wrote: the summary of the stage, from which the report knows what to show."""
 
     evaluation: Evaluation
     evaluation_id: str
@@ -224,7 +224,7 @@ class Aggregated(Config):
     """The share of the judgments that are missing."""
 
 
-def aggregate(path: Path, evaluation: Evaluation) -> Aggregated:
+def count_verdicts(path: Path, evaluation: Evaluation) -> Counted:
     """Counts the verdicts of an evaluation and writes its rows of `evaluations`, in place of earlier ones.
 
     Raises:
@@ -242,7 +242,7 @@ def aggregate(path: Path, evaluation: Evaluation) -> Aggregated:
         now = datetime.now(UTC).replace(tzinfo=None)
         store.insert(con, "evaluation_runs", [run | {"record": record, "counted": now}], replace=True)
     single = [row for row in counted if row.measure not in ("all", "average")]
-    return Aggregated(
+    return Counted(
         evaluation=evaluation,
         evaluation_id=name,
         items=len(items),
@@ -256,7 +256,7 @@ def _row(name: str, benchmark: str, row: Score) -> dict[str, object]:
         "evaluation_id": name,
         "benchmark": benchmark,
         "arm": row.arm,
-        "criterion": row.measure,
+        "criterion": row.measure,  # a criterion, `all` or `average`
         "successes": row.successes,
         "valid": row.valid,
         "expected": row.expected,

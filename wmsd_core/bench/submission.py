@@ -18,7 +18,7 @@ from wmsd_core.arrays import Image
 from wmsd_core.frames.refusal import failed
 from wmsd_core.frames.videos import whole
 
-Kind = Literal["missing", "extra", "refused", "invalid", "reported", "caution", "ignored"]
+RemarkKind = Literal["missing", "extra", "refused", "invalid", "reported", "caution", "ignored"]
 """missing: no file for an item. extra: a file for no item. refused: a file that may be of another item. invalid: an item's
 file that is no video. reported, caution: it counts, with a peculiarity. ignored: no video, or none that was asked for."""
 ALIKE = 20.0
@@ -32,7 +32,7 @@ VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".m4v"}
 class Remark:
     """What is to be said about an item or a file."""
 
-    kind: Kind
+    kind: RemarkKind
     subject: str
     """The item, or the file's path below the folder."""
     detail: str
@@ -48,7 +48,7 @@ class Submission:
     shapes: Mapping[str, tuple[int, int, int, float]] = field(default_factory=dict[str, tuple[int, int, int, float]])
     """Item -> frames, height, width, frames per second; filled by `checked`."""
 
-    def subjects(self, kind: Kind) -> list[str]:
+    def subjects(self, kind: RemarkKind) -> list[str]:
         """Items and files with a remark of this kind."""
         return [remark.subject for remark in self.remarks if remark.kind == kind]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm
 from wmsd_core.bench.comparison import Comparison, compare
-from wmsd_core.bench.run import Run
+from wmsd_core.bench.run import EvaluationRun
 from wmsd_core.bench.scores import recounted
 
 
@@ -14,15 +14,15 @@ from wmsd_core.bench.scores import recounted
 class Versus:
     """`one` minus `other`."""
 
-    one: Run
-    other: Run
+    one: EvaluationRun
+    other: EvaluationRun
     unlike: list[str]
     """What differs though it should not, in sentences; [] where the runs are comparable."""
     comparisons: list[Comparison]
     """By arm and measure; Holm's correction covers all of them."""
 
 
-def versus(one: Run, other: Run, *, anyway: bool = False) -> Versus:
+def versus(one: EvaluationRun, other: EvaluationRun, *, anyway: bool = False) -> Versus:
     """Compares arms of one name, or the only ones.
 
     Raises:
@@ -48,7 +48,7 @@ def versus(one: Run, other: Run, *, anyway: bool = False) -> Versus:
     return Versus(one, other, unlike, [replace(c, p_holm=p) for c, p in zip(found, adjusted, strict=True)])
 
 
-def differences(one: Run, other: Run) -> Iterator[str]:
+def differences(one: EvaluationRun, other: EvaluationRun) -> Iterator[str]:
     """What makes two runs incomparable, each as a sentence with both sides."""
     mine, theirs = one.evaluation, other.evaluation
     if one.benchmark != other.benchmark:
@@ -68,7 +68,7 @@ def differences(one: Run, other: Run) -> Iterator[str]:
             yield f"the seed of the noise is {mine.config.seed} and {theirs.config.seed}"
 
 
-def _arms(one: Run, other: Run) -> list[tuple[Arm, Arm]]:
+def _arms(one: EvaluationRun, other: EvaluationRun) -> list[tuple[Arm, Arm]]:
     common = [(arm, arm) for arm in one.verdicts if arm in other.verdicts]
     if common:
         return common

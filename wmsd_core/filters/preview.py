@@ -41,7 +41,7 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Beside:
     """One frame beside a threshold."""
 
     uri: str | None
@@ -58,9 +58,9 @@ class Cut:
     chart: Chart
     kept: int
     dropped: int
-    inside: list[Picture]
+    inside: list[Beside]
     """Kept, nearest first."""
-    beyond: list[Picture]
+    beyond: list[Beside]
     """Dropped, nearest first."""
 
 
@@ -107,18 +107,18 @@ def write_preview(store: Path, out: Path, measuring: MeasureConfig, config: Filt
 
 def _cut(con: duckdb.DuckDBPyConnection, t: Threshold, limit: float) -> Cut:
     drawn = con.execute(f"SELECT {t.column} FROM seen USING SAMPLE reservoir({DRAWN} ROWS) REPEATABLE (0)").fetchall()
-    mark = charts.Threshold(limit, f"{'at least' if t.least else 'at most'} {limit:g}", t.least)
+    mark = charts.Limit(limit, f"{'at least' if t.least else 'at most'} {limit:g}", t.least)
     chart = charts.histogram(t.name, [float(row[0]) for row in drawn], [mark], x_label=t.unit, log=t.log)
     parameters: dict[str, object] = {t.setting: limit}
     dropped = con.execute(f"SELECT count(*) FROM seen WHERE {t.dropped}", parameters).fetchall()[0][0]
     total = con.execute("SELECT count(*) FROM seen").fetchall()[0][0]
 
-    def nearest(side: str, order: str) -> list[Picture]:
+    def nearest(side: str, order: str) -> list[Beside]:
         rows = con.execute(
             f"SELECT {t.column}::DOUBLE, path FROM seen WHERE {side} ORDER BY {t.column} {order}, frame_id LIMIT {BESIDE}",
             parameters,
         ).fetchall()
-        return [Picture(thumbnail(Path(path)), value, path) for value, path in rows]
+        return [Beside(thumbnail(Path(path)), value, path) for value, path in rows]
 
     up, down = ("ASC", "DESC") if t.least else ("DESC", "ASC")
     return Cut(

@@ -70,7 +70,7 @@ def sit(generator: Generator, exam: Exam, telling: Telling, *, steps: int, adapt
         for now, then in pairwise(grid):
             x = x + (then - now) * generator.velocity(x, torch.full((len(x),), now), condition, adapter)
         videos.append(generator.decode(x))
-    return verifier.judge(verifier.track(np.concatenate(videos)), exam.tasks)
+    return verifier.assess(verifier.track(np.concatenate(videos)), exam.tasks)
 
 
 def shares(scores: verifier.Scores) -> dict[str, float]:

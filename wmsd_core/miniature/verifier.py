@@ -101,7 +101,7 @@ def track(videos: Videos) -> Tracks:
     return Tracks(scenes, seen.reasons, centre, mass / area(kinds), _mismatch(frames - drawing))
 
 
-def judge(tracks: Tracks, tasks: Sequence[Task | None]) -> Scores:
+def assess(tracks: Tracks, tasks: Sequence[Task | None]) -> Scores:
     """Scores video b for task b; None stands for a task that could not be read."""
     readings = [_read(tracks, row, task) for row, task in enumerate(tasks)]
     rows = np.arange(len(tracks))

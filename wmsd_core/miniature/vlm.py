@@ -15,7 +15,7 @@ from wmsd_core.miniature import planner
 from wmsd_core.miniature.drawing import shrink
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, find_task
 from wmsd_core.miniature.perception import perceive
-from wmsd_core.miniature.verifier import BOUND, Tracks, judge, track
+from wmsd_core.miniature.verifier import BOUND, Tracks, assess, track
 from wmsd_core.seeds import derive
 from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
 
@@ -87,7 +87,7 @@ class MiniatureVLM:
             videos = {id(media[row]): media[row] for row in rows}
             tracks = self._watch(np.stack([videos[identity] for identity in places]))
             at = np.array([places[id(media[row])] for row in rows])
-            scores = judge(tracks.select(at), [find_task(questions[row].text) for row in rows])
+            scores = assess(tracks.select(at), [find_task(questions[row].text) for row in rows])
             for place, row in enumerate(rows):
                 value = float(getattr(scores, _JUDGES[questions[row].name])[place])
                 reason = scores.reasons[place]
@@ -113,7 +113,7 @@ def _label(video: Video) -> dict[str, object]:
     if seen.reasons[0]:
         return {"refused": True, "reason": seen.reasons[0]}
     tasks = [plan.task for plan in planner.plans(seen.scenes, 0)]
-    scores = judge(track(video[None]).select(np.zeros(len(tasks), int)), tasks)
+    scores = assess(track(video[None]).select(np.zeros(len(tasks), int)), tasks)
     done = [
         task
         for task, reached, acted in zip(tasks, scores.task, scores.agent, strict=True)

@@ -49,7 +49,7 @@ SIZE = (4.0, 2.25)  # inches; about the width at which the page shows it, so tha
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     """One series of a chart."""
 
     label: str
@@ -60,7 +60,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Limit:
     """A vertical line: what is beyond it on the given side is dropped."""
 
     value: float
@@ -79,7 +79,7 @@ class Chart:
     """Label and series number (from 1) of each line."""
 
 
-def lines(title: str, series: Sequence[Line], *, x_label: str, y_label: str) -> Chart:
+def lines(title: str, series: Sequence[Series], *, x_label: str, y_label: str) -> Chart:
     """Thin: every value. Thick: running mean over a tenth of the series. The legend is left to the page."""
     with _style(_STYLE):
         figure, axes = _axes(x_label, y_label)
@@ -94,9 +94,7 @@ def lines(title: str, series: Sequence[Line], *, x_label: str, y_label: str) -> 
         return Chart(title, _svg(figure), "", [(line.label, line.colour % len(SERIES) + 1) for line in series])
 
 
-def histogram(
-    title: str, values: Sequence[float], thresholds: Sequence[Threshold], *, x_label: str, log: bool
-) -> Chart:
+def histogram(title: str, values: Sequence[float], thresholds: Sequence[Limit], *, x_label: str, log: bool) -> Chart:
     """Counts of values, with thresholds drawn in. On a log axis, 0 is shown as a tenth."""
     least = 0.1 if log else -math.inf
     marks = [max(threshold.value, least) for threshold in thresholds]

@@ -25,7 +25,7 @@ from typing import Literal
 
 from wmsd_core.generators.protocol import Adapter
 
-Arm = Literal[
+TrainingArm = Literal[
     "full",
     "rl",
     "anchor",
@@ -91,7 +91,7 @@ class Lesson:
         return {*self.learners, *(role.adapter for role in roles if role.adapter)}
 
 
-LESSONS: dict[Arm, tuple[Lesson, ...]] = {
+LESSONS: dict[TrainingArm, tuple[Lesson, ...]] = {
     "full": (Lesson(EXECUTOR, judged=True, agreement=True, teaching="anchor"),),
     "rl": (Lesson(EXECUTOR, judged=True),),
     "anchor": (Lesson(EXECUTOR, teaching="anchor"),),

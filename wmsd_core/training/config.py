@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from wmsd_core.config import Config
 from wmsd_core.generators.protocol import Adapter
 from wmsd_core.sampling.choices import Likelihood, Ratio, Sde, Times, Weighting, Window
-from wmsd_core.training.arms import EXECUTOR, LESSONS, Arm, Lesson
+from wmsd_core.training.arms import EXECUTOR, LESSONS, Lesson, TrainingArm
 
 Reinforcement = Literal["awm", "grpo", "nft"]
 
@@ -234,7 +234,7 @@ class TrainConfig(Config):
 
     renamed: ClassVar[Mapping[str, str]] = {"policy": "reinforcement"}
 
-    arm: Arm = "full"
+    arm: TrainingArm = "full"
     """full: rewards and anchor (eq. 12). rl: judged rewards only. anchor: regression to the Demonstrator on the
     Executor's states (eq. 5); anchor_reward: and the distillation reward (eq. 9). off_policy: regression on the
     Demonstrator's states (eq. 3); off_policy_rl: and RL on the Demonstrator; alternating: RL on the Demonstrator, then full,

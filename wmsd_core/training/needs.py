@@ -45,7 +45,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Proposal:
     """What can be changed to make a run fit."""
 
     train: TrainConfig
@@ -55,9 +55,9 @@ class Plan:
     """The settings that differ from what was asked for, as for --set."""
 
 
-def on_device(plan: Plan) -> dict[str, int]:
+def on_device(proposal: Proposal) -> dict[str, int]:
     """Bytes on each GPU by part, at the most expensive moment of a step: the backward pass, once there are moments."""
-    train, launch, sizes = plan.train, plan.launch, plan.sizes
+    train, launch, sizes = proposal.train, proposal.launch, proposal.sizes
     trained = {name for lesson in train.lessons for name in lesson.learners}
     return {
         "weights": sizes.weights // (launch.world if launch.shard else 1),
@@ -69,9 +69,9 @@ def on_device(plan: Plan) -> dict[str, int]:
     }
 
 
-def on_host(plan: Plan) -> dict[str, int]:
+def on_host(proposal: Proposal) -> dict[str, int]:
     """Bytes of each machine's memory by part. States rest in page-locked memory, which nothing else can use."""
-    train, launch, sizes = plan.train, plan.launch, plan.sizes
+    train, launch, sizes = proposal.train, proposal.launch, proposal.sizes
     rollouts = train.tasks_per_step * train.group_size // launch.nodes
     compared = any(
         train.agreement_weight(lesson) > 0 or (lesson.actor and lesson.actor == lesson.demonstrator)
@@ -92,10 +92,10 @@ def on_host(plan: Plan) -> dict[str, int]:
     } | {name: launch.processes * size for name, size in per_process.items()}
 
 
-def checkpoint(plan: Plan) -> int:
+def checkpoint(proposal: Proposal) -> int:
     """Bytes of a checkpoint."""
-    trained = {name for lesson in plan.train.lessons for name in lesson.learners}
-    return (len(plan.train.adapters) + 2 * len(trained)) * plan.sizes.adapter
+    trained = {name for lesson in proposal.train.lessons for name in lesson.learners}
+    return (len(proposal.train.adapters) + 2 * len(trained)) * proposal.sizes.adapter
 
 
 @dataclass(frozen=True)
@@ -106,29 +106,29 @@ class Room:
     host: int
     disk: int
 
-    def lacking(self, plan: Plan) -> dict[str, tuple[int, int]]:
-        """What is too small for the plan: bytes needed, and bytes there are."""
-        device, host = sum(on_device(plan).values()), sum(on_host(plan).values())
+    def lacking(self, proposal: Proposal) -> dict[str, tuple[int, int]]:
+        """What is too small for it: bytes needed, and bytes there are."""
+        device, host = sum(on_device(proposal).values()), sum(on_host(proposal).values())
         if self.device is None:
-            device, host = 0, host + device * plan.launch.processes
+            device, host = 0, host + device * proposal.launch.processes
         pairs = {
             "the GPU": (device, round((self.device or 0) * (1 - SLACK))),
             "the machine's memory": (host, self.host),
-            "the disk": (checkpoint(plan) * (KEPT + 1), self.disk),
+            "the disk": (checkpoint(proposal) * (KEPT + 1), self.disk),
         }
         return {name: pair for name, pair in pairs.items() if pair[0] > pair[1]}
 
 
-def complaint(plan: Plan, room: Room, generator: str, settings: Any = None) -> str:
-    """Why the plan cannot be carried out, and the first change that would let it; '' if it can. `generator` names the group of
+def complaint(proposal: Proposal, room: Room, generator: str, settings: Any = None) -> str:
+    """Why the proposal does not fit, and the first change that would let it; '' if it can. `generator` names the group of
     `settings`, those of a pretrained generator, that could be changed."""
-    lacking = room.lacking(plan)
+    lacking = room.lacking(proposal)
     if not lacking:
         return ""
     told = "; ".join(
         f"{name} has {there / GIB:.1f} GiB for {needed / GIB:.1f}" for name, (needed, there) in lacking.items()
     )
-    cure = next((other.change for other in _changes(plan, generator, settings) if not room.lacking(other)), None)
+    cure = next((other.change for other in _changes(proposal, generator, settings) if not room.lacking(other)), None)
     return f"this run does not fit: {told}. " + (
         f"It would with --set {cure}"
         if cure
@@ -136,13 +136,15 @@ def complaint(plan: Plan, room: Room, generator: str, settings: Any = None) -> s
     )
 
 
-def _changes(plan: Plan, generator: str, settings: Any) -> Iterator[Plan]:
+def _changes(proposal: Proposal, generator: str, settings: Any) -> Iterator[Proposal]:
     """Plans that need less, the one that costs least first."""
-    train, launch, sizes = plan.train, plan.launch, plan.sizes
+    train, launch, sizes = proposal.train, proposal.launch, proposal.sizes
     for size in _halves(train.micro_batch):
-        yield replace(plan, train=_with(train, micro_batch=size), change=f"train.micro_batch={size}")
+        yield replace(proposal, train=_with(train, micro_batch=size), change=f"train.micro_batch={size}")
     if settings is not None and settings.storage == "same" and sizes.narrow < sizes.weights and not launch.shard:
-        narrow = replace(plan, sizes=replace(sizes, weights=sizes.narrow), change=f"models.{generator}.storage=float8")
+        narrow = replace(
+            proposal, sizes=replace(sizes, weights=sizes.narrow), change=f"models.{generator}.storage=float8"
+        )
         yield narrow
         for size in _halves(train.micro_batch):
             change = f"{narrow.change} --set train.micro_batch={size}"
@@ -151,15 +153,15 @@ def _changes(plan: Plan, generator: str, settings: Any) -> Iterator[Plan]:
         if processes > launch.processes and settings is not None and not train.tasks_per_step % processes:
             split = launch.model_copy(update={"processes": processes, "shard": True})
             change = f"launch.processes={processes} --set launch.shard=true"
-            yield replace(plan, launch=split, change=change)
+            yield replace(proposal, launch=split, change=change)
             yield replace(
-                plan, launch=split, train=_with(train, micro_batch=1), change=f"{change} --set train.micro_batch=1"
+                proposal, launch=split, train=_with(train, micro_batch=1), change=f"{change} --set train.micro_batch=1"
             )
     for tasks in _halves(train.tasks_per_step):
-        yield replace(plan, train=_with(train, tasks_per_step=tasks), change=f"train.tasks_per_step={tasks}")
+        yield replace(proposal, train=_with(train, tasks_per_step=tasks), change=f"train.tasks_per_step={tasks}")
     for rank in _halves(train.adapter.rank):
         smaller = replace(sizes, adapter=sizes.adapter * rank // train.adapter.rank)
-        yield replace(plan, sizes=smaller, change=f"train.adapter.rank={rank}")
+        yield replace(proposal, sizes=smaller, change=f"train.adapter.rank={rank}")
 
 
 def _halves(number: int) -> Iterator[int]:

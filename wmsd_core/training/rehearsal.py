@@ -28,7 +28,7 @@ from wmsd_core.training.footprint import footprint
 from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.loop import Trainer
-from wmsd_core.training.needs import GIB, Plan, Room, Sizes
+from wmsd_core.training.needs import GIB, Proposal, Room, Sizes
 from wmsd_core.training.passes import latents_per_pass, learning_passes, sampling_passes
 from wmsd_core.training.process import Run
 
@@ -77,16 +77,16 @@ def rehearse(
     ]
     encode_ahead(generator, [some[0].model_copy(update=longest), *some])
     beside = pickscore.bytes if pickscore else 0
-    plan = Plan(config, launch, _sizes(generator, some[0].model_copy(update=longest), config, beside))
-    for place, parts in (("device", needs.on_device(plan)), ("host", needs.on_host(plan))):
+    proposal = Proposal(config, launch, _sizes(generator, some[0].model_copy(update=longest), config, beside))
+    for place, parts in (("device", needs.on_device(proposal)), ("host", needs.on_host(proposal))):
         tell(f"{place} GiB", {name: size / GIB for name, size in parts.items() if size})
-    tell("checkpoint MiB", needs.checkpoint(plan) / 2**20)
+    tell("checkpoint MiB", needs.checkpoint(proposal) / 2**20)
     for phase, lesson in enumerate(config.lessons, start=1):
         tell(
             "passes of a step" if len(config.lessons) == 1 else f"passes of a step, phase {phase}",
             _passes(config, lesson),
         )
-    if wrong := needs.complaint(plan, room, run.generator, run.settings):
+    if wrong := needs.complaint(proposal, room, run.generator, run.settings):
         raise ValueError(wrong)
     if launch.shard:
         tell("seconds of a step", "not measured: the base is to be split over several processes")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.bench.suites.clips import clip, picture
 from tests.reference import REFERENCE
-from wmsd_core.bench.submission import Kind, Submission, checked
+from wmsd_core.bench.submission import RemarkKind, Submission, checked
 from wmsd_core.bench.suites.dreamgen.layout import Entry, entries, read
 
 TEXTS = {
@@ -89,7 +89,7 @@ def _others_picture(root: Path) -> None:
     clip(_object(root)[0], 99)
 
 
-BROKEN: dict[str, tuple[Callable[[Path], object], tuple[int, int, int], Kind | None, str]] = {
+BROKEN: dict[str, tuple[Callable[[Path], object], tuple[int, int, int], RemarkKind | None, str]] = {
     "a missing video": (lambda root: _object(root)[1].unlink(), (6, 5, 5), "missing", "gr1_object/1"),
     "an extra video": (
         lambda root: clip(root / "videos/mymodel_gr1_object/7_Use_the_left_hand_to_wave.mp4", 9),

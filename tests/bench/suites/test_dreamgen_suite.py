@@ -14,7 +14,7 @@ from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of
 from wmsd_core.bench.generation import Generated, generate_videos
 from wmsd_core.bench.judging import Judged, judge_videos
 from wmsd_core.bench.report import write_report
-from wmsd_core.bench.scores import aggregate, outcomes
+from wmsd_core.bench.scores import count_verdicts, outcomes
 from wmsd_core.frames.register import FramesConfig, register
 from wmsd_core.vlm import LogOdds
 
@@ -56,7 +56,7 @@ def test_zero_shot_and_trained_are_asked_apart_about_the_same_videos(path: Path)
         # the second asks of the same files, and what the first has asked about physics is not asked again
         assert made == Generated(4, 0, 4) if benchmark == "dreamgen" else Generated(0, 4, 4)
         assert judge_videos(path, judge, evaluation) == Judged(8 if benchmark == "dreamgen" else 4, 0)
-        aggregate(path, evaluation)
+        count_verdicts(path, evaluation)
         with store.reading(path) as con:
             by_arm = outcomes(con, evaluation)
             found[benchmark] = by_arm["base"][0].points("instruction")

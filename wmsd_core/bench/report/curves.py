@@ -9,7 +9,7 @@ import duckdb
 
 from wmsd_core import store
 from wmsd_core.pages import charts
-from wmsd_core.pages.charts import Chart, Line
+from wmsd_core.pages.charts import Chart, Series
 
 RUNS_SHOWN, CHARTS_SHOWN = 6, 24
 _TEXT = {  # the last words of a metric's name -> title, unit
@@ -91,7 +91,7 @@ def _rank(metric: str) -> tuple[int, str]:
 def _chart(metric: str, by_run: dict[str, list[tuple[int, float]]], runs: list[str]) -> Chart:
     title, unit = _TEXT.get(metric) or _TEXT.get(metric.rpartition("/")[2]) or (_plain(metric), _unit(metric))
     series = [
-        Line("", [step for step, _ in by_run[run]], [value for _, value in by_run[run]], colour)
+        Series("", [step for step, _ in by_run[run]], [value for _, value in by_run[run]], colour)
         for colour, run in enumerate(runs)
         if run in by_run
     ]
@@ -106,7 +106,7 @@ def _parts(whole: str, parts: dict[str, dict[str, list[tuple[int, float]]]], lab
         (part for part in parts if run in parts[part]), key=lambda part: -sum(value for _, value in parts[part][run])
     )[: len(charts.SERIES)]
     series = [
-        Line(part, [step for step, _ in parts[part][run]], [value for _, value in parts[part][run]], colour)
+        Series(part, [step for step, _ in parts[part][run]], [value for _, value in parts[part][run]], colour)
         for colour, part in enumerate(largest)
     ]
     title, unit = _PARTS[whole]

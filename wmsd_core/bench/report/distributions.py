@@ -10,7 +10,7 @@ import duckdb
 from wmsd_core import store
 from wmsd_core.filters.thresholds import THRESHOLDS
 from wmsd_core.pages import charts
-from wmsd_core.pages.charts import Chart, Threshold
+from wmsd_core.pages.charts import Chart, Limit
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def _chart(con: duckdb.DuckDBPyConnection, stage: str, shown: _Shown, values: li
     return [Chart(chart.title, chart.svg, f"{note}, by {shown.by}" if shown.by else note)]
 
 
-def _thresholds(con: duckdb.DuckDBPyConnection, stage: str, column: str) -> Iterator[Threshold]:
+def _thresholds(con: duckdb.DuckDBPyConnection, stage: str, column: str) -> Iterator[Limit]:
     """Settings called min_<column> and max_<column>, wherever in the stage's configuration they are."""
     rows = store.query(con, "SELECT config FROM stage_runs WHERE stage = ? ORDER BY started DESC LIMIT 1", [stage])
     settings = dict(_leaves(json.loads(rows[0]["config"]))) if rows else {}
     for prefix, word in (("min", "at least"), ("max", "at most")):
         value = settings.get(f"{prefix}_{column}")
         if isinstance(value, int | float):
-            yield Threshold(float(value), f"{word} {value:g}", prefix == "min")
+            yield Limit(float(value), f"{word} {value:g}", prefix == "min")
 
 
 def _leaves(value: object) -> Iterator[tuple[str, object]]:

@@ -87,7 +87,7 @@ def funnel(con: duckdb.DuckDBPyConnection) -> list[Step]:
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """Frames of one origin under one licence."""
 
     source: str
@@ -98,7 +98,7 @@ class Source:
     """Of them, after every stage that has run."""
 
 
-def sources(con: duckdb.DuckDBPyConnection) -> list[Source]:
+def sources(con: duckdb.DuckDBPyConnection) -> list[Origin]:
     """The sources of most frames."""
     rows = store.query(
         con,
@@ -109,7 +109,7 @@ def sources(con: duckdb.DuckDBPyConnection) -> list[Source]:
         """,
         [SOURCES],
     )
-    return [Source(**row) for row in rows]
+    return [Origin(**row) for row in rows]
 
 
 def _reason(row: dict[str, Any]) -> Reason:

@@ -33,7 +33,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Rejected:
     """Why pairs were turned down, with one of them."""
 
     reason: str
@@ -52,7 +52,7 @@ class Samples:
     shown: list[Sample]
     by_task: list[Share]
     by_agent: list[Share]
-    faults: list[Fault]
+    faults: list[Rejected]
     """Most frequent first."""
 
 
@@ -82,7 +82,7 @@ def samples(con: duckdb.DuckDBPyConnection) -> Samples | None:
         shown=[Sample(row["task"], row["solution"], row["split"], thumbnail(Path(row["path"]))) for row in rows],
         by_task=_shares(con, "task_type"),
         by_agent=_shares(con, "agent_type"),
-        faults=[Fault(**row) for row in store.query(con, _FAULTS)],
+        faults=[Rejected(**row) for row in store.query(con, _FAULTS)],
     )
 
 
