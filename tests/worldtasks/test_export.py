@@ -101,6 +101,37 @@ def test_the_datasets_library_finds_splits_and_pictures(store: Path, tmp_path: P
     assert np.array_equal(np.asarray(picture), np.asarray(Image.open(picture.filename)))
 
 
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "worldtasks"])
+def test_the_datasets_library_does_not_take_an_earlier_export_for_this_one(
+    store: Path, tmp_path: Path, form: str
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    out, config = tmp_path / "out", ExportConfig.model_validate({"formats": (form,)})
+
+    def loaded() -> list[str]:
+        splits = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache")).values()
+        return sorted(id for split in splits for id in split["id"])
+
+    def caches() -> int:
+        return len(list((tmp_path / "cache").rglob("dataset_info.json")))
+
+    written(store, out, config)
+    before = loaded()
+    written(store, out, config)
+    assert loaded() == before and caches() == 1  # an equal one is not read again
+    with writing(store) as con:
+        con.execute("DELETE FROM task_pairs WHERE frame_id = (SELECT min(frame_id) FROM task_pairs)")
+    written(store, out, config)
+    with reading(store) as con:
+        assert loaded() == sorted(row["pair_id"] for row in query(con, "SELECT pair_id FROM task_pairs"))
+    assert len(before) == len(loaded()) + 2 and caches() == 2
+    shutil.rmtree(out)
+    with writing(store) as con:
+        con.execute("UPDATE task_pairs SET solution = solution || ' Slowly.'")
+    written(store, out, config)
+    assert loaded() and caches() == 3
+
+
 def test_what_was_exported_comes_back_the_same(store: Path, tmp_path: Path) -> None:
     with writing(store) as con:
         con.execute(
@@ -278,10 +309,13 @@ def test_a_failure_leaves_the_earlier_export_and_a_kill_too(store: Path, tmp_pat
     out = tmp_path / "out"
     written(store, out)
     before = tree(out)
-    with pytest.raises(OSError, match="full"), publishing(out) as folder:
+    with (
+        pytest.raises(ValueError, match=r"cannot write .*out: full\. An earlier export is kept"),
+        publishing(out) as folder,
+    ):
         (folder / "half").write_text("half")
         raise OSError("full")
-    assert tree(out) == before
+    assert tree(out) == before and not list(tmp_path.glob(".out*"))
     code = """
         import sys, time
         from pathlib import Path
@@ -298,10 +332,120 @@ def test_a_failure_leaves_the_earlier_export_and_a_kill_too(store: Path, tmp_pat
     assert process.stdout and process.stdout.readline() == b"ready\n"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert tree(out) == before and len(list(tmp_path.glob(".out.*"))) == 1
-    out.rename(tmp_path / ".out.previous")  # a kill between the two renames
+    workshop = tmp_path / ".out.wmsd-export"
+    assert tree(out) == before and (workshop / "new" / "half").is_file()
+    out.rename(workshop / "old")  # a kill between the two renames
+    with pytest.raises(ValueError, match="cannot write"), publishing(out):
+        raise OSError("full")
+    assert tree(out) == before and not workshop.exists()
     written(store, out)
-    assert list(tmp_path.glob(".out.*")) == []
+    assert not workshop.exists() and verify(out) == []
+
+
+def test_a_link_to_an_export_stays_a_link(store: Path, tmp_path: Path) -> None:
+    link, disk = tmp_path / "link", tmp_path / "disk"
+    disk.mkdir()
+    link.symlink_to(disk)
+    beside = sorted(tmp_path.iterdir())
+    for _ in range(2):
+        written(store, link)
+        assert link.is_symlink() and verify(disk) == [] and sorted(tmp_path.iterdir()) == beside
+    for target, reason in (("nowhere", "is a link to .*nowhere, which is not there"), ("store.duckdb", "is a file")):
+        link.unlink()
+        link.symlink_to(tmp_path / target)
+        with pytest.raises(ValueError, match=reason):
+            written(store, link)
+    link.unlink()
+    link.symlink_to(tmp_path / "images")
+    with pytest.raises(ValueError, match="holds files that no export wrote"):
+        written(store, link)
+
+
+@pytest.mark.parametrize("name", ["o[1]", "it's", "a*{b}", "50%20", "-f", "a\nb", "ä𝕏"])
+def test_a_folder_can_have_any_name(store: Path, tmp_path: Path, name: str) -> None:
+    beside = {path.name for path in tmp_path.iterdir()}
+    for _ in range(2):
+        written(store, tmp_path / name)
+    assert verify(tmp_path / name) == [] and {path.name for path in tmp_path.iterdir()} == beside | {name}
+
+
+def test_what_lies_beside_an_export_is_left_alone(store: Path, tmp_path: Path) -> None:
+    names = (".o2.note.partial", ".o2.previous", ".o2.99999999.partial", ".o2.partial")
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".o2.1.partial").mkdir()
+    (tmp_path / ".o2.1.partial" / "mine").write_text("mine")
+    for _ in range(2):
+        written(store, tmp_path / "o2")
+    assert all((tmp_path / name).read_text() == "mine" for name in (*names, ".o2.1.partial/mine"))
+    (tmp_path / ".o2.wmsd-export").mkdir()
+    (tmp_path / ".o2.wmsd-export" / "mine").write_text("mine")
+    with pytest.raises(ValueError, match="holds mine, which no export wrote; move it away"):
+        written(store, tmp_path / "o2")
+    (tmp_path / ".o3.wmsd-export").symlink_to(tmp_path / "images")
+    with pytest.raises(ValueError, match="is in the way; move it away"):
+        written(store, tmp_path / "o3")
+    assert (tmp_path / ".o2.wmsd-export" / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("manifest", ["{}", "[]", '{"form": "wmsd-export/1", "files": {"mine": 3}}', "no json"])
+def test_a_manifest_of_somebody_elses_makes_no_export(store: Path, tmp_path: Path, manifest: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.json").write_text(manifest)
+    (out / "mine").write_text("mine")
+    with pytest.raises(ValueError, match="holds files that no export wrote"):
+        written(store, out)
+    with pytest.raises(ValueError, match="holds no export"):
+        verify(out)
+
+
+def test_what_was_changed_or_added_in_an_export_is_not_overwritten(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    written(store, out, ExportConfig(formats=("jsonl",)))
+    card = (out / "README.md").read_text()
+    (out / "README.md").write_text(card + "Thanks to everybody.")
+    with pytest.raises(ValueError, match=r"such as README\.md; they would be lost"):
+        written(store, out)
+    (out / "README.md").write_text(card)
+    for name, make in (
+        ("link", lambda path: path.symlink_to(tmp_path / "images")),
+        ("empty", lambda path: path.mkdir()),
+    ):
+        make(out / name)
+        with pytest.raises(ValueError, match=f"such as {name}; they would be lost"):
+            written(store, out)
+        (out / "link").unlink() if name == "link" else (out / "empty").rmdir()
+    with pytest.raises(ValueError, match="such as note; they would be lost"), publishing(out):
+        (out / "note").write_text("put there while the export ran")
+    assert (out / "README.md").read_text() == card
+
+
+def test_a_place_that_cannot_be_replaced_is_refused_before_any_work(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for out, reason in (
+        (Path(), "you are in"),
+        (Path(".."), "you are in"),
+        (Path("/"), "is a disk of its own"),
+        (tmp_path / "a?b", "question mark"),
+        (tmp_path / "store.duckdb" / "out", "cannot write"),
+        (tmp_path / ("n" * 300), "File name too long"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            written(store, out)
+    written(store, Path("relative/"))
+    assert verify(tmp_path / "here" / "relative") == []
+
+
+def test_one_process_at_a_time_writes_an_export(tmp_path: Path) -> None:
+    with publishing(tmp_path / "out") as folder:
+        with pytest.raises(ValueError, match="another process is writing an export"), publishing(tmp_path / "out"):
+            pass
+        (folder / "whole").write_text("whole")
+    assert (tmp_path / "out" / "whole").is_file()
 
 
 def test_a_disk_that_is_too_full_is_noticed_before(

@@ -103,6 +103,8 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 
 def _open(path: Path, *, read_only: bool, patience: float | None = None) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + (PATIENCE if patience is None else patience)
+    if "?" in str(path):
+        raise StoreError(f"{path}: DuckDB takes what follows a question mark for no part of a name; use another folder")
     while True:
         try:
             return duckdb.connect(str(path), read_only=read_only, config=SEALED)

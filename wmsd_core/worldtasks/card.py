@@ -38,6 +38,8 @@ class About:
     inside: bool
     """Whether pictures lie in the export."""
     left_out: Mapping[str, int]
+    identity: str
+    """Digest of the records, which hold the checksums of their pictures."""
 
 
 def write_card(path: Path, con: duckdb.DuckDBPyConnection, folder: Path, about: About) -> None:
@@ -101,6 +103,7 @@ def _export_facts(con: duckdb.DuckDBPyConnection, folder: Path, about: About) ->
         "schema": SCHEMA,
         "version": __version__,
         "limits": limits,
+        "identity": about.identity,
     }
 
 

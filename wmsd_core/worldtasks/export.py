@@ -25,7 +25,8 @@ import duckdb
 from pydantic import Field
 
 from wmsd_core import __version__
-from wmsd_core.config import Config
+from wmsd_core.config import Config, digest
+from wmsd_core.files import sha256
 from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.worldtasks.card import About, write_card
@@ -93,28 +94,29 @@ def export(store: Path, out: Path, config: ExportConfig, splitting: SplitConfig,
         database = folder / "worldtasks.duckdb"
         try:
             with snapshot(store, database) as con:
-                _check_room(con, out, config)
-                left_out = _place_images(con, folder, config, threads)
+                _check_room(con, folder, out, config)
+                left_out = _place_images(con, folder, out, config, threads)
                 for split in SPLITS:
                     _write_records(con, folder, split, config)
                 counts = dict(con.execute("SELECT split, count(*) FROM pairs GROUP BY split").fetchall())
                 frames = con.execute("SELECT count(*) FROM frames").fetchall()[0][0]
-                write_card(store, con, folder, _about(config, counts, left_out))
-        except duckdb.IOException as error:
+                card = _about(folder, config, counts, left_out)
+                write_card(store, con, folder, card)
+        except duckdb.Error as error:
             raise ValueError(f"cannot write {out}: {str(error).splitlines()[0]}. An earlier export is kept") from error
         shutil.rmtree(database.with_suffix(".spill"), ignore_errors=True)
         if "duckdb" not in config.formats:
             database.unlink()
         about = {"schema": SCHEMA, "code_version": __version__, "settings": config.model_dump(mode="json")}
-        write_manifest(folder, {**about, "pairs": counts, "left_out": left_out})
+        write_manifest(folder, {**about, "identity": card.identity, "pairs": counts, "left_out": left_out})
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Exported(out, counts.get("train", 0), counts.get("bench", 0), frames, left_out, size, dropped)
 
 
-def _check_room(con: duckdb.DuckDBPyConnection, out: Path, config: ExportConfig) -> None:
+def _check_room(con: duckdb.DuckDBPyConnection, folder: Path, out: Path, config: ExportConfig) -> None:
     images, pairs = con.execute("SELECT (SELECT sum(bytes) FROM frames), (SELECT count(*) FROM pairs)").fetchall()[0]
     needed = pairs * _PER_PAIR + (images if config.images == "copy" else 0)
-    free = shutil.disk_usage(out.absolute().parent).free
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise ValueError(
             f"the export needs about {needed / 2**20:.0f} MiB and the disk of {out} has {free / 2**20:.0f}; free some "
@@ -122,7 +124,9 @@ def _check_room(con: duckdb.DuckDBPyConnection, out: Path, config: ExportConfig)
         )
 
 
-def _place_images(con: duckdb.DuckDBPyConnection, folder: Path, config: ExportConfig, threads: int) -> dict[str, int]:
+def _place_images(
+    con: duckdb.DuckDBPyConnection, folder: Path, out: Path, config: ExportConfig, threads: int
+) -> dict[str, int]:
     """Puts pictures in their place and writes the place into `frames`; leaves out those whose file is not as registered."""
     if config.images == "reference":
         con.execute("UPDATE frames SET path = origin")
@@ -130,7 +134,7 @@ def _place_images(con: duckdb.DuckDBPyConnection, folder: Path, config: ExportCo
         con.execute("UPDATE frames SET path = split || '/' || file")
     refused: dict[str, Refusal] = {}
     total = con.execute("SELECT count(*) FROM frames").fetchall()[0][0]
-    place = partial(_place, folder=folder, how=config.images)
+    place = partial(_place, folder=folder, out=out, how=config.images)
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, total, BATCH):
             sql = "SELECT sha256, origin, path FROM frames WHERE rowid BETWEEN ? AND ?"
@@ -142,7 +146,7 @@ def _place_images(con: duckdb.DuckDBPyConnection, folder: Path, config: ExportCo
     return dict(Counter(refusal.reason for refusal in refused.values()))
 
 
-def _place(row: tuple[str, str, str], folder: Path, how: str) -> Refusal | None:
+def _place(row: tuple[str, str, str], folder: Path, out: Path, how: str) -> Refusal | None:
     """Copies or links one picture, after a look at its bytes; what is wrong with it, if anything is."""
     sha256, origin, path = row
     try:
@@ -162,7 +166,7 @@ def _place(row: tuple[str, str, str], folder: Path, how: str) -> Refusal | None:
         os.link(Path(origin).resolve(), target)
     except OSError as error:
         raise ValueError(
-            f"no hard link to {origin} can be made from {folder.parent}: {error.strerror}; set export.images=copy"
+            f"no hard link to {origin} can be made from {out}: {error.strerror}; set export.images=copy"
         ) from error
     return None
 
@@ -187,7 +191,7 @@ def _write_records(con: duckdb.DuckDBPyConnection, folder: Path, split: str, con
         copy(con, FLAT.format(path=image), mine, folder / split / f"{split}.jsonl", "FORMAT json")
 
 
-def _about(config: ExportConfig, counts: dict[str, int], left_out: dict[str, int]) -> About:
+def _about(folder: Path, config: ExportConfig, counts: dict[str, int], left_out: dict[str, int]) -> About:
     patterns = {
         "parquet": "data/{0}-*.parquet",
         "jsonl": "data/{0}.jsonl",
@@ -199,10 +203,14 @@ def _about(config: ExportConfig, counts: dict[str, int], left_out: dict[str, int
         "link": "Pictures lie in `{split}/images/`, each once.",
         "reference": "Pictures are not part of this folder: `image.path` says where they lay when it was written.",
     }
+    files = {split: pattern.format(split) for split in SPLITS if split in counts} if pattern else {}
     return About(
         title=config.title,
         licence=config.licence,
-        files={split: pattern.format(split) for split in SPLITS if split in counts} if pattern else {},
+        files=files,
+        identity=digest([sha256(path) for name in files.values() for path in sorted(folder.glob(name))])
+        if files
+        else "",
         pictures=pictures[config.images],
         inside=config.images != "reference",
         left_out=left_out,

@@ -1,5 +1,6 @@
 """A folder that appears complete or not at all, in place of an earlier one of its kind and of nothing else."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -8,49 +9,91 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from wmsd_core.files import sha256
 
 MANIFEST = "manifest.json"
 FORM = "wmsd-export/1"
+_WORKSHOP = frozenset({"lock", "new", "old"})
 
 
 @contextmanager
 def publishing(out: Path) -> Generator[Path]:
-    """A new folder beside `out`, which takes the place of `out` if the block ends well, and is removed if it does not.
+    """A new folder, which takes the place of `out` if the block ends well, and is removed if it does not.
 
-    A kill leaves the earlier export, or, between two renames, none; the next call puts the earlier one back first. What
-    other killed calls left behind is removed.
+    It grows in `.OUT.wmsd-export` beside `out`, or beside the folder that `out` is a link to: the link stays. A kill leaves
+    the earlier export, or, between two renames, none; the next call puts the earlier one back first, and removes what the
+    killed one left.
 
     Raises:
-        ValueError: `out` is a file, or a folder that holds something else than an export.
+        ValueError: `out` is no folder, holds something else than an export as it was written, or cannot be replaced;
+            another process writes to it; or the disk fails.
     """
-    out = out.absolute()
-    partial, previous = _beside(out, "partial"), out.with_name(f".{out.name}.previous")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if previous.exists():
-            if out.exists():
-                shutil.rmtree(previous)
-            else:
-                previous.rename(out)
-        _refuse_foreign(out)
-        for left in out.parent.glob(f".{out.name}.*.partial"):
-            if not psutil.pid_exists(int(left.name.rsplit(".", 2)[1])):
-                shutil.rmtree(left)
-        partial.mkdir()
-    except PermissionError as error:
-        raise ValueError(f"cannot write beside {out}: {error}; choose a folder that you may write to") from error
-    try:
-        yield partial
-        if out.exists():
-            out.rename(previous)
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(previous, ignore_errors=True)
+        place = _place(out)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _workshop(place) as workshop:
+            new, old = workshop / "new", workshop / "old"
+            _refuse_foreign(place)
+            for left in (new, old):
+                if left.exists():
+                    shutil.rmtree(left)
+            new.mkdir()
+            yield new
+            _refuse_foreign(place)  # somebody may have put something there meanwhile
+            if place.exists():
+                place.rename(old)
+            new.rename(place)
+    except OSError as error:
+        raise ValueError(f"cannot write {out}: {error}. An earlier export is kept") from error
+
+
+def _place(out: Path) -> Path:
+    """Where `out` lies, links resolved.
+
+    Raises:
+        ValueError: no folder there can be replaced by another.
+    """
+    place = Path(os.path.realpath(out))
+    if out.is_symlink() and not place.exists():
+        raise ValueError(f"{out} is a link to {place}, which is not there; make that folder, or remove the link")
+    if "?" in str(place):
+        raise ValueError(
+            f"{place}: DuckDB takes what follows a question mark for no part of a name; give another folder"
+        )
+    if os.path.ismount(place):
+        raise ValueError(f"{out} is a disk of its own, which cannot be replaced; give the name of a folder in it")
+    if Path.cwd().is_relative_to(place):
+        raise ValueError(
+            f"you are in {place}, and an export takes its place; give another folder, or run this elsewhere"
+        )
+    return place
+
+
+@contextmanager
+def _workshop(place: Path) -> Generator[Path]:
+    """The folder beside `place` in which its replacement is made, held against other processes and removed in the end."""
+    workshop = place.with_name(f".{place.name}.wmsd-export")
+    if workshop.is_symlink() or (workshop.exists() and not workshop.is_dir()):
+        raise ValueError(f"{workshop} is in the way; move it away")
+    workshop.mkdir(exist_ok=True)
+    if foreign := {path.name for path in workshop.iterdir()} - _WORKSHOP:
+        raise ValueError(f"{workshop} holds {min(foreign)}, which no export wrote; move it away")
+    with (workshop / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another process is writing an export to {place}; wait for it") from error
+        try:
+            _put_back(workshop, place)
+            yield workshop
+        finally:
+            _put_back(workshop, place)
+            shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _put_back(workshop: Path, place: Path) -> None:
+    if (workshop / "old").exists() and not place.exists():
+        (workshop / "old").rename(place)
 
 
 def write_manifest(folder: Path, about: dict[str, Any]) -> None:
@@ -74,17 +117,13 @@ def verify(folder: Path) -> list[str]:
     if listed is None:
         raise ValueError(f"{folder} holds no export: it has no {MANIFEST} of ours")
     wrong: list[str] = []
-    for name, its in listed.items():
+    for name, checksum in listed.items():
         path = folder / name
         if not path.is_file():
             wrong.append(f"{name} is missing")
-        elif path.stat().st_size != its["bytes"] or sha256(path) != its["sha256"]:
+        elif sha256(path) != checksum:
             wrong.append(f"{name} has other content than its checksum says")
     return wrong + [f"{name} is not listed in {MANIFEST}" for name in _foreign(folder, listed)]
-
-
-def _beside(out: Path, kind: str) -> Path:
-    return out.with_name(f".{out.name}.{os.getpid()}.{kind}")
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -93,23 +132,36 @@ def _refuse_foreign(out: Path) -> None:
     if not out.is_dir():
         raise ValueError(f"{out} is a file; give the name of a folder to create")
     listed = _listed(out) or {}
-    if foreign := _foreign(out, listed):
+    if lost := [*_foreign(out, listed), *_edited(out, listed)]:
         raise ValueError(
-            f"{out} holds files that no export wrote, such as {foreign[0]}; they would be lost. Choose another folder, or "
+            f"{out} holds files that no export wrote, such as {lost[0]}; they would be lost. Choose another folder, or "
             "move them away"
         )
 
 
-def _listed(folder: Path) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError):
+def _listed(folder: Path) -> dict[str, str] | None:
+    """Files of the export in `folder` with their SHA-256; None where there is none."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["form"] == FORM:
-            return manifest["files"]
+            return {str(name): str(its["sha256"]) for name, its in manifest["files"].items()}
     return None
 
 
-def _foreign(folder: Path, listed: dict[str, Any]) -> list[str]:
-    """Files that are not listed; the manifest itself is expected where anything is listed."""
+def _foreign(folder: Path, listed: dict[str, str]) -> list[str]:
+    """What is not listed: files, links, empty folders; the manifest itself is expected where anything is listed."""
     known = {*listed, MANIFEST} if listed else set[str]()
-    names = (str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if not path.is_dir())
-    return [name for name in names if name not in known]
+    known |= {str(parent) for name in listed for parent in Path(name).parents}
+    return [name for name in _contents(folder) if name not in known]
+
+
+def _edited(folder: Path, listed: dict[str, str]) -> list[str]:
+    """What is listed and has other content, but for pictures, whose content is their name."""
+    names = [name for name in listed if "images" not in Path(name).parts and (folder / name).is_file()]
+    return [name for name in names if sha256(folder / name) != listed[name]]
+
+
+def _contents(folder: Path) -> list[str]:
+    """All that lies in `folder`, but for folders that hold something."""
+    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir() or not any(path.iterdir()))
+    return sorted(str(path.relative_to(folder)) for path in paths)
