@@ -85,7 +85,7 @@ def judge_controls(workspace: Path, evaluation: Evaluation, models: ModelsConfig
     return plain(examination.judge_controls(Workspace(workspace).store, judge(workspace, models), evaluation))
 
 
-@task(name="aggregate")
+@task(name="count verdicts")
 def count_verdicts(workspace: Path, evaluation: Evaluation) -> Counted:
     """Counts verdicts into scores."""
     return scores.count_verdicts(Workspace(workspace).store, evaluation)

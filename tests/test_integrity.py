@@ -45,10 +45,8 @@ def test_everything_that_is_wrong_is_told_and_mended(place: Workspace) -> None:
     (run / "checkpoints" / ".step-00000006.partial").mkdir()
     place.requests.write_bytes(b"no database, but long enough to look like one" * 100)
     with store.writing(place.store) as con:
-        con.execute(
-            "INSERT INTO videos VALUES ('v', 'p', 'base', 'm', '', 0, 's', ?, 'x', 'worldtasks')",
-            [str(place.videos / "v.png")],
-        )
+        video = {"video_id": "v", "item_id": "p", "arm": "base", "model": "m", "adapter": "", "seed": 0, "sampler": "s"}
+        store.insert(con, "videos", [video | {"path": str(place.videos / "v.png"), "sha256": "x"}])
     kinds = ["picture", "picture", "video", "adapter", "checkpoint", "leftover", "request log"]
     assert [fault.what for fault in verify(place)] == kinds
     assert [fault.what for fault in verify(place, mend=True)] == kinds

@@ -108,7 +108,7 @@ def build(folder: Path, *, until: Until = "evaluate", frames: int = 60, tasks: i
     return path
 
 
-EVALUATION = Evaluation(model="5f1d" * 16, adapter="9ac2" * 16, decide="pixel verifier 1")
+EVALUATION = Evaluation(model="5f1d" * 16, adapter="9ac2" * 16, judge="pixel verifier 1")
 DEFECTS = [
     DefectScore("blurred", 40, 36, 38, 2),
     DefectScore("dark", 25, 25, 25, 0),
@@ -345,7 +345,7 @@ def _evaluation(path: Path, folder: Path, evaluation: Evaluation, rng: np.random
                         "criterion": criterion.name,
                         "question_version": criterion.question.asked,
                         "question_sha256": criterion.question.about(task=item.task).sha256,
-                        "judge": evaluation.decide,
+                        "judge": evaluation.judge,
                         "log_odds": None if unread else float((2 * verdict - 1) * rng.gamma(3, 1)),
                         "verdict": None if unread else verdict,
                         "reason": "the answer was neither yes nor no" if unread else "",

@@ -13,7 +13,7 @@ from wmsd_core import store
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of
 from wmsd_core.bench.generation import Generated, generate_videos
 from wmsd_core.bench.scores import outcomes
-from wmsd_core.bench.solving import SolutionAnswer, Solved, write_solutions, writer_of
+from wmsd_core.bench.solving import Solution, Solved, write_solutions, writer_of
 from wmsd_core.miniature import exam
 from wmsd_core.miniature.vlm import MiniatureVLM
 from wmsd_core.vlm import Message, prompts
@@ -75,7 +75,7 @@ def test_the_miniatures_model_solves_the_task_that_it_is_given() -> None:
     for image, task, right in zip(paper.images, paper.texts["short"], paper.texts["clean"], strict=True):
         system, user = prompts.messages("solve", task=task)
         asked = (system, Message(user.role, user.text, (image,)))
-        assert vlm.complete(asked, SolutionAnswer, seed=0).solution == right
+        assert vlm.complete(asked, Solution, seed=0).solution == right
     blank = Message("user", user.text, (np.zeros((320, 320, 3), np.uint8),))
     with pytest.raises(ValueError, match="no way to do the task"):
-        vlm.complete((blank,), SolutionAnswer, seed=0)
+        vlm.complete((blank,), Solution, seed=0)

@@ -21,7 +21,7 @@ from wmsd_core.vlm.stream import as_they_come, gathered
 PROMPT = "solve"
 
 
-class SolutionAnswer(BaseModel):
+class Solution(BaseModel):
     """The answer that is asked for."""
 
     solution: str = Field(min_length=1)
@@ -71,7 +71,7 @@ def _ask(item: Item, vlm: VisionLanguageModel, seed: int) -> str | ValueError | 
     system, user = prompts.messages(PROMPT, task=item.task)
     try:
         answer = vlm.complete(
-            (system, replace(user, images=(picture,))), SolutionAnswer, seed=seeds.derive(seed, PROMPT, item.item_id)
+            (system, replace(user, images=(picture,))), Solution, seed=seeds.derive(seed, PROMPT, item.item_id)
         )
     except ValueError as error:
         return error

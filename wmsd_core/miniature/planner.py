@@ -48,7 +48,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Solution:
+class WrittenSolution:
     """A written solution. `error` is the kind of its error, empty where it is right."""
 
     text: str
@@ -85,15 +85,15 @@ def plans(scenes: Scenes, row: int) -> list[Plan]:
     return found
 
 
-def write(plan: Plan, *, error_rate: float, seed: int) -> Solution:
+def write(plan: Plan, *, error_rate: float, seed: int) -> WrittenSolution:
     """The plan's solution in words, wrong with probability `error_rate`."""
     rng = np.random.default_rng(seed)
     if rng.random() >= error_rate:
-        return Solution(_text(plan.task.agent, plan.legs), "")
+        return WrittenSolution(_text(plan.task.agent, plan.legs), "")
     wrong = {kind: text for kind, make in _MAKERS.items() if (text := make(plan, rng))}
     share = np.array([ERRORS[kind] for kind in wrong])
     kind = list(wrong)[int(rng.choice(len(wrong), p=share / share.sum()))]
-    return Solution(wrong[kind], kind)
+    return WrittenSolution(wrong[kind], kind)
 
 
 def _ways_to_cell(start: Cell, goal: Cell) -> list[Legs]:

@@ -50,7 +50,7 @@ class RecordingConfig(Config):
     """Seed of the answers."""
 
 
-class LabelAnswer(BaseModel):
+class Label(BaseModel):
     """The answer that is asked for."""
 
     refused: bool
@@ -124,7 +124,7 @@ def _ask(path: Path, vlm: VisionLanguageModel, config: RecordingConfig) -> _Foun
     identity = hashlib.sha256(clip.tobytes()).hexdigest()
     try:
         answer = vlm.complete(
-            (system, replace(user, images=_pictures(shown))), LabelAnswer, seed=derive(config.seed, PROMPT, identity)
+            (system, replace(user, images=_pictures(shown))), Label, seed=derive(config.seed, PROMPT, identity)
         )
     except ValueError as error:
         return Refusal("unanswered", str(error))

@@ -70,7 +70,7 @@ _PLACING = re.compile(
 
 
 @dataclass(frozen=True)
-class Label:
+class TaskKinds:
     """The kinds of one task. `noun` is the agent's bare noun: finer than its type, where all agents are objects."""
 
     noun: str
@@ -78,10 +78,10 @@ class Label:
     task_type: TaskType
 
 
-def label(agent: str, instruction: str) -> Label:
+def label(agent: str, instruction: str) -> TaskKinds:
     """Labels a task by its text alone."""
     agent_type = noun_type(agent)
-    return Label(agent_noun(agent), agent_type, _task_type(instruction, agent_type))
+    return TaskKinds(agent_noun(agent), agent_type, _task_type(instruction, agent_type))
 
 
 def agent_noun(agent: str) -> str:
