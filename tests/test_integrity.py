@@ -43,11 +43,12 @@ def test_everything_that_is_wrong_is_told_and_mended(place: Workspace) -> None:
     (run / "adapter" / "adapter_model.safetensors").write_bytes(b"x")
     (run / "checkpoints" / "step-00000004" / "state.json").write_text("{}")
     (run / "checkpoints" / ".step-00000006.partial").mkdir()
+    (run / ".metrics.jsonl.00ff.partial").touch()
     place.requests.write_bytes(b"no database, but long enough to look like one" * 100)
     with store.writing(place.store) as con:
         video = {"video_id": "v", "item_id": "p", "arm": "base", "model": "m", "adapter": "", "seed": 0, "sampler": "s"}
         store.insert(con, "videos", [video | {"path": str(place.videos / "v.png"), "sha256": "x"}])
-    kinds = ["picture", "picture", "video", "adapter", "checkpoint", "leftover", "request log"]
+    kinds = ["picture", "picture", "video", "adapter", "checkpoint", "leftover", "leftover", "request log"]
     assert [fault.what for fault in verify(place)] == kinds
     assert [fault.what for fault in verify(place, mend=True)] == kinds
     assert [fault.what for fault in verify(place)] == ["video"]  # the next evaluation makes it

@@ -14,6 +14,7 @@ from wmsd_core import store
 from wmsd_core.files import sha256
 from wmsd_core.frames import Refusal, clips
 from wmsd_core.frames.refusal import record
+from wmsd_core.leftovers import of_killed, remove
 from wmsd_core.store.place import renew, repoint
 from wmsd_core.training import checkpoint
 from wmsd_core.training.adapters import intact
@@ -119,11 +120,10 @@ def _runs(place: Workspace, mend: bool) -> Iterator[Discrepancy]:
 
 
 def _leftovers(place: Workspace, mend: bool) -> Iterator[Discrepancy]:
-    patterns = ("*/.*.partial", "*/checkpoints/.*.partial")
-    for path in sorted(path for pattern in patterns for path in place.training.glob(pattern)):
+    for path in of_killed(place.training):
         yield Discrepancy("leftover", str(path), "a killed process left it half written", "deleted")
         if mend:
-            shutil.rmtree(path)
+            remove(path)
 
 
 def _requests(place: Workspace, mend: bool) -> Iterator[Discrepancy]:

@@ -5,6 +5,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from wmsd_core import leftovers
+
 LEAST_FREE = 64 * 2**20
 """Bytes that must be free before a stage starts: less is a full disk a moment later, in the middle of its work."""
 
@@ -69,7 +71,7 @@ class Workspace:
         return self.root / "filter_preview.html"
 
     def prepare(self) -> "Workspace":
-        """Creates the folder and checks that it can be used.
+        """Creates the folder, clears what killed processes left half written, and checks that it can be used.
 
         Raises:
             ValueError: it is a file, cannot be written, or its disk is nearly full.
@@ -80,6 +82,8 @@ class Workspace:
             raise ValueError(f"the workspace {self.root} cannot be created: {error.strerror}") from error
         if not os.access(self.root, os.W_OK):
             raise ValueError(f"the workspace {self.root} cannot be written; choose another with --workspace")
+        for left in leftovers.of_killed(self.training):  # they may be what fills the disk
+            leftovers.remove(left)
         free = shutil.disk_usage(self.root).free
         if free < LEAST_FREE:
             raise ValueError(

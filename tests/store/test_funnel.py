@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from tasks.shards import members, shards
+from tasks.shards import frame_ids, shards
 from tests.store.test_store import frame
 from wmsd_core import store
 from wmsd_core.store.funnel import buckets, count, survivors
@@ -26,8 +26,8 @@ def test_shards_cover_the_survivors_once_and_are_near_the_size(tmp_path: Path) -
     place = filled(tmp_path, IDS)
     left = [name for name in IDS if name >= "2"]
     parts = shards(place, after="filter", size=500)
-    assert [name for part in parts for name in members(place, part)] == left
-    assert [part.frames for part in parts] == [len(members(place, part)) for part in parts]
+    assert [name for part in parts for name in frame_ids(place, part)] == left
+    assert [part.frames for part in parts] == [len(frame_ids(place, part)) for part in parts]
     assert all(480 < part.frames <= 500 for part in parts[:-1])
     with store.reading(place.store) as con:
         assert count(con, "filter") == len(left) == sum(bucket.frames for bucket in buckets(con, "filter"))

@@ -62,7 +62,8 @@ def test_relative_paths_of_earlier_programs_are_found_again(tmp_path: Path) -> N
     path = filled(tmp_path / "here")
     with store.writing(path) as con:
         con.execute(
-            "INSERT INTO videos VALUES ('v', 'p', 'base', 'm', '', 0, 's', 'workspace/videos/v.png', 'x', 'worldtasks')"
+            "INSERT INTO videos BY NAME SELECT 'v' AS video_id, 'p' AS item_id, 'base' AS arm, 'm' AS model, '' AS adapter, "
+            "0 AS seed, 's' AS sampler, 'workspace/videos/v.png' AS path, 'x' AS sha256"
         )
         con.execute("UPDATE workspace SET root = NULL")
     connection._migrated.clear()

@@ -223,6 +223,23 @@ def test_a_truncated_store_is_one_line(path: Path, part: float) -> None:
         assert "\n" not in str(told.value)
 
 
+def test_a_store_overwritten_in_the_middle_is_one_line(path: Path) -> None:
+    with store.writing(path) as con:
+        con.execute("INSERT INTO signatures SELECT md5(i::VARCHAR), repeat('x', 100)::BLOB FROM range(50_000) t(i)")
+    content = bytearray(path.read_bytes())
+    for place in range(300_000, len(content), 20_000):
+        content[place : place + 100] = bytes(range(100))
+    path.write_bytes(content)
+    for use in (store.reading, store.writing):
+        with pytest.raises(store.StoreError, match=r"is damaged: .*checksum.*move it away"), use(path) as con:
+            con.execute("SELECT sum(octet_length(levels)), max(frame_id) FROM signatures").fetchall()
+
+
+def test_a_name_that_the_database_would_cut_off_is_told(tmp_path: Path) -> None:
+    with pytest.raises(store.StoreError, match="question mark"), store.writing(tmp_path / "a?b" / "wmsd.duckdb"):
+        pass
+
+
 def test_a_file_of_another_database_loads_no_extension(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE t (a)")

@@ -15,6 +15,7 @@ from wmsd_core.training.adapters import WEIGHTS, intact, published
 from wmsd_core.training.checkpoint import Checkpoint, Publication, save
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.lineage import Lineage
+from wmsd_core.workspace import Workspace
 
 SHORT = CONFIG.model_copy(update={"steps": 4})
 LONG = CONFIG.model_copy(update={"steps": 8})
@@ -112,17 +113,44 @@ def test_a_run_begins_at_the_checkpoint_of_another_and_says_so(tmp_path: Path, l
         finish(tmp_path / "new")
 
 
-def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
-    write_run(tmp_path, SHORT)
-    left = [
-        Publication(tmp_path / "checkpoints" / "step-00000003").partial,
-        Publication(tmp_path / "adapter").partial,
+def left_behind(run: Path) -> list[Path]:
+    """What processes leave that are killed while they write a checkpoint, an adapter, the metrics."""
+    folders = [
+        Publication(run / "checkpoints" / "step-00000003").partial,
+        Publication(run / "adapter").partial,
+        Publication(run / "best").partial,
     ]
-    for folder in left:
+    for folder in folders:
         folder.mkdir(parents=True)
         (folder / "tensors").write_bytes(b"half")
+    file = run / ".metrics.jsonl.00ff.partial"
+    file.write_text("half")
+    return [*folders, file]
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    write_run(tmp_path, SHORT)
+    left = left_behind(tmp_path)
     finish(tmp_path)
-    assert not any(folder.exists() for folder in left)
+    assert not any(path.exists() for path in left)
+
+
+def test_whatever_starts_in_a_workspace_clears_what_fills_its_disk_but_not_what_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Workspace(tmp_path)
+    killed, alive = (left_behind(place.training / run) for run in ("killed", "alive"))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        shutil,
+        "disk_usage",
+        lambda _: usage._replace(free=0 if killed[0].exists() else 2**30),  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    )
+    with process.alone(place.training / "alive", patience=0):
+        place.prepare()
+    assert not any(path.exists() for path in killed) and all(path.exists() for path in alive)
+    place.prepare()
+    assert not any(path.exists() for path in alive)
 
 
 def test_a_full_disk_is_told_with_what_a_checkpoint_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,6 @@ SEALED: dict[str, str | bool | int | float | list[str]] = {
 }
 """DuckDB gets no code from the network, nor loads any for a file that says it needs it: a SQLite file as store would."""
 
-_DAMAGE = (duckdb.InternalException, duckdb.SerializationException)
-"""What a file raises that was cut off or overwritten in a part that is read only later."""
-
 _migrated: set[tuple[str, int]] = set()  # (path, inode) of the stores that this process has seen at the newest version
 _writer = threading.RLock()
 
@@ -55,11 +52,11 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
             con.execute("BEGIN")
             yield con
             con.execute("COMMIT")
-        except _DAMAGE as error:
-            raise _damaged(path, error) from error
-        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
-            if "Could not read" in str(error):
+        except duckdb.Error as error:
+            if _tells_damage(error):
                 raise _damaged(path, error) from error
+            if not isinstance(error, duckdb.IOException | duckdb.TransactionException | duckdb.FatalException):
+                raise
             raise StoreError(
                 f"cannot write the store {path}: {_first_line(error)}. What was stored before is kept: run the same command "
                 "again once this is mended"
@@ -88,10 +85,20 @@ def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
                     "any stage that writes brings an older one up to date"
                 )
             yield con
-        except (*_DAMAGE, duckdb.IOException, duckdb.FatalException) as error:
-            raise _damaged(path, error) from error
+        except duckdb.Error as error:
+            if _tells_damage(error) or isinstance(error, duckdb.IOException | duckdb.FatalException):
+                raise _damaged(path, error) from error
+            raise
         finally:
             con.close()
+
+
+def _tells_damage(error: duckdb.Error) -> bool:
+    """Whether a file was cut off or overwritten, which may show only when that part is read. A checksum that does not hold
+    is an error without a class of its own."""
+    if isinstance(error, duckdb.InternalException | duckdb.SerializationException):
+        return True
+    return any(words in str(error) for words in ("Could not read", "Corrupt database"))
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

@@ -62,12 +62,6 @@ def size(checkpoint: Checkpoint) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in checkpoint.tensors.values())
 
 
-def sweep(folder: Path) -> None:
-    """Removes what a killed process had begun to write into a run's folder. Nobody else may be writing there."""
-    for left in (*folder.glob(".*.partial"), *folder.glob("checkpoints/.*.partial")):
-        shutil.rmtree(left, ignore_errors=True)
-
-
 def _write(folder: Path, target: Path, checkpoint: Checkpoint, identity: Mapping[str, Any], world: World) -> None:
     publication = Publication(target)
     with publication if world.leads else nullcontext(publication.partial) as partial:

@@ -33,7 +33,7 @@ from typing import Any, get_args
 import torch
 from pydantic import ValidationError
 
-from wmsd_core import models
+from wmsd_core import leftovers, models
 from wmsd_core.config import Config, digest
 from wmsd_core.generators.protocol import Adapter
 from wmsd_core.generators.settings import GeneratorConfig
@@ -41,7 +41,7 @@ from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.training import metrics
 from wmsd_core.training.adapters import intact, make_way, publish, published, start_from, step_of
-from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, save, sweep
+from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, save
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.credit import silenced
 from wmsd_core.training.distributed import ALONE, World, join
@@ -127,7 +127,8 @@ def train(
         start_from(trainer.generator, run.adapter)
     tell = report if world.leads else lambda _: None
     if world.leads:
-        sweep(folder)
+        for left in leftovers.of_run(folder):
+            leftovers.remove(left)
         begin(folder, run.config.start)
     world.barrier()  # whatever the run goes on from is in its folder
     begun = begin(folder, run.config.start)
@@ -304,7 +305,7 @@ def alone(folder: Path, patience: float) -> Generator[None]:
     if not folder.is_dir():
         raise ValueError(f"there is no run in {folder}")
     deadline = time.monotonic() + patience
-    with (folder / "lock").open("w") as lock:
+    with (folder / leftovers.LOCK).open("a") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
