@@ -17,13 +17,13 @@ from tasks.progress import progress
 from tasks.retrying import retried
 from wmsd_core import store, worldtasks
 from wmsd_core.models import ModelsConfig, base_checksum, generator
-from wmsd_core.training import launch, ledger
+from wmsd_core.training import launch, records
 from wmsd_core.training.checkpoint import KEPT
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.launch import LaunchConfig
-from wmsd_core.training.ledger import RunFolder
 from wmsd_core.training.process import Run, alone, read_run
+from wmsd_core.training.records import RunFolder
 from wmsd_core.workspace import Workspace
 
 RECORD_EVERY = 15.0
@@ -33,7 +33,7 @@ RECORD_EVERY = 15.0
 def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> RunFolder:
     """The run that these settings and the present training set name, whether it has begun or not."""
     place = Workspace(workspace)
-    return ledger.run_folder(place.training, _run(config, models), _base(place, models), examples(place))
+    return records.run_folder(place.training, _run(config, models), _base(place, models), examples(place))
 
 
 def settings_of(workspace: Path, run_id: str, models: ModelsConfig) -> tuple[TrainConfig, ModelsConfig]:
@@ -56,9 +56,9 @@ def record_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> No
     """Brings the store up to date with a finished run."""
     place = Workspace(workspace)
     dataset, base, run = examples(place), _base(place, models), _run(config, models)
-    folder = ledger.run_folder(place.training, run, base, dataset)
-    ledger.prepare(place.store, folder, run, base, dataset)
-    ledger.record(place.store, folder)
+    folder = records.run_folder(place.training, run, base, dataset)
+    records.prepare(place.store, folder, run, base, dataset)
+    records.record(place.store, folder)
 
 
 def examples(place: Workspace) -> list[Example]:
@@ -76,7 +76,7 @@ def examples(place: Workspace) -> list[Example]:
                 solution=pair.solution,
                 sha256=pair.frame_id,
             )
-            for pair in worldtasks.examples(con, "train")
+            for pair in worldtasks.split_pairs(con, "train")
         ]
     if not found:
         raise ValueError("there is no training task: run the generate stage first, or loosen the filter")
@@ -99,8 +99,8 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
     """Runs the training processes to their end and copies its metrics into the store as they come."""
     place, log = Workspace(workspace), get_run_logger()
     dataset, base, run = examples(place), _base(place, models), _run(config, models)
-    folder = ledger.run_folder(place.training, run, base, dataset)
-    ledger.prepare(place.store, folder, run, base, dataset)
+    folder = records.run_folder(place.training, run, base, dataset)
+    records.prepare(place.store, folder, run, base, dataset)
     log.info(f"run {run_id}: {len(dataset)} task-solution pairs, {config.steps} steps, in {folder.path}")
     recorded = time.monotonic()
     mistakes: list[str] = []
@@ -129,7 +129,7 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
                 report(event["step"], event["steps"])
             if time.monotonic() - recorded > RECORD_EVERY:
                 recorded = time.monotonic()
-                ledger.record(place.store, folder)
+                records.record(place.store, folder)
 
         try:
             watch(launch.command(folder.path, launching, place.features), follow, log=folder.path / "process.log")
@@ -139,7 +139,7 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
             # The run's own words, which torchrun buries under a traceback of its own. It reports mistakes of the user's and
             # nothing else as errors, so this is one here too: told once, and not tried again.
             raise ValueError(mistakes[0]) from failure
-    ledger.record(place.store, folder)
+    records.record(place.store, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PATH = re.compile(r"`((?:wmsd_core|flows|tasks|deployments|data|tests|benchmarks|docs)/[\w./-]+)`")
+PATH = re.compile(r"`((?:wmsd_core|flows|tasks|deployments|data|tests|yardsticks|docs)/[\w./-]+)`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

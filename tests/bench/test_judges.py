@@ -1,11 +1,11 @@
 import pytest
 
-from benchmarks.judges import JUDGES, told_apart
+from yardsticks.judges import JUDGES, told_apart
 
 
 @pytest.mark.parametrize("judge", JUDGES)
 def test_a_judge_that_tells_nothing_makes_no_arm_better(judge: str):
-    """The small form of `python -m benchmarks.judges`: of 20 repetitions, more than 4 would be p = .003 for a rate of 5 %."""
+    """The small form of `python -m yardsticks.judges`: of 20 repetitions, more than 4 would be p = .003 for a rate of 5 %."""
     assert told_apart(JUDGES[judge], pictures=50, repetitions=20, seed=0) <= 4
 
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import coverage
 from wmsd_core.bench.statistics import (
     Interval,
     clopper_pearson,
@@ -18,6 +17,7 @@ from wmsd_core.bench.statistics import (
     t_quantile,
     wilson,
 )
+from yardsticks import coverage
 
 
 def assert_same(interval: Interval, low: float, high: float):
@@ -173,7 +173,7 @@ def test_missing_verdicts_are_taken_for_and_against():
 
 @pytest.mark.parametrize("correlation", coverage.CORRELATIONS)
 def test_intervals_by_picture_hold_the_truth_and_the_test_errs_rarely(correlation: float):
-    """The small form of `python -m benchmarks.coverage`: 400 runs, so that a rate of 95 % is known to +-3.3 points."""
+    """The small form of `python -m yardsticks.coverage`: 400 runs, so that a rate of 95 % is known to +-3.3 points."""
     found = coverage.measure(25, correlation, runs=400, seed=0)
     assert 0.917 < found.score < 0.983
     assert 0.917 < found.difference < 0.983

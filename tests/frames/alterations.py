@@ -1,4 +1,4 @@
-"""Pictures that look like photographs, and what is done to copies of them; for tests and `benchmarks/leaks.py`."""
+"""Pictures that look like photographs, and what is done to copies of them; for tests and `yardsticks/leaks.py`."""
 
 import io
 from collections.abc import Callable

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.ltx2_step import SIZES, TRAIN, RandomLtx2
 from tests.training.test_arms import report
 from tests.training.test_devices import CASES, trainer
 from wmsd_core.training.checkpoint import load_newest, save
@@ -16,6 +15,7 @@ from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.process import be_deterministic
 from wmsd_core.training.stopwatch import GIB
+from yardsticks.ltx2_step import SIZES, TRAIN, RandomLtx2
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

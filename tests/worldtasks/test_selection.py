@@ -12,7 +12,7 @@ from wmsd_core.arrays import Image, Video
 from wmsd_core.store import insert, query, reading, writing
 from wmsd_core.vlm import LogOdds, Question, prompts
 from wmsd_core.worldtasks import GenerateConfig, SelectConfig, generate_pairs, keep_pairs, label_tasks, verify_pairs
-from wmsd_core.worldtasks.examples import examples
+from wmsd_core.worldtasks.split_pairs import split_pairs
 
 BOTH = SelectConfig(min_agent_log_odds=0.0, min_open_log_odds=0.0)
 
@@ -155,7 +155,7 @@ def test_pairs_that_were_turned_down_are_no_examples(tmp_path: Path) -> None:
     verify_pairs(store, ids, vlm, ("verify_agent",))
     keep_pairs(store, vlm.name, SelectConfig(min_agent_log_odds=0.0))
     with reading(store) as con:
-        assert [example.task for example in examples(con, "train")] == [f"[Man {n}]: Walk to the door." for n in (1, 2)]
+        assert [pair.task for pair in split_pairs(con, "train")] == [f"[Man {n}]: Walk to the door." for n in (1, 2)]
 
 
 def test_a_server_that_dies_while_verifying_loses_the_call_in_flight_only(tmp_path: Path) -> None:

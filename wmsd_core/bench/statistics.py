@@ -5,7 +5,7 @@ picture. With eight tasks a picture, intervals and tests that count items err se
 
 Sources: Wilson, JASA 22 (1927), at the effective sample size n / design effect of Kish, Survey Sampling (1965); Clopper
 and Pearson, Biometrika 26 (1934); Fisher's randomization test by sign flips; Holm, Scand. J. Statist. 6 (1979).
-`python -m benchmarks.coverage` measures how often they err.
+`python -m yardsticks.coverage` measures how often they err.
 
 Scores are given by picture: `sums` [C] is the total of each picture's items, `sizes` [C] their number; an item scores
 between 0 and 1 (a difference between -1 and 1), and the estimate is the ratio of both totals.

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 def on_gpu(out: Path, *parts: str, **settings: str) -> dict[str, list[str]]:
     """Seconds and status of each part."""
     environment = os.environ | {"SIZE": "tiny", "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""} | settings
-    subprocess.run(["bash", ROOT / "benchmarks" / "on_gpu.sh", out, *parts], env=environment, check=True, timeout=300)
+    subprocess.run(["bash", ROOT / "yardsticks" / "on_gpu.sh", out, *parts], env=environment, check=True, timeout=300)
     lines = (out / "parts.txt").read_text().splitlines()
     return {name: rest for name, *rest in (line.split() for line in lines)}
 

@@ -1,6 +1,6 @@
 """A thousand JPEGs at 1280x720 and 1920x1080 to measure the filter stage on: photographs, drawings and game frames.
 
-    python benchmarks/photographs.py OUT_DIR [--count 1000] [--seed 0] [--cache DIR]
+    python yardsticks/photographs.py OUT_DIR [--count 1000] [--seed 0] [--cache DIR]
 
 16:9 crops of wallpapers (Debian packages, fetched with apt-get download and unpacked without being installed), of the
 sample photographs of scikit-image and scikit-learn, and frames of games (vizdoom, ale-py). Qualities 75 to 95. OUT_DIR

@@ -1,4 +1,4 @@
-"""A base that is split, and a reduction, by NCCL in one process: `torchrun --nproc-per-node 1 -m benchmarks.nccl FILE`.
+"""A base that is split, and a reduction, by NCCL in one process: `torchrun --nproc-per-node 1 -m yardsticks.nccl FILE`.
 
 One GPU says nothing about the speed of several. It shows that the processes of a run meet, that a split base learns what a
 whole one learns, and that gradients on the device are summed there. Without a GPU the same runs by gloo.
@@ -16,11 +16,11 @@ import torch.distributed as dist
 from PIL import Image as Pictures
 from torch import Tensor
 
-from benchmarks.ltx2_step import SIZES, TRAIN, RandomLtx2
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
+from yardsticks.ltx2_step import SIZES, TRAIN, RandomLtx2
 
 
 def gradients(folder: Path, world: World) -> dict[str, Tensor]:

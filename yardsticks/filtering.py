@@ -1,8 +1,8 @@
 """Speed and accuracy of the measuring stage, in one run beside the decode floor and CleanVision.
 
-    python benchmarks/filtering.py IMAGES [--rounds 5] [--peer-images 200] [--cache DIR]
+    python yardsticks/filtering.py IMAGES [--rounds 5] [--peer-images 200] [--cache DIR]
 
-IMAGES is a folder of JPEGs (`benchmarks/photographs.py` makes one). Every round measures everything once, one after the
+IMAGES is a folder of JPEGs (`yardsticks/photographs.py` makes one). Every round measures everything once, one after the
 other; ratios are of figures of one round, so that a busy machine slows both sides. CPU time is user and system time of
 the process and its children, by getrusage; in our stage it includes looking up and storing. Median, least, greatest.
 """

@@ -1,8 +1,8 @@
 """How well text laid over pictures is found, with the default threshold, and what it costs.
 
-    python benchmarks/overlays.py IMAGES [--count 60] [--begin 4]
+    python yardsticks/overlays.py IMAGES [--count 60] [--begin 4]
 
-IMAGES is the folder of `benchmarks/photographs.py`. First every picture as it is: the overlay that is measured where there
+IMAGES is the folder of `yardsticks/photographs.py`. First every picture as it is: the overlay that is measured where there
 is none, by kind of picture (games have displays of their own). Then text is planted into some of the photographs: recall
 is the share of those beyond `filter.max_overlay`; precision the share of planted ones among those beyond it, where there
 are as many untouched ones. Fonts are those that come with matplotlib and Pillow. Sizes are at 1280 pixels of width.

@@ -1,4 +1,4 @@
-"""Throughput and memory of the model server's client: `python -m benchmarks.vlm_client`.
+"""Throughput and memory of the model server's client: `python -m yardsticks.vlm_client`.
 
 A server in a process of its own answers each request after a fixed time and works on a fixed number at once, so that its
 capacity is slots / latency whatever is asked. Beside our client runs the least that a client can be: a bare httpx loop

@@ -1,6 +1,6 @@
 """Many small images through register, filter, dedup and store: speed, memory, size, and what a kill costs.
 
-    python -m benchmarks.scale [N]        # 50,000 images of 96x96 by default
+    python -m yardsticks.scale [N]        # 50,000 images of 96x96 by default
 
 Images are made first (deterministic JPEGs, a tenth of them copies at another quality). The stages then run in a process of
 their own, without Prefect, in shards as the flows use them, by two threads; its memory is read while it works. A second store
@@ -107,7 +107,7 @@ def watched(images: Path, root: Path) -> tuple[list[dict[str, Any]], dict[str, f
 
 
 def start(images: Path, root: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.scale", "--work", str(images), str(root)]
+    command = [sys.executable, "-m", "yardsticks.scale", "--work", str(images), str(root)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 

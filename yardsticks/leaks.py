@@ -1,6 +1,6 @@
 """Which altered copies of photographs the leak check finds, and which unlike ones it takes for copies.
 
-    python benchmarks/leaks.py IMAGES [--also MORE_IMAGES]
+    python yardsticks/leaks.py IMAGES [--also MORE_IMAGES]
 
 Of each photograph of IMAGES a copy is made by every alteration of `tests/frames/alterations.py`, written and read as the
 check would read it. Recall: share of the copies that are found beside their original. False alarms: of every two

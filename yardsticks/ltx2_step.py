@@ -1,4 +1,4 @@
-"""Memory, speed and FLOP utilisation of rollout and training of LTX-2: `python -m benchmarks.ltx2_step`.
+"""Memory, speed and FLOP utilisation of rollout and training of LTX-2: `python -m yardsticks.ltx2_step`.
 
 The real transformer with random weights and a LoRA of rank 64, in the project's own trainer: an 8-step rollout, and a
 training step of advantage-weighted matching and anchor, with the distillation reward. Beside what is shipped, in the same

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All that needs a GPU, most valuable first, in ten minutes:
 #
-#     benchmarks/on_gpu.sh OUT [PART...]
+#     yardsticks/on_gpu.sh OUT [PART...]
 #
 # Each part runs by itself, for a bounded time, and leaves OUT/PART.txt and its figures in OUT/PART.json; OUT/parts.txt has a
 # line for each, with its seconds and how it ended (0: well, 124: its time was up). A part that fails stops no other.
@@ -32,7 +32,7 @@ part() { # NAME SECONDS COMMAND...
 step() { # NAME SECONDS OPTION... VARIANT...
     local name=$1 most=$2
     shift 2
-    part "$name" "$most" "$python" -m benchmarks.ltx2_step --size "$size" --repeats 1 --out "$out/$name.json" "$@"
+    part "$name" "$most" "$python" -m yardsticks.ltx2_step --size "$size" --repeats 1 --out "$out/$name.json" "$@"
 }
 
 for name in "${@:-devices bfloat16 float8 nccl helps}"; do
@@ -42,7 +42,7 @@ for name in "${@:-devices bfloat16 float8 nccl helps}"; do
         bfloat16) step bfloat16 150 --profile --only "as shipped" ;;
         helps) step helps 180 --only "any kernels" "TF32 adapters" ;;
         float8) step float8 120 --only "float8 storage" ;;
-        nccl) part nccl 60 "$python" -m torch.distributed.run --standalone --nproc-per-node 1 -m benchmarks.nccl "$out/nccl.json" ;;
+        nccl) part nccl 60 "$python" -m torch.distributed.run --standalone --nproc-per-node 1 -m yardsticks.nccl "$out/nccl.json" ;;
         *) echo "there is no part $part" >&2 && exit 2 ;;
         esac
     done

@@ -1,8 +1,8 @@
 """How well graded defects are found on photographs, by the stage with its default thresholds.
 
-    python benchmarks/defects.py IMAGES [--count 62]
+    python yardsticks/defects.py IMAGES [--count 62]
 
-IMAGES is the folder of `benchmarks/photographs.py`, or one of other photographs. Each
+IMAGES is the folder of `yardsticks/photographs.py`, or one of other photographs. Each
 defect is planted at several severities into the same
 photographs, written as JPEG, and judged beside the untouched ones, soft and dark photographs included. Recall: share of
 the planted ones that are dropped for this defect. Precision: share of those dropped for it that are planted, where there

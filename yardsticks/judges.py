@@ -1,4 +1,4 @@
-"""Judges that tell nothing, or not everything, and how often the report calls an arm better: `python -m benchmarks.judges`.
+"""Judges that tell nothing, or not everything, and how often the report calls an arm better: `python -m yardsticks.judges`.
 
 Three arms do equally well: each criterion is fulfilled in half of the videos, verdicts of one picture being correlated (a
 third of the variance of a hidden number is the picture's). What a judge makes of that goes through the report's own

@@ -8,7 +8,7 @@ import duckdb
 
 
 @dataclass(frozen=True)
-class Example:
+class SplitPair:
     """One row to train on or to be examined with."""
 
     pair_id: str
@@ -18,7 +18,7 @@ class Example:
     solution: str
 
 
-def examples(con: duckdb.DuckDBPyConnection, split: Literal["train", "bench"]) -> list[Example]:
+def split_pairs(con: duckdb.DuckDBPyConnection, split: Literal["train", "bench"]) -> list[SplitPair]:
     """The pairs of a split that no stage turned down, nor their frames, in order of frame id and position."""
     rows = con.execute(
         """
@@ -29,4 +29,6 @@ def examples(con: duckdb.DuckDBPyConnection, split: Literal["train", "bench"]) -
         """,
         [split],
     ).fetchall()
-    return [Example(pair_id, frame_id, Path(path), task, solution) for pair_id, frame_id, path, task, solution in rows]
+    return [
+        SplitPair(pair_id, frame_id, Path(path), task, solution) for pair_id, frame_id, path, task, solution in rows
+    ]

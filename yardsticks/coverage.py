@@ -1,4 +1,4 @@
-"""How often the intervals hold the truth, and how often the test errs: `python -m benchmarks.coverage`.
+"""How often the intervals hold the truth, and how often the test errs: `python -m yardsticks.coverage`.
 
 Verdicts of one picture are correlated: each is a normal number, of which a share `correlation` of the variance is the
 picture's, beyond a threshold. Two arms without a difference see the same pictures, each with a picture effect of its
