@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import psutil
 
-from tasks.shards import members, shards
+from tasks.shards import frame_ids, shards
 from wmsd_core import store
 from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.frames import FramesConfig, register
@@ -72,7 +72,7 @@ def work(images: Path, root: Path) -> None:
 
 def in_shards(place: Workspace, after: Any, function: Callable[[list[str]], int]) -> int:
     with ThreadPoolExecutor(THREADS) as pool:
-        return sum(pool.map(lambda shard: function(members(place, shard)), shards(place, after, SHARD)))
+        return sum(pool.map(lambda shard: function(frame_ids(place, shard)), shards(place, after, SHARD)))
 
 
 def timed(name: str, function: Callable[[], object]) -> None:

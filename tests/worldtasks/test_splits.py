@@ -19,10 +19,10 @@ from wmsd_core.worldtasks import (
     GenerateConfig,
     SplitConfig,
     assign_splits,
-    examples,
     find_leaks,
     generate_pairs,
     label_tasks,
+    split_pairs,
 )
 from wmsd_core.worldtasks.leaks import Leak
 from wmsd_core.worldtasks.splits import GIVEN, own_split
@@ -150,7 +150,7 @@ def test_examples_are_the_pairs_of_surviving_frames_by_split(tmp_path: Path) -> 
     store = generated(tmp_path, 8)
     divided = splits(store)
     with reading(store) as con:
-        train, bench = examples(con, "train"), examples(con, "bench")
+        train, bench = split_pairs(con, "train"), split_pairs(con, "bench")
     assert len(train) + len(bench) == 16
     assert {divided[e.frame_id] for e in train} == {"train"}
     assert {divided[e.frame_id] for e in bench} == {"bench"}
@@ -159,13 +159,13 @@ def test_examples_are_the_pairs_of_surviving_frames_by_split(tmp_path: Path) -> 
     with writing(store) as con:
         con.execute("INSERT INTO rejections VALUES ('filter', ?, 'dark', '', '', '')", [train[0].frame_id])
     with reading(store) as con:
-        assert len(examples(con, "train")) == len(train) - 2
+        assert len(split_pairs(con, "train")) == len(train) - 2
 
 
 def test_a_planted_look_alike_is_found(tmp_path: Path) -> None:
     store = generated(tmp_path, 8)
     with reading(store) as con:
-        victim = examples(con, "bench")[0]
+        victim = split_pairs(con, "bench")[0]
     copy = tmp_path / "images" / "copy.jpg"
     copy.write_bytes(encode(np.asarray(Image.open(victim.path)), "JPEG", quality=90, subsampling=0))
     register(store, tmp_path / "images", FramesConfig())
@@ -281,7 +281,7 @@ def labelled(tmp_path: Path, count: int) -> tuple[Path, list[str]]:
 def bench(store: Path) -> dict[str, str]:
     """Pair id -> frame id of the benchmark."""
     with reading(store) as con:
-        return {example.pair_id: example.frame_id for example in examples(con, "bench")}
+        return {example.pair_id: example.frame_id for example in split_pairs(con, "bench")}
 
 
 def test_a_benchmark_of_a_wished_number_of_pairs_has_one_of_each_frame(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_benchmark_of_a_wished_number_of_pairs_has_one_of_each_frame(tmp_path:
     assert (found.examined, found.bench, found.train, found.short) == (6, 6, 14, "")
     assert len(set(bench(store).values())) == 6
     with reading(store) as con:
-        assert len(examples(con, "train")) == 14 * 4
+        assert len(split_pairs(con, "train")) == 14 * 4
         assert {item.item_id for item in items_of(con, EvaluateConfig(tasks=100))} == bench(store).keys()
     first = bench(store)
     assign_splits(store, DRAWN.model_copy(update={"seed": 1}))
