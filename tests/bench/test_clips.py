@@ -1,7 +1,9 @@
 """Clips that anybody made: found by their names, judged as the project's own are, and told apart by their content."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import av
@@ -166,8 +168,34 @@ def test_what_is_handed_out_comes_back(path: Path, tmp_path: Path):
     for number, line in enumerate(lines):
         film(tmp_path / "clips" / f"{line['name']}.mp4", level=number)
     assert set(taken(path, tmp_path / "clips")[0].clips) == {item.item_id for item in items}
-    with pytest.raises(ValueError, match="not an empty folder"):
+    assert hand_out(path, EvaluateConfig(tasks=2), tmp_path / "out")["items"] == 2  # takes the place of the earlier one
+    (tmp_path / "out" / "clip.mp4").touch()
+    with pytest.raises(ValueError, match=r"no export wrote, such as clip\.mp4"):
         hand_out(path, EvaluateConfig(tasks=6), tmp_path / "out")
+
+
+def test_a_hand_out_that_was_stopped_begins_anew_and_leaves_nothing(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    foreign = tmp_path / ".out.partial"
+    foreign.mkdir()
+    copied: list[Path] = []
+
+    def interrupted(source: Path, target: Path) -> None:
+        copied.append(Path(target))
+        target.touch()
+        if len(copied) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(shutil, "copyfile", interrupted)
+        hand_out(path, EvaluateConfig(tasks=6), tmp_path / "out")
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    hand_out(path, EvaluateConfig(tasks=6), tmp_path / "out")
+    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 6
+    assert {place.name for place in tmp_path.glob(".out*")} == {".out.partial"}
 
 
 @pytest.mark.parametrize("name", ["base", "a b", "", "../x"])

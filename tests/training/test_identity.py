@@ -72,7 +72,10 @@ def test_a_moved_run_is_the_same_run(tmp_path: Path) -> None:
     assert finish(tmp_path / "there")[0]["step"] == SHORT.steps
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, "adapter.sha256", "adapter_config.json"])
+@pytest.mark.parametrize(
+    "name",
+    [WEIGHTS, "adapter.sha256", "adapter_config.json", "training.json", "manifest.json", f"peft/{WEIGHTS}"],
+)
 @pytest.mark.parametrize("cut", [None, 0.5])
 def test_a_damaged_adapter_is_delivered_again(tmp_path: Path, long: Path, name: str, cut: float | None) -> None:
     folder = tmp_path / "run"
@@ -86,6 +89,17 @@ def test_a_damaged_adapter_is_delivered_again(tmp_path: Path, long: Path, name: 
     assert intact(folder / "adapter") == ""
     finish(folder)
     assert intact(folder / "adapter") == whole
+
+
+def test_an_adapter_that_lost_its_step_passes_for_no_other(tmp_path: Path) -> None:
+    write_run(tmp_path, SHORT)
+    finish(tmp_path)
+    short = intact(tmp_path / "adapter")
+    write_run(tmp_path, LONG)
+    finish(tmp_path)
+    (tmp_path / "adapter" / "training.json").unlink()
+    assert intact(published(tmp_path, SHORT.steps)) == short
+    assert intact(published(tmp_path, LONG.steps)) == "" == intact(published(tmp_path, 6))
 
 
 def test_a_run_begins_at_the_checkpoint_of_another_and_says_so(tmp_path: Path, long: Path) -> None:

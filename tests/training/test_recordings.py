@@ -32,13 +32,17 @@ class Forgetful(MiniatureVLM):
         return super().complete(messages, schema, seed=seed)
 
 
+def recorded(folder: Path, videos: np.ndarray) -> Path:
+    """A folder of these videos, a still one and one that is too short."""
+    folder = folder / "videos"
+    for video in (*videos, np.stack([videos[0][0]] * 7), videos[1][:3]):
+        clips.write(video, folder)
+    return folder
+
+
 def test_videos_get_the_task_that_they_show_and_train_the_executor(tmp_path: Path) -> None:
     _, plans, _, _, videos = solved(4, seed=7)
-    folder, out = tmp_path / "videos", tmp_path / "run"
-    for video in videos:
-        clips.write(video, folder)
-    clips.write(np.stack([videos[0][0]] * 7), folder)
-    clips.write(videos[1][:3], folder)
+    folder, out = recorded(tmp_path, videos), tmp_path / "run"
     vlm = Forgetful()
     assert label_recordings(folder, out, vlm, CONFIG) == Recorded(0, 0, {"unanswered": 5, "too_short": 1})
     vlm.failing = False
@@ -58,6 +62,23 @@ def test_videos_get_the_task_that_they_show_and_train_the_executor(tmp_path: Pat
     run = Trainer(config, MiniatureGenerator.load(), examples, None)
     losses = [run.step()["sft"] for _ in range(12)]
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+def test_what_a_kill_left_of_a_line_is_made_again(tmp_path: Path) -> None:
+    folder, out = recorded(tmp_path, solved(4, seed=7)[4]), tmp_path / "run"
+    label_recordings(folder, out, MiniatureVLM(), CONFIG)
+    whole = {name: (out / name).read_text() for name in ("examples.jsonl", "sources.jsonl", "rejections.jsonl")}
+    cuts = [
+        {name: text[:-9] for name, text in whole.items()},  # half a line each
+        {"sources.jsonl": "".join(whole["sources.jsonl"].splitlines(keepends=True)[:-1])},  # killed between the two
+    ]
+    for cut in cuts:
+        for name, text in cut.items():
+            (out / name).write_text(text)
+        label_recordings(folder, out, MiniatureVLM(), CONFIG)
+        found = {name: (out / name).read_text() for name in whole}
+        assert found["sources.jsonl"] == whole["sources.jsonl"] and found["examples.jsonl"] == whole["examples.jsonl"]
+        assert len(found["rejections.jsonl"].splitlines()) == len(whole["rejections.jsonl"].splitlines())
 
 
 def test_a_clip_begins_with_the_video_and_has_its_own_rate(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ from PIL import Image
 from tests.frames.pictures import FramesConfig, encode, registered, scene
 from tests.reference import REFERENCE
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
+from wmsd_core.publication import publishing, verify
 from wmsd_core.store import query, reading, writing
 from wmsd_core.worldtasks import GenerateConfig, SplitConfig, assign_splits, generate_pairs, label_tasks
 from wmsd_core.worldtasks.card import markdown
 from wmsd_core.worldtasks.export import ExportConfig, Exported, export
 from wmsd_core.worldtasks.importing import import_folder
 from wmsd_core.worldtasks.layout import ImportConfig
-from wmsd_core.worldtasks.publication import publishing, verify
 
 HALF = SplitConfig(bench_fraction=0.5)
 ALL = ExportConfig(formats=("parquet", "jsonl", "duckdb", "worldtasks"), rows_per_file=7)
@@ -319,7 +319,7 @@ def test_a_failure_leaves_the_earlier_export_and_a_kill_too(store: Path, tmp_pat
     code = """
         import sys, time
         from pathlib import Path
-        from wmsd_core.worldtasks.publication import publishing
+        from wmsd_core.publication import publishing
         with publishing(Path(sys.argv[1])) as folder:
             (folder / "half").write_text("half")
             print("ready", flush=True)

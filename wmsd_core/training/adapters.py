@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from wmsd_core.files import sha256
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter, Generator
-from wmsd_core.training.checkpoint import Publication
+from wmsd_core.training.checkpoint import Publication, fault, seal
 
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
@@ -56,19 +56,14 @@ def start_from(generator: Generator, folder: Path) -> None:
 
 def published(folder: Path, step: int) -> Path:
     """Where a run's adapter of this step lies, once it is finished: the last one in `adapter`, earlier ones beside it."""
-    latest = folder / "adapter"
-    return latest if step_of(latest) in (step, None) else folder / f"adapter-{step:08d}"
+    latest, earlier = folder / "adapter", folder / f"adapter-{step:08d}"
+    told = step_of(latest)
+    return latest if told == step or (told is None and not earlier.is_dir()) else earlier
 
 
 def intact(folder: Path) -> str:
-    """SHA-256 of the adapter in `folder`; '' where there is none, or its files are damaged."""
-    recorded, weights = folder / CHECKSUM, folder / WEIGHTS
-    try:
-        checksum = recorded.read_text(encoding="utf-8").strip()
-        LoraConfig.from_pretrained(str(folder))
-        return checksum if sha256(weights) == checksum else ""
-    except (OSError, ValueError, TypeError):
-        return ""
+    """SHA-256 of the adapter's weights in `folder`; '' where there is none, or any of its files is lost or damaged."""
+    return "" if fault(folder) else (folder / CHECKSUM).read_text(encoding="utf-8").strip()
 
 
 def make_way(folder: Path, step: int) -> None:
@@ -112,6 +107,7 @@ def publish(
         checksum = sha256(partial / WEIGHTS)
         (partial / CHECKSUM).write_text(checksum + "\n", encoding="utf-8")
         (partial / ABOUT).write_text(json.dumps(about or {}, indent=1) + "\n", encoding="utf-8")
+        seal(partial)
     return checksum
 
 

@@ -73,8 +73,7 @@ def _write(folder: Path, target: Path, checkpoint: Checkpoint, identity: Mapping
         if world.leads:
             state = {"counters": dict(checkpoint.counters), "identity": identity}
             (partial / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-            sums = {path.name: sha256(path) for path in sorted(partial.iterdir())}
-            (partial / MANIFEST).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+            seal(partial)
     if world.leads:
         for old in _all(folder)[:-KEPT]:
             shutil.rmtree(old)
@@ -136,8 +135,15 @@ def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
 
+def seal(folder: Path) -> None:
+    """Writes the SHA-256 of every file in `folder`, by which `fault` tells what became of them."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+    (folder / MANIFEST).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+
+
 def fault(path: Path) -> str:
-    """What is wrong with the files of a checkpoint; '' if nothing is."""
+    """What is wrong with the files of a checkpoint or an adapter; '' if nothing is."""
     try:
         sums = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         bad = [name for name, value in sums.items() if sha256(path / name) != value]

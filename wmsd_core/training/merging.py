@@ -7,8 +7,8 @@ from typing import Any
 
 from wmsd_core.generators import lora
 from wmsd_core.generators.pretrained import PretrainedGenerator
+from wmsd_core.publication import publishing
 from wmsd_core.training.adapters import SETTINGS, load_adapter
-from wmsd_core.training.checkpoint import Publication
 
 
 def write_merged(generator: object, adapter: Path, out: Path) -> None:
@@ -21,16 +21,14 @@ def write_merged(generator: object, adapter: Path, out: Path) -> None:
     """
     if not isinstance(generator, PretrainedGenerator):
         raise ValueError("only generators of pretrained weights can be written with an adapter merged into them")
-    if out.exists():
-        raise ValueError(f"{out} exists already: name a new folder")
     if not (adapter / SETTINGS).is_file():
         raise ValueError(f"there is no adapter in {adapter}: {SETTINGS} is missing")
-    made: Any = generator
-    load_adapter(made, adapter)
-    network: Any = generator.network
-    lora.merge(network, "ema")
     network_part = generator.parts[0]
-    with Publication(out) as partial:
+    with publishing(out, replace=False) as partial:
+        made: Any = generator
+        load_adapter(made, adapter)
+        network: Any = generator.network
+        lora.merge(network, "ema")
         network.save_pretrained(partial / network_part)
         for path in generator.folder.rglob("*"):
             place = partial / path.relative_to(generator.folder)

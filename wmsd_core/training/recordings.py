@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field
 
 from wmsd_core.arrays import Image, Video
 from wmsd_core.config import Config
+from wmsd_core.files import replacing
 from wmsd_core.frames import clips
 from wmsd_core.frames.formats import VIDEOS
 from wmsd_core.frames.refusal import Refusal, failed
@@ -90,10 +91,13 @@ def label_recordings(
     if not paths:
         raise ValueError(f"there is no video below {folder}: looked for {', '.join(sorted(VIDEOS))} and animated PNG")
     (out / "images").mkdir(parents=True, exist_ok=True)
-    examples, rejections = out / "examples.jsonl", out / "rejections.jsonl"
+    examples, sources, rejections = (out / f"{name}.jsonl" for name in ("examples", "sources", "rejections"))
     kept = [row for row in _rows(rejections) if row["reason"] != "unanswered"]
-    _write(rejections, kept)
-    done = {row["source"] for row in _rows(out / "sources.jsonl")} | {row["video"] for row in kept}
+    named = _rows(sources)
+    # A kill leaves half a line, or an example without its source, which is the last one and is made again.
+    for path, rows in ((rejections, kept), (sources, named), (examples, _rows(examples)[: len(named)])):
+        _write(path, rows)
+    done = {row["source"] for row in named} | {row["video"] for row in kept}
     todo = [path for path in paths if str(path) not in done]
     counts: dict[str, int] = {}
     labelled = 0
@@ -101,7 +105,7 @@ def label_recordings(
         for path, answer in answers:
             if isinstance(answer, _Found):
                 _append(examples, _example(answer, out).model_dump(mode="json"))
-                _append(out / "sources.jsonl", {"source": str(path)})
+                _append(sources, {"source": str(path)})
                 labelled += 1
             else:
                 counts[answer.reason] = counts.get(answer.reason, 0) + 1
@@ -176,4 +180,5 @@ def _append(path: Path, row: dict[str, Any]) -> None:
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

@@ -29,9 +29,9 @@ from wmsd_core.config import Config, digest
 from wmsd_core.files import sha256
 from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.refusal import Refusal
+from wmsd_core.publication import publishing, write_manifest
 from wmsd_core.worldtasks.card import About, write_card
 from wmsd_core.worldtasks.leaks import complaint, drop_training_frames, find_leaks
-from wmsd_core.worldtasks.publication import publishing, write_manifest
 from wmsd_core.worldtasks.snapshot import FLAT, RECORD, SCHEMA, copy, snapshot
 from wmsd_core.worldtasks.splits import SplitConfig
 

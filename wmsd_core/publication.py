@@ -17,8 +17,10 @@ _WORKSHOP = frozenset({"lock", "new", "old"})
 
 
 @contextmanager
-def publishing(out: Path) -> Generator[Path]:
+def publishing(out: Path, *, replace: bool = True) -> Generator[Path]:
     """A new folder, which takes the place of `out` if the block ends well, and is removed if it does not.
+
+    In place of an earlier export, if `replace` allows it; an empty folder is no loss either way.
 
     It grows in `.OUT.wmsd-export` beside `out`, or beside the folder that `out` is a link to: the link stays. A kill leaves
     the earlier export, or, between two renames, none; the next call puts the earlier one back first, and removes what the
@@ -33,18 +35,18 @@ def publishing(out: Path) -> Generator[Path]:
         place.parent.mkdir(parents=True, exist_ok=True)
         with _workshop(place) as workshop:
             new, old = workshop / "new", workshop / "old"
-            _refuse_foreign(place)
+            _refuse_foreign(place, replace)
             for left in (new, old):
                 if left.exists():
                     shutil.rmtree(left)
             new.mkdir()
             yield new
-            _refuse_foreign(place)  # somebody may have put something there meanwhile
+            _refuse_foreign(place, replace)  # somebody may have put something there meanwhile
             if place.exists():
                 place.rename(old)
             new.rename(place)
     except OSError as error:
-        raise ValueError(f"cannot write {out}: {error}. An earlier export is kept") from error
+        raise ValueError(f"cannot write {out}: {error}. What was there before is kept") from error
 
 
 def _place(out: Path) -> Path:
@@ -126,11 +128,13 @@ def verify(folder: Path) -> list[str]:
     return wrong + [f"{name} is not listed in {MANIFEST}" for name in _foreign(folder, listed)]
 
 
-def _refuse_foreign(out: Path) -> None:
+def _refuse_foreign(out: Path, replace: bool) -> None:
     if not out.exists():
         return
     if not out.is_dir():
         raise ValueError(f"{out} is a file; give the name of a folder to create")
+    if not replace and any(out.iterdir()):
+        raise ValueError(f"{out} exists already, and is not empty: give the name of a new folder")
     listed = _listed(out) or {}
     if lost := [*_foreign(out, listed), *_edited(out, listed)]:
         raise ValueError(
