@@ -86,7 +86,7 @@ def told_apart(judge: Judge, *, pictures: int, repetitions: int, seed: int, exec
 def _told_apart(verdicts: Verdicts) -> bool:
     by_arm = _outcomes(verdicts)
     sentences = [
-        in_words(comparison, by_arm)
+        in_words(comparison)
         for comparison in compare_arms(by_arm, BENCHMARK.measures)
         if comparison.measure == "average" and comparison.arm == "executor"
     ]

@@ -86,6 +86,7 @@ def compare(
             "p, Holm": c.p_holm,
             "pairs": c.pairs,
             "dropped": c.dropped,
+            "shown": "yes" if c.shown else "no: missing verdicts could undo it" if c.undone else "no",
             **({"not comparable": "; ".join(found.unlike)} if found.unlike else {}),
         }
         for c in found.comparisons

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from wmsd_core.bench.judging import Judged, judge_videos
 from wmsd_core.bench.scores import count_verdicts, evaluation_id, outcomes, scores
 from wmsd_core.bench.statistics import clopper_pearson
 from wmsd_core.frames import clips
-from wmsd_core.vlm import LogOdds, prompts
+from wmsd_core.vlm import LogOdds, prompts, stream
 
 EVALUATION = Evaluation(
     config=EvaluateConfig(tasks=10, steps=2, batch=4), model="fade-weights", adapter="trained", judge="script"
@@ -71,13 +72,13 @@ def test_all_arms_start_from_the_same_noise_and_read_their_own_text(path: Path, 
     assert generate_videos(path, videos, generator, EVALUATION) == Generated(made=30, found=0, skipped=0)
     with store.reading(path) as con:
         items = items_of(con, EVALUATION.config)
-    by_arm = [generator.batches[0:3], generator.batches[3:6], generator.batches[6:9]]  # batches of 4, 4 and 2
+    by_arm = [generator.batches[0:10], generator.batches[10:20], generator.batches[20:30]]  # every video alone
     seeds_of = [[seed for _, batch in batches for seed in batch] for batches in by_arm]
     assert seeds_of[0] == seeds_of[1] == seeds_of[2] == [seeds.derive(0, "eval", item.item_id) for item in items]
     texts_of = [[text for texts, _ in batches for text in texts] for batches in by_arm]
     assert texts_of[0] == texts_of[2] == [item.task for item in items]
     assert texts_of[1] == [item.solution for item in items]
-    assert generator.adapters == [None] * 12 + ["ema"] * 6
+    assert generator.adapters == [None] * 40 + ["ema"] * 20  # two steps each
     stored = {(r["item_id"], r["arm"]): r for r in rows(path, "SELECT * FROM videos")}
     assert {stored[item.item_id, arm]["seed"] for item in items[:1] for arm in ARMS} == {seeds_of[0][0]}
     assert {r["adapter"] for key, r in stored.items() if key[1] != "executor"} == {""}
@@ -124,20 +125,31 @@ def test_a_second_run_makes_exactly_what_is_missing(path: Path, videos: Path):
     assert all(file.stat().st_mtime_ns == time for file, time in before.items() if file not in lost)
 
 
-def test_a_kill_between_batches_loses_the_batch_in_flight(path: Path, videos: Path):
+def test_a_kill_loses_what_the_last_second_made(path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch):
     generator = FadeGenerator()
     decode = generator.decode
 
     def killed(x_0):
-        if len(generator.batches) == 3:
+        if len(generator.batches) == 9:
             raise KeyboardInterrupt
         return decode(x_0)
 
     generator.decode = killed
+    monkeypatch.setattr(stream, "SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         generate_videos(path, videos, generator, EVALUATION)
     assert len(rows(path, "SELECT * FROM videos")) == 8
     assert generate_videos(path, videos, FadeGenerator(), EVALUATION) == Generated(22, 8, 0)
+
+
+def test_the_time_of_a_video_is_kept_by_part(path: Path, videos: Path):
+    generate_videos(path, videos, FadeGenerator(), EVALUATION)
+    judge_videos(path, ScriptedJudge(lambda question, video: YES), EVALUATION)
+    for row in rows(path, "SELECT seconds FROM videos"):
+        parts = json.loads(str(row["seconds"]))
+        assert list(parts) == ["picture", "encoding", "sampling", "decoding", "file"]
+        assert all(0 < seconds < 10 for seconds in parts.values())
+    assert all(0 <= float(str(row["seconds"])) < 10 for row in rows(path, "SELECT seconds FROM judgments"))
 
 
 def test_another_adapter_shares_base_and_demonstrator(path: Path, videos: Path):

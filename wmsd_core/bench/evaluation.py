@@ -25,7 +25,7 @@ class EvaluateConfig(Config):
     seed: int = 0
     """Run seed. The noise of an item is derived from it and from the item, so that it is the same for every arm."""
     batch: int = Field(default=32, ge=1)
-    """Videos generated, or judged, at once. It changes the speed and what a kill can lose, not what is measured."""
+    """Most videos that a judge is handed at once: a kill loses what was asked about them. Videos are generated one by one."""
     arms: tuple[OwnArm, ...] = ARMS
     """Which arms to run: base, demonstrator, executor, and vlm, whose texts are written at inference by models.writer."""
     videos: dict[str, str] = Field(default={})

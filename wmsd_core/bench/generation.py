@@ -1,21 +1,26 @@
-"""Making the benchmark's videos: every arm of an item from the same noise, one batch and one transaction at a time."""
+"""Making the benchmark's videos: every arm of an item from the same noise.
 
-from collections.abc import Iterator
+Each video is made alone. In a batch, sums run in another order, and a grey level of some pixel differs with what else is in it:
+a video that was made again after a kill, or on a machine with room for more at once, would be another one.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from wmsd_core import store
-from wmsd_core.arrays import Image, Videos
+from wmsd_core.arrays import Image, Video
 from wmsd_core.bench.benchmark import Arm, Item
+from wmsd_core.bench.clock import Clock
 from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
 from wmsd_core.frames import Refusal, clips
 from wmsd_core.frames.decode import rgb
 from wmsd_core.generators import Adapter, Generator
 from wmsd_core.sampling.ode import sample
+from wmsd_core.vlm.stream import gathered
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,24 @@ def generate_videos(path: Path, videos: Path, generator: Generator, evaluation: 
         todo = _missing(path, evaluation, arm)
         found += len(todo.items) - len(todo.missing)
         skipped += todo.untold
-        for batch in _batches(todo.missing, config.batch):
-            pictures = {item: picture for item in batch if (picture := _picture(item)) is not None}
-            skipped += len(batch) - len(pictures)
-            if pictures:
-                sampled = _sample(generator, pictures, arm, evaluation)
-                files = [clips.write(video, videos) for video in sampled]
-                _record(path, list(pictures), arm, evaluation, files)
-                made += len(files)
+        lost = len(todo.missing)
+        for files in gathered(_made(generator, todo.missing, arm, evaluation, videos)):
+            _record(path, arm, evaluation, files)
+            made += len(files)
+            lost -= len(files)
+        skipped += lost
     return Generated(made, found, skipped)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A video that has just been made."""
+
+    item: Item
+    path: Path
+    sha256: str
+    seconds: dict[str, float]
+    """Part of the making -> wall time."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +98,20 @@ def _missing(path: Path, evaluation: Evaluation, arm: Arm) -> _Todo:
     return _Todo(told, missing, len(items) - len(told))
 
 
-def _batches(items: list[Item], size: int) -> Iterator[list[Item]]:
-    """Batches of pictures of one size, as an array has only one."""
-
-    def shape(item: Item) -> tuple[int, int]:
-        return item.frame.height, item.frame.width
-
-    for _, same in groupby(sorted(items, key=shape), key=shape):  # sorted is stable: the draw's order within a size
-        group = list(same)
-        yield from (group[start : start + size] for start in range(0, len(group), size))
+def _made(
+    generator: Generator, items: Sequence[Item], arm: Arm, evaluation: Evaluation, folder: Path
+) -> Iterator[_File]:
+    """Videos of those items whose picture is there."""
+    for item in items:
+        clock = Clock()
+        picture = _picture(item)
+        if picture is None:
+            continue
+        clock.book("picture")
+        video = _sample(generator, item, picture, arm, evaluation, clock)
+        path, sha256 = clips.write(video, folder)
+        clock.book("file")
+        yield _File(item, path, sha256, clock.seconds)
 
 
 def _picture(item: Item) -> Image | None:
@@ -103,36 +122,39 @@ def _picture(item: Item) -> Image | None:
 
 
 @torch.no_grad()
-def _sample(generator: Generator, pictures: dict[Item, Image], arm: Arm, evaluation: Evaluation) -> Videos:
+def _sample(generator: Generator, item: Item, picture: Image, arm: Arm, evaluation: Evaluation, clock: Clock) -> Video:
     adapter: Adapter | None = "ema" if arm == "executor" else None
-    condition = generator.encode(
-        np.stack(list(pictures.values())), [evaluation.benchmark.text(item, arm) for item in pictures]
-    )
-    noise = generator.noise(condition, [item.seed(evaluation.config.seed) for item in pictures])
+    condition = generator.encode(picture[None], [evaluation.benchmark.text(item, arm)])
+    clock.book("encoding")
+    noise = generator.noise(condition, [item.seed(evaluation.config.seed)])
     x_0 = sample(
         lambda x, sigma: generator.velocity(x, sigma, condition, adapter),
         noise,
         generator.grid(evaluation.config.steps),
         generator.active_mask(condition),
     )
-    return generator.decode(x_0)
+    clock.book("sampling")
+    video = generator.decode(x_0)[0]
+    clock.book("decoding")
+    return video
 
 
-def _record(path: Path, batch: list[Item], arm: Arm, evaluation: Evaluation, files: list[tuple[Path, str]]) -> None:
+def _record(path: Path, arm: Arm, evaluation: Evaluation, files: Sequence[_File]) -> None:
     rows = [
         {
-            "video_id": video_id(item, arm, evaluation),
+            "video_id": video_id(file.item, arm, evaluation),
             "benchmark": evaluation.benchmark.name,
-            "item_id": item.item_id,
+            "item_id": file.item.item_id,
             "arm": arm,
             "model": evaluation.model,
             "adapter": evaluation.adapter_of(arm),
-            "seed": item.seed(evaluation.config.seed),
+            "seed": file.item.seed(evaluation.config.seed),
             "sampler": evaluation.config.sampler,
-            "path": str(file),
-            "sha256": sha256,
+            "path": str(file.path),
+            "sha256": file.sha256,
+            "seconds": json.dumps(file.seconds),
         }
-        for item, (file, sha256) in zip(batch, files, strict=True)
+        for file in files
     ]
     with store.writing(path) as con:
         # A video that is made again (its file was lost) may differ in a bit: verdicts on the old one are not its own.

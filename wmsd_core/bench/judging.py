@@ -15,6 +15,7 @@ import numpy as np
 
 from wmsd_core import store
 from wmsd_core.arrays import Video
+from wmsd_core.bench.clock import Clock
 from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.scores import outcomes
 from wmsd_core.frames import clips
@@ -77,9 +78,13 @@ def judge(path: Path, vlm: VisionLanguageModel, evaluation: Evaluation, wanted: 
         raise ValueError(f"the evaluation is judged by '{evaluation.judge}', the model given is '{judge_of(vlm)}'")
     asked = unread = 0
     for batch in _in_batches(_unanswered(path, wanted, evaluation.judge), evaluation.config.batch):
+        clock = Clock()
+        answers = _ask(vlm, batch)
+        clock.book("judging")
+        seconds = clock.seconds["judging"] / len(batch)
         rows = [
-            _row(each, answer, shape, evaluation)
-            for (each, _), (answer, shape) in zip(batch, _ask(vlm, batch), strict=True)
+            _row(each, answer, shape, evaluation) | {"seconds": seconds}
+            for (each, _), (answer, shape) in zip(batch, answers, strict=True)
         ]
         with store.writing(path) as con:
             store.insert(con, "judgments", rows, replace=True)

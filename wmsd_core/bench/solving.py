@@ -4,6 +4,7 @@ The model sees the first frame and the short task of an item, and nothing else: 
 the two were invented together, which is what the arm "demonstrator" reads.
 """
 
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -51,17 +52,28 @@ def write_solutions(path: Path, vlm: VisionLanguageModel, config: EvaluateConfig
         items = items_of(con, config, writer=writer)
     todo = [item for item in items if not item.written]
     unanswered = 0
-    for answers in gathered(as_they_come(partial(_ask, vlm=vlm, seed=config.seed), todo, concurrency)):
+    for answers in gathered(as_they_come(partial(_timed, vlm=vlm, seed=config.seed), todo, concurrency)):
         rows = [
-            {"item_id": item.item_id, "writer": writer, "solution": answer, "reason": ""}
-            if isinstance(answer, str)
-            else {"item_id": item.item_id, "writer": writer, "solution": None, "reason": str(answer)}
-            for item, answer in answers
+            {
+                "item_id": item.item_id,
+                "writer": writer,
+                "solution": answer if isinstance(answer, str) else None,
+                "reason": "" if isinstance(answer, str) else str(answer),
+                "seconds": seconds,
+            }
+            for item, (answer, seconds) in answers
         ]
         with store.writing(path) as con:
             store.insert(con, "written_solutions", rows, replace=True)
         unanswered += sum(row["solution"] is None for row in rows)
     return Solved(len(todo) - unanswered, len(items) - len(todo), unanswered)
+
+
+def _timed(item: Item, vlm: VisionLanguageModel, seed: int) -> tuple[str | ValueError | Refusal, float]:
+    """The answer, and the seconds that it took."""
+    start = time.perf_counter()
+    answer = _ask(item, vlm, seed)
+    return answer, time.perf_counter() - start
 
 
 def _ask(item: Item, vlm: VisionLanguageModel, seed: int) -> str | ValueError | Refusal:

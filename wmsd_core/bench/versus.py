@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm
-from wmsd_core.bench.comparison import Comparison, compare
+from wmsd_core.bench.comparison import Comparison, compare, corrected
 from wmsd_core.bench.run import EvaluationRun
 from wmsd_core.bench.scores import recounted
 
@@ -44,8 +43,7 @@ def versus(one: EvaluationRun, other: EvaluationRun, *, anyway: bool = False) ->
         together = ["all", "average"] if one.questions.keys() == other.questions.keys() else []
         made = [compare(*pairs, measure) for measure in [*measures, *together]]
         found += [replace(comparison, arm=mine, against=theirs) for comparison in made if comparison]
-    adjusted = statistics.holm([comparison.p for comparison in found])
-    return Versus(one, other, unlike, [replace(c, p_holm=p) for c, p in zip(found, adjusted, strict=True)])
+    return Versus(one, other, unlike, corrected(found))
 
 
 def differences(one: EvaluationRun, other: EvaluationRun) -> Iterator[str]:

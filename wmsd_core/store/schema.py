@@ -207,6 +207,12 @@ MIGRATIONS = (
         counted TIMESTAMP NOT NULL           -- UTC, the last time
     );
     """,
+    # 12: time
+    """
+    ALTER TABLE videos ADD COLUMN seconds JSON;              -- of its making, part -> seconds; NULL: not measured
+    ALTER TABLE judgments ADD COLUMN seconds DOUBLE;         -- its share of the batch that it was asked in; NULL: not measured
+    ALTER TABLE written_solutions ADD COLUMN seconds DOUBLE; -- from request to answer; NULL: not measured
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -1,25 +1,19 @@
 """The result: what was run, every arm's scores, and what the differences amount to."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 from pydantic import JsonValue
 
 from wmsd_core import store
-from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm, Benchmark
 from wmsd_core.bench.breakdown import Breakdown, breakdowns
-from wmsd_core.bench.comparison import Comparison, compare_arms
+from wmsd_core.bench.comparison import LEVEL, Comparison, compare_arms
 from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.examination import MOST_WRONG, Finding, findings
 from wmsd_core.bench.report.gallery import Gallery, gallery
 from wmsd_core.bench.scores import Missing, Outcome, Score, evaluation_id, missing, outcomes, scores
 
-ENOUGH_VALID = 0.95
-"""Share of pairs with valid verdicts below which a difference must stand against all that is missing."""
 ENOUGH = 300
 """Items below which the page points out that intervals are wide."""
 ARM_TEXT: dict[str, tuple[str, str]] = {
@@ -92,7 +86,7 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
         gallery=gallery(by_arm, evaluation.config.seed),
         sentences=[
             reached(by_measure["average"], len(items)),
-            *(in_words(c, by_arm) for c in compared if c.measure == "average" and c.arm == "executor"),
+            *(in_words(c) for c in compared if c.measure == "average" and c.arm == "executor"),
         ],
         cautions=[
             *_cautions(con, name, counted, evaluation, len(items)),
@@ -101,24 +95,20 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
     )
 
 
-def in_words(comparison: Comparison, by_arm: Mapping[Any, Sequence[Outcome]]) -> str:
-    """A comparison of averages as a sentence that follows `reached`.
-
-    Below `ENOUGH_VALID` no arm is called better or worse, unless it is so whatever the missing verdicts would have been.
-    """
+def in_words(comparison: Comparison) -> str:
+    """A comparison of averages as a sentence that follows `reached`."""
     points = 100 * comparison.difference
     interval = f"95 % interval {_signed(comparison.low)} to {_signed(comparison.high)}"
     against = arm_text(comparison.against)[0]
-    if comparison.p_holm >= 0.05:
+    if comparison.p_holm >= LEVEL:
         return (
             f"Between it and the {against} no difference is shown: {_signed(comparison.difference)} points "
             f"({interval}), which chance alone could produce ({p_text(comparison.p_holm)})."
         )
-    share = comparison.pairs / (comparison.pairs + comparison.dropped)
-    if share < ENOUGH_VALID and not _stands(comparison, by_arm):
+    if comparison.undone:
         return (
-            f"Whether it is better than the {against} is not shown: only {100 * share:.0f} % of the tasks have valid "
-            f"verdicts on both, and the missing ones could undo the difference of {_signed(comparison.difference)} points."
+            f"Whether it is better than the {against} is not shown: only {100 * comparison.valid:.0f} % of the tasks have "
+            f"valid verdicts on both, and the missing ones could undo the {_signed(comparison.difference)} points."
         )
     how = "better" if points > 0 else "worse"
     chance = "far from anything chance would produce" if comparison.p_holm < 0.001 else "unlikely to be chance"
@@ -136,22 +126,6 @@ def failing(finding: Finding) -> str:
         f"The question “{title}” does not see what it should: of {finding.valid} controls ({control}) {wrong} were answered "
         f"with a wrong {said}, more than {100 * MOST_WRONG:.0f} %."
     )
-
-
-def _stands(comparison: Comparison, by_arm: Mapping[Any, Sequence[Outcome]]) -> bool:
-    """Whether the difference has its sign, beyond chance, also with every missing verdict taken against it."""
-    mine, theirs = by_arm[comparison.arm], by_arm[comparison.against]
-    measure = comparison.measure
-    worst, best = statistics.missing_extremes(
-        [outcome.points(measure) for outcome in mine],
-        [outcome.points(measure) for outcome in theirs],
-        full=mine[0].full_points(measure),
-    )
-    sign = 1 if comparison.difference > 0 else -1
-    sums: defaultdict[str, int] = defaultdict(int)
-    for outcome, difference in zip(mine, worst if sign > 0 else best, strict=True):
-        sums[outcome.item.frame.frame_id] += sign * difference
-    return sum(sums.values()) > 0 and statistics.sign_flip(list(sums.values())) < 0.05
 
 
 def reached(averages: dict[str, Score], items: int) -> str:

@@ -4,6 +4,7 @@ A VLM answers three questions about each video: task, agent, consistency. The pa
 400, for which the interval of a score of 50 % is +-5 points instead of +-7.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from wmsd_core.bench import controls
 from wmsd_core.bench.benchmark import Benchmark, Criterion, Grouping, Item, Published
 from wmsd_core.frames import Frame
 from wmsd_core.vlm import prompts
-from wmsd_core.worldtasks.taxonomy import agent_noun
+from wmsd_core.worldtasks.taxonomy import agent_noun, noun_type
 
 _PUBLISHED = {
     "HY1.5": (0.464, 0.540, 0.780, 0.597),
@@ -113,6 +114,19 @@ def _groupings(con: duckdb.DuckDBPyConnection, items: Sequence[Item]) -> list[Gr
 
 
 def _agent(row: dict[str, Any]) -> str:
-    """The agent type; of objects, which have little in common, the kind of thing too: "object: circle"."""
-    noun = agent_noun(row["agent"])
-    return f"object: {noun}" if row["agent_type"] == "object" and noun else row["agent_type"]
+    return agent_kind(row["agent"], row["agent_type"])
+
+
+def agent_kind(agent: str, labelled: str) -> str:
+    """The kind of agent that a description is counted under, however it is spelled.
+
+    That is the labelled type; of objects, which have little in common, the kind of thing too, in the singular: "object:
+    circle". One that the labeller knows no type of is looked at again, spelled plainly: "First_person_view" is first_person.
+    """
+    plain = " ".join(re.sub(r"\([^)]*\)|\[|\]|_", " ", agent).split())
+    noun = agent_noun(plain)
+    if noun_type(noun) == "other" and noun_type(noun.removesuffix("s")) != "other":
+        noun = noun.removesuffix("s")
+    if labelled == "other":
+        labelled = next((kind for text in (plain, noun) if (kind := noun_type(text)) != "other"), "other")
+    return f"object: {noun}" if labelled == "object" and noun else labelled
