@@ -50,7 +50,8 @@ def evaluate(
         evaluation = planned_evaluation(workspace, config, trained, models)
         if evaluation.writer:
             summary["solutions"] = solve(workspace, evaluation, models)
-        adapter = planned_run(workspace, trained, models).adapter if config.arms else Path()
+        of_executor = "executor" in config.arms
+        adapter = planned_run(workspace, trained, models).adapter_at(config.at_step) if of_executor else Path()
         making = [generate_videos.submit(workspace, of_arm(evaluation, arm), adapter, models) for arm in config.arms]
         videos = dict(zip(config.arms, (future.result() for future in making), strict=True))
         given = {arm: take_in(workspace, evaluation, arm) for arm in config.videos}

@@ -15,7 +15,7 @@ from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.scores import Counted
 from wmsd_core.bench.solving import write_solutions, writer_of
 from wmsd_core.models import ModelsConfig, base_checksum, generator
-from wmsd_core.training.adapters import load_adapter
+from wmsd_core.training.adapters import intact, load_adapter
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.vlm import judge_of
 from wmsd_core.workspace import Workspace
@@ -27,10 +27,11 @@ def planned_evaluation(
     """The evaluation that these settings name.
 
     Raises:
-        ValueError: the Executor is to be measured and its training is not finished.
+        ValueError: the Executor is to be measured and its training is not finished, or has kept nothing of that step.
     """
-    adapter = planned_run(workspace, trained, models).checksum if "executor" in config.arms else ""
-    if "executor" in config.arms and not adapter:
+    run = planned_run(workspace, trained, models) if "executor" in config.arms else None
+    adapter = intact(run.adapter_at(config.at_step)) if run else ""
+    if run and not adapter:
         raise ValueError(
             "there is no finished training run with these settings: run `wmsd train` with the same recipe and --set, "
             "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"

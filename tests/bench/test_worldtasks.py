@@ -16,6 +16,7 @@ from wmsd_core.bench.generation import Generated, generate_videos
 from wmsd_core.bench.judging import Judged, judge_videos
 from wmsd_core.bench.scores import count_verdicts, evaluation_id, outcomes, scores
 from wmsd_core.bench.statistics import clopper_pearson
+from wmsd_core.bench.suites.worldtasks import half_of
 from wmsd_core.frames import clips
 from wmsd_core.vlm import LogOdds, prompts, stream
 
@@ -48,6 +49,21 @@ def test_a_draw_is_the_start_of_every_larger_draw_and_of_the_bench_split_only(pa
     assert small == large[:5]
     assert [item.item_id for item in large] == sorted(item.item_id for item in large)
     assert {item.frame.frame_id for item in large} <= bench
+
+
+def test_two_halves_are_disjoint_by_picture_and_together_the_whole(path: Path):
+    with store.reading(path) as con:
+        whole, chosen, tested = (
+            items_of(con, EvaluateConfig(benchmark=f"worldtasks{half}")) for half in ("", "-selection", "-test")
+        )
+        few = items_of(con, EvaluateConfig(benchmark="worldtasks-test", tasks=2))
+    pictures = [{item.frame.frame_id for item in half} for half in (chosen, tested)]
+    assert all(pictures) and not pictures[0] & pictures[1]
+    assert sorted(item.item_id for item in (*chosen, *tested)) == [item.item_id for item in whole]
+    assert few == tested[:2]
+    shares = [half_of(f"{n:064x}") for n in range(2000)]
+    assert 900 < shares.count("test") < 1100
+    assert (half_of("0" * 64), half_of("3" * 64)) == ("test", "selection"), "where a picture belongs never changes"
 
 
 def test_a_frame_that_was_rejected_since_leaves_the_draw(path: Path):
@@ -312,10 +328,11 @@ def test_the_evaluation_changes_its_name_with_all_that_makes_it_another(path: Pa
             {"judge": "j"},
             {"config": EvaluateConfig(tasks=10, steps=3)},
             {"config": EvaluateConfig(tasks=10, steps=2, seed=1)},
+            {"config": EvaluateConfig(tasks=10, steps=2, benchmark="worldtasks-test")},
         )
     ]
     names = {evaluation_id(items, e) for e in (EVALUATION, *changed)} | {evaluation_id(items[:9], EVALUATION)}
-    assert len(names) == 7
+    assert len(names) == 8
     of_two_arms = EVALUATION.model_copy(update={"config": EVALUATION.config.model_copy(update={"arms": ARMS[:2]})})
     written_anew = [replace(items[0], solution="Another way."), *items[1:]]
     by_another = EVALUATION.model_copy(update={"writer": "w"})
@@ -324,7 +341,7 @@ def test_the_evaluation_changes_its_name_with_all_that_makes_it_another(path: Pa
         evaluation_id(written_anew, EVALUATION),
         evaluation_id(items, by_another),
     }
-    assert len(names) == 10
+    assert len(names) == 11
     larger_batch = EVALUATION.model_copy(update={"config": EvaluateConfig(tasks=10, steps=2, batch=9)})
     assert evaluation_id(items, larger_batch) == evaluation_id(items, EVALUATION)
 

@@ -11,10 +11,11 @@ import pytest
 from tests.training.test_process import CONFIG, finish
 from tests.training.toy import write_run
 from wmsd_core.training import process
-from wmsd_core.training.adapters import WEIGHTS, intact, published
+from wmsd_core.training.adapters import WEIGHTS, intact, kept, published
 from wmsd_core.training.checkpoint import Checkpoint, Publication, save
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.lineage import Lineage
+from wmsd_core.training.records import RunFolder
 from wmsd_core.workspace import Workspace
 
 SHORT = CONFIG.model_copy(update={"steps": 4})
@@ -54,8 +55,38 @@ def test_a_finished_run_is_made_longer_to_the_same_bits_and_keeps_its_earlier_ad
     assert intact(whole / "adapter") == intact(long / "adapter")
 
 
+@pytest.mark.parametrize("killed", ["between", "after"])
+def test_weights_of_a_kept_step_are_those_of_a_run_that_ends_there(
+    tmp_path: Path, long: Path, killed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "short", SHORT)
+    finish(tmp_path / "short")
+    run, keeping = tmp_path / "run", LONG.model_copy(update={"keep_every": 2, "checkpoint_every": 4})
+    write_run(run, keeping)
+    if killed == "between":  # the weights of step 4 and its checkpoint
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(process, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            finish(run)
+        assert not (run / "checkpoints").exists()
+    else:
+        assert not process.train(run, stop=lambda: kept(run, 4).exists(), report=lambda _: None)
+    finish(run)
+    assert sorted(path.name for path in run.glob("adapter-*")) == [f"adapter-0000000{step}" for step in (2, 4, 6)]
+    assert intact(kept(run, 4)) == intact(tmp_path / "short" / "adapter")
+    assert intact(run / "adapter") == intact(long / "adapter"), "keeping changes no step"
+
+
+def test_an_evaluation_is_told_which_steps_were_kept(long: Path) -> None:
+    run = RunFolder("run", long, LONG.steps)
+    assert run.adapter_at(None) == run.adapter_at(8) == long / "adapter"
+    with pytest.raises(
+        ValueError, match=r"no whole adapter of step 4; it has those of 8\. Train it with train\.keep_every"
+    ):
+        run.adapter_at(4)
+
+
 def test_what_every_step_depends_on_is_in_the_identity_and_nothing_else() -> None:
-    same = ({"steps": 7}, {"micro_batch": 1}, {"checkpoint_every": 1}, {"rewards": {"overlap": 5}})
+    same = ({"steps": 7}, {"micro_batch": 1}, {"checkpoint_every": 1}, {"keep_every": 2}, {"rewards": {"overlap": 5}})
     other = ({"seed": 1}, {"optimizer": {"learning_rate": 1e-5}}, {"adapter": {"rank": 2}})
     digest = TrainConfig().digest()
     assert {TrainConfig.model_validate(change).digest() for change in same} == {digest}

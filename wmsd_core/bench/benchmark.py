@@ -21,6 +21,8 @@ from wmsd_core.vlm import Question
 
 BENCHMARKS = {
     "worldtasks": "wmsd_core.bench.suites.worldtasks:worldtasks",
+    "worldtasks-selection": "wmsd_core.bench.suites.worldtasks:selection",
+    "worldtasks-test": "wmsd_core.bench.suites.worldtasks:test",
     "dreamgen": "wmsd_core.bench.suites.dreamgen.suite:trained",
     "dreamgen-zero-shot": "wmsd_core.bench.suites.dreamgen.suite:zero_shot",
 }

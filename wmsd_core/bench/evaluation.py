@@ -31,6 +31,8 @@ class EvaluateConfig(Config):
     videos: dict[str, str] = Field(default={})
     """Arms whose clips somebody else made: name -> folder. The file names say which items they are of: the item's id, or the
     published form, see `wmsd bench export`."""
+    at_step: int | None = Field(default=None, ge=1)
+    """The Executor as it was after this step of its training, which has kept it (train.keep_every). None: after the last."""
     controls: int = Field(default=24, ge=0)
     """Videos that each control of the judge is made of; 0 leaves them out."""
 

@@ -55,10 +55,15 @@ def start_from(generator: Generator, folder: Path) -> None:
 
 
 def published(folder: Path, step: int) -> Path:
-    """Where a run's adapter of this step lies, once it is finished: the last one in `adapter`, earlier ones beside it."""
-    latest, earlier = folder / "adapter", folder / f"adapter-{step:08d}"
-    told = step_of(latest)
-    return latest if told == step or (told is None and not earlier.is_dir()) else earlier
+    """Where a run's adapter of this step lies, or will: the last one in `adapter`, earlier ones beside it."""
+    latest, aside = folder / "adapter", kept(folder, step)
+    last = step_of(latest)
+    return latest if last == step or (last is None and not aside.is_dir()) else aside
+
+
+def kept(folder: Path, step: int) -> Path:
+    """Where the averaged weights of a step lie that is not a run's last."""
+    return folder / f"adapter-{step:08d}"
 
 
 def intact(folder: Path) -> str:
@@ -71,7 +76,7 @@ def make_way(folder: Path, step: int) -> None:
     latest = folder / "adapter"
     before = step_of(latest)
     if before not in (step, None) and intact(latest):
-        aside = folder / f"adapter-{before:08d}"
+        aside = kept(folder, before)
         shutil.rmtree(aside, ignore_errors=True)
         latest.rename(aside)
 

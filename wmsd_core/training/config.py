@@ -230,7 +230,7 @@ class TrainConfig(Config):
     """One training run. Its identity has what shapes every step: a run can be made longer, and resumed in smaller pieces."""
 
     # What `start` holds is part of a run's identity by its content, beside this (`lineage`).
-    incidental = frozenset({"micro_batch", "checkpoint_every", "start"})
+    incidental = frozenset({"micro_batch", "checkpoint_every", "keep_every", "start"})
 
     renamed: ClassVar[Mapping[str, str]] = {"policy": "reinforcement"}
 
@@ -283,6 +283,9 @@ class TrainConfig(Config):
     are more. Changes memory and speed, not results."""
     checkpoint_every: int = Field(default=10, gt=0)
     """Steps between checkpoints."""
+    keep_every: int = Field(default=0, ge=0)
+    """Steps after which the averaged weights of that moment are kept, as RUN/adapter-STEP, for evaluate.at_step. 0: only the
+    last ones are. A run that went past a step without it does not have that step's."""
     seed: int = Field(default=0, ge=0)
     """Everything random follows from it."""
     start: Path | None = None

@@ -6,6 +6,7 @@ Departure: a loss that is the only one of its adapter has weight 1, as in eq. 3 
 """
 
 from collections.abc import Mapping, Sequence
+from time import process_time
 from typing import Any
 
 import torch
@@ -90,6 +91,7 @@ class Trainer:
     def step(self) -> Metrics:
         """One batch of rollouts, learned from. Returns what there is to know about it."""
         config, watch, lesson = self.config, Stopwatch(), self.config.lesson_at(self.steps_done)
+        cpu = process_time()
         with watch("encode"):
             batch = Batch(
                 self.generator, self.examples, self.groups.next(), group_size=config.group_size, seed=config.seed
@@ -115,7 +117,7 @@ class Trainer:
             "forwards": int(self.world.total(torch.tensor(batch.passes.all))),
             "seconds": dict(watch.seconds),
             "memory": dict(watch.memory),
-            "speed": self._speed(batch, rollouts, sum(watch.seconds.values())),
+            "speed": self._speed(batch, rollouts, sum(watch.seconds.values())) | {"cpu_seconds": process_time() - cpu},
         }
 
     def _roll_out(self, batch: Batch, lesson: Lesson, scoring: Scoring) -> Rollouts:

@@ -7,7 +7,7 @@
     RUN/samples/          a rollout as GIF, beside each checkpoint
     RUN/best/             the averaged adapter that did best on held-out tasks, with its step and score, where there are any
     RUN/adapter/          at the end: the averaged adapter, for diffusers and peft, with its SHA-256, step and origin
-    RUN/adapter-STEP/     that of an earlier end, where the run was made longer
+    RUN/adapter-STEP/     those of an earlier end, where the run was made longer, and of the steps that `keep_every` names
     RUN/demonstrator/     likewise the Demonstrator's, where it was trained
 
 A run is what shapes its steps: with more `steps`, in smaller `micro_batch`es, or moved elsewhere, it is the same run. A
@@ -40,7 +40,7 @@ from wmsd_core.generators.settings import GeneratorConfig
 from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.training import metrics
-from wmsd_core.training.adapters import intact, make_way, publish, published, start_from, step_of
+from wmsd_core.training.adapters import intact, kept, make_way, publish, published, start_from, step_of
 from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, save
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.credit import silenced
@@ -196,6 +196,14 @@ def _publish(trainer: Trainer, folder: Path, begun: Lineage | None) -> None:
             publish(trainer.generator, folder / place, name=name, rank=settings.rank, alpha=settings.alpha, about=about)
 
 
+def _keep(trainer: Trainer, folder: Path) -> None:
+    """Keeps the averaged weights of this step, unless an earlier passage has."""
+    place, settings = kept(folder, trainer.steps_done), trainer.config.adapter
+    if not intact(place):
+        about = {"step": trainer.steps_done}
+        publish(trainer.generator, place, name="ema", rank=settings.rank, alpha=settings.alpha, about=about)
+
+
 def _fitting(checkpoint: Checkpoint, trainer: Trainer, begun: Lineage) -> Checkpoint:
     """The checkpoint, if it has the weights that these settings train.
 
@@ -266,6 +274,8 @@ def _run_steps(
         tell({"event": "step", "steps": config.steps} | row)
         tracking.log(trainer.steps_done, {name: value for name, value in metrics.flat(row) if value is not None})
         last = trainer.steps_done == config.steps
+        if config.keep_every and trainer.steps_done % config.keep_every == 0 and not last and world.leads:
+            _keep(trainer, folder)  # before the checkpoint: a run that is killed in between comes by here once more
         stopped = not last and bool(world.largest(torch.tensor(float(stop()))))
         if last or stopped or trainer.steps_done % config.checkpoint_every == 0:
             save(folder / "checkpoints", trainer.checkpoint(), identity, world)

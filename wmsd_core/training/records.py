@@ -13,7 +13,7 @@ from typing import Any
 from wmsd_core import store
 from wmsd_core.config import digest
 from wmsd_core.files import replacing
-from wmsd_core.training.adapters import intact, published
+from wmsd_core.training.adapters import intact, published, step_of
 from wmsd_core.training.examples import Example
 from wmsd_core.training.lineage import origin
 from wmsd_core.training.metrics import flat
@@ -33,6 +33,23 @@ class RunFolder:
     def adapter(self) -> Path:
         """The folder of the finished adapter."""
         return published(self.path, self.steps)
+
+    def adapter_at(self, step: int | None) -> Path:
+        """The folder of the averaged weights of a step that the run has kept; None: the finished adapter.
+
+        Raises:
+            ValueError: they are not there, or damaged.
+        """
+        if step in (None, self.steps):
+            return self.adapter
+        place = published(self.path, step)
+        if step_of(place) != step or not intact(place):
+            found = sorted(filter(None, map(step_of, self.path.glob("adapter*"))))
+            raise ValueError(
+                f"evaluate.at_step: the run {self.run_id} has kept no whole adapter of step {step}; it has those of "
+                f"{', '.join(map(str, found)) or 'no step'}. Train it with train.keep_every, and with --refresh if it is past"
+            )
+        return place
 
     @property
     def checksum(self) -> str:

@@ -2,23 +2,32 @@
 
 A VLM answers three questions about each video: task, agent, consistency. The paper draws 200 items; the default here is
 400, for which the interval of a score of 50 % is +-5 points instead of +-7.
+
+Whoever chooses settings by scores chooses on `worldtasks-selection` and measures on `worldtasks-test`: the two are disjoint by
+picture, and together the whole.
 """
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
 from wmsd_core import store
 from wmsd_core.bench import controls
 from wmsd_core.bench.benchmark import Benchmark, Criterion, Grouping, Item, Published
+from wmsd_core.config import digest
 from wmsd_core.frames import Frame
 from wmsd_core.vlm import prompts
 from wmsd_core.worldtasks.taxonomy import agent_noun, noun_type
 
+Half = Literal["selection", "test"]
+HALVES: tuple[Half, Half] = ("selection", "test")
+_ALL = 2**31
 _PUBLISHED = {
     "HY1.5": (0.464, 0.540, 0.780, 0.597),
     "HY1.5 + WMSD*": (0.574, 0.630, 0.828, 0.673),
@@ -64,8 +73,38 @@ def worldtasks() -> Benchmark:
     )
 
 
+def selection() -> Benchmark:
+    """The half on which settings may be chosen."""
+    return _half("selection")
+
+
+def test() -> Benchmark:
+    """The half that a choice is measured on, once."""
+    return _half("test")
+
+
+def _half(name: Half) -> Benchmark:
+    whole = worldtasks()
+    return replace(
+        whole,
+        name=f"{whole.name}-{name}",
+        title=f"{whole.title}, {name} half",
+        items=partial(_items_of_half, half=name),
+        absent=f"the {name} half of the bench split has no task: the generate stage needs more frames or a larger bench share",
+    )
+
+
+def half_of(frame_id: str) -> Half:
+    """The half that a picture is in, with all its tasks: a bit of a hash of its content, whatever else is in the store."""
+    return HALVES[int(digest(["half", frame_id]), 16) % 2]
+
+
 def _criterion(name: str, title: str, meaning: str) -> Criterion:
     return Criterion(name, title, meaning, prompts.template(f"judge_{name}"))
+
+
+def _items_of_half(con: duckdb.DuckDBPyConnection, most: int, half: Half) -> list[Item]:
+    return [item for item in _items(con, _ALL) if half_of(item.frame.frame_id) == half][:most]
 
 
 def _items(con: duckdb.DuckDBPyConnection, most: int) -> list[Item]:
