@@ -138,6 +138,7 @@ def _reached(subject: str, weights: str, parts: Sequence[str], setting: str) -> 
 
 def _store(workspace: Path) -> Diagnosis:
     from wmsd_core import store
+    from wmsd_core.store import funnel
     from wmsd_core.workspace import Workspace
 
     path = Workspace(workspace).store
@@ -145,7 +146,7 @@ def _store(workspace: Path) -> Diagnosis:
         return Diagnosis("note", "store", f"none at {path} yet; any stage makes it")
     try:
         with store.reading(path) as con:
-            frames = store.query(con, "SELECT count(*) AS n FROM frames")[0]["n"]
+            frames = funnel.count(con, None)
     except store.StoreError as error:
         return Diagnosis("wrong", "store", str(error))
     return Diagnosis("ok", "store", f"{path}, {frames} frames")

@@ -7,12 +7,12 @@ from prefect import flow
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, nothing_kept, require_done, stage_run
 from tasks.caching import in_shards, now_and_before
-from tasks.dedup import forget_signatures, sign, verdicts
+from tasks.dedup import sign, verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.frames.dedup import DedupConfig
-from wmsd_core.frames.likeness import unsigned
+from wmsd_core.frames.likeness import forget_signatures, unsigned
 from wmsd_core.workspace import Workspace
 
 SHARD = 2000
@@ -34,11 +34,12 @@ def dedup(
         config: How near is too near.
         refresh: Forget earlier signatures and read the images again.
     """
+    place = Workspace(workspace)
     with stage_run(workspace, "dedup", {"measure": measuring, "dedup": config}) as summary:
         if refresh:
-            forget_signatures(workspace)
-        parts = shards(Workspace(workspace), after="filter", size=SHARD)
-        done = in_shards(sign, workspace, parts, unsigned(Workspace(workspace).store))
+            forget_signatures(place.store)
+        parts = shards(place, after="filter", size=SHARD)
+        done = in_shards(sign, workspace, parts, unsigned(place.store))
         summary |= now_and_before("signed", done, parts)
         summary |= verdicts(workspace, measuring, config)
         require_done("dedup", summary["unsigned"], "signatures")

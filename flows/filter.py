@@ -7,11 +7,11 @@ from prefect import flow
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, counted, nothing_kept, plain, require_done, stage_run
 from tasks.caching import in_shards
-from tasks.filter import defect_scores, forget_measurements, measure, nearest_thresholds, register_frames, verdicts
+from tasks.filter import defect_scores, measure, nearest_thresholds, register_frames, verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import FilterConfig, MeasureConfig
-from wmsd_core.filters.measuring import unmeasured
+from wmsd_core.filters.measuring import forget_measurements, unmeasured
 from wmsd_core.frames import FramesConfig
 from wmsd_core.workspace import Workspace
 
@@ -41,12 +41,12 @@ def filter_frames(
         thresholds: What is good enough.
         refresh: Forget earlier measurements and measure again.
     """
+    place = Workspace(workspace)
     with stage_run(workspace, "filter", {"scan": scan, "measure": measuring, "filter": thresholds}) as summary:
         if frames:
             summary["files"] = register_frames(workspace, frames, scan)
         if refresh:
-            forget_measurements(workspace, measuring)
-        place = Workspace(workspace)
+            forget_measurements(place.store, measuring)
         lacking = unmeasured(place.store, measuring)
         # Without a look for new files there is no set of them to remember: only what is lacking is a piece of work.
         parts = shards(place, after=None, size=SHARD) if frames or lacking else []

@@ -7,12 +7,12 @@ from prefect import flow
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, nothing_kept, require_done, stage_run
 from tasks.caching import in_shards, now_and_before
-from tasks.rank import forget_scores, score, verdicts
+from tasks.rank import score, verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.ranking import RankConfig
-from wmsd_core.ranking.scoring import unscored
+from wmsd_core.ranking.scoring import forget_scores, unscored
 from wmsd_core.workspace import Workspace
 
 SHARD = 2000
@@ -34,11 +34,11 @@ def rank(
         config: Scorer, weights, fraction.
         refresh: Forget earlier scores and score again.
     """
+    place = Workspace(workspace)
     with stage_run(workspace, "rank", {"measure": measuring, "rank": config}) as summary:
         if refresh:
-            forget_scores(workspace, config)
+            forget_scores(place.store, config.aesthetic)
         summary["scorer"] = config.scorer_name()
-        place = Workspace(workspace)
         parts, lacking = shards(place, after="dedup", size=SHARD), unscored(place.store, config.aesthetic)
         done = in_shards(score, workspace, parts, lacking, summary["scorer"], config.aesthetic)
         summary |= now_and_before("scored", done, parts)

@@ -1,7 +1,6 @@
 """What the store knows of each stage: its last finished run, with settings, counts and duration."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -12,9 +11,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from tasks.sole_use import sole_use
-from wmsd_core import __version__, store
-from wmsd_core.config import Config, digest
+from wmsd_core import store
+from wmsd_core.config import Config
 from wmsd_core.models import ModelsConfig
+from wmsd_core.store import overview
+from wmsd_core.store.stage_runs import record_stage
 from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
 
@@ -39,19 +40,8 @@ def stage_run(workspace: Path, stage: str, configs: Mapping[str, Config], *, ben
         prices = models.server
         cost = spent.cost(prices.prompt_price, prices.cached_price, prices.completion_price)
         summary["requests"] = plain(spent) | {"cost": round(cost, 6)}
-    settings = {name: config.model_dump(mode="json") for name, config in configs.items()}
-    row = {
-        "stage": stage,
-        "benchmark": benchmark,
-        "cache_key": digest({name: config.digest() for name, config in configs.items()}),
-        "code_version": __version__,
-        "config": json.dumps(settings),
-        "summary": json.dumps(summary),
-        "started": started.replace(tzinfo=None),
-        "seconds": (datetime.now(UTC) - started).total_seconds(),
-    }
     with store.writing(Workspace(workspace).store) as con:
-        store.insert(con, "stage_runs", [row], replace=True)
+        record_stage(con, stage, benchmark, configs, summary, started)
 
 
 def nothing_kept(stage: str, why: str, cure: str) -> Summary:
@@ -102,18 +92,10 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-WORK = (
-    *("frames", "measurements", "signatures", "embeddings", "aesthetics", "screenings", "task_pairs"),
-    *("rejected_pairs", "verifications"),
-    *("training_steps", "videos", "judgments"),
-)
-"""Tables that grow by work, not by verdicts."""
-
-
 def row_counts(workspace: Path) -> Counter[str]:
-    """How many rows each of `WORK` has; none where there is no store yet."""
+    """How many rows each table of work has; none where there is no store yet."""
     path = Workspace(workspace).store
     if not path.exists():
         return Counter()
     with store.reading(path) as con:
-        return Counter({table: store.query(con, f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in WORK})
+        return Counter(overview.row_counts(con))

@@ -18,6 +18,7 @@ from tasks.bookkeeping import Summary
 from tasks.shards import Shard
 from wmsd_core import store
 from wmsd_core.config import Config, digest
+from wmsd_core.store.place import store_id
 from wmsd_core.workspace import Workspace
 
 PERSISTED: dict[str, Any] = {"persist_result": True, "result_serializer": "json"}
@@ -52,13 +53,9 @@ def content_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """The cache key of a task run: its name, the workspace's store, and every other argument by content."""
     workspace = Workspace(parameters["workspace"])
     arguments = {name: _identity(value) for name, value in parameters.items() if name != "workspace"}
-    return f"{context.task.name}-{digest([store_id(workspace), arguments])}"
-
-
-def store_id(workspace: Workspace) -> str:
-    """The random id that a store was created with."""
     with store.reading(workspace.store) as con:
-        return store.query(con, "SELECT store_id FROM workspace")[0]["store_id"]
+        made_for = store_id(con)
+    return f"{context.task.name}-{digest([made_for, arguments])}"
 
 
 def _identity(value: Any) -> Any:

@@ -8,7 +8,6 @@ from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.retrying import retried
 from tasks.shards import Shard, frame_ids
-from wmsd_core import store
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.frames.dedup import DedupConfig, drop_near_duplicates
 from wmsd_core.frames.likeness import sign_frames
@@ -26,9 +25,3 @@ def sign(workspace: Path, shard: Shard) -> Summary:
 def verdicts(workspace: Path, measuring: MeasureConfig, config: DedupConfig) -> Summary:
     """Keeps one of each group of near-duplicates."""
     return plain(drop_near_duplicates(Workspace(workspace).store, measuring.digest(), config))
-
-
-def forget_signatures(workspace: Path) -> None:
-    """Deletes all signatures, so that pictures are read again."""
-    with store.writing(Workspace(workspace).store) as con:
-        con.execute("DELETE FROM signatures")

@@ -94,10 +94,5 @@ def count_verdicts(workspace: Path, evaluation: Evaluation) -> Counted:
 
 def score_rows(workspace: Path, evaluation_id: str) -> list[Summary]:
     """The scores of an evaluation, as a table for people."""
-    sql = """
-        SELECT arm, criterion, round(score, 3) AS score, round(low, 3) AS low, round(high, 3) AS high,
-               round(successes, 1) AS successes, valid, expected
-        FROM evaluations WHERE evaluation_id = ? ORDER BY criterion, arm
-    """
     with store.reading(Workspace(workspace).store) as con:
-        return store.query(con, sql, [evaluation_id])
+        return scores.rows_of(con, evaluation_id)

@@ -5,14 +5,12 @@ import os
 from pathlib import Path
 
 from prefect import task
-from prefect.logging import get_run_logger
 
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.progress import notes
 from tasks.retrying import retried
 from tasks.shards import Shard, frame_ids
-from wmsd_core import store
 from wmsd_core.filters import DefectScore, FilterConfig, MeasureConfig, decide, measure_frames, score_against
 from wmsd_core.filters.verdict import nearest
 from wmsd_core.frames import FramesConfig, register
@@ -57,10 +55,3 @@ def defect_scores(workspace: Path) -> list[DefectScore]:
         return []
     truth = json.loads(place.truth.read_text(encoding="utf-8"))
     return score_against({place.frames / name: kind for name, kind in truth.items()}, place.store)
-
-
-def forget_measurements(workspace: Path, config: MeasureConfig) -> None:
-    """Deletes what was measured with these settings, so that it is measured again."""
-    with store.writing(Workspace(workspace).store) as con:
-        con.execute("DELETE FROM measurements WHERE config_hash = ?", [config.digest()])
-    get_run_logger().info("earlier measurements are forgotten")

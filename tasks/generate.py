@@ -29,9 +29,9 @@ from wmsd_core.worldtasks import (
     verify_pairs,
 )
 from wmsd_core.worldtasks.agreement import agreements
-from wmsd_core.worldtasks.generation import generation
-from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates
-from wmsd_core.worldtasks.splits import GIVEN
+from wmsd_core.worldtasks.generation import forget_all_pairs, generation
+from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates, rejected_examples, some_pairs
+from wmsd_core.worldtasks.splits import forget_division
 
 
 @task(name="generate pairs", **retried(3, 10), cache_key_fn=content_key, **PERSISTED)
@@ -79,8 +79,7 @@ def split(workspace: Path, config: SplitConfig) -> Summary:
 def sample_pairs(workspace: Path, count: int) -> list[Summary]:
     """Some pairs to look at, the same ones every time."""
     with store.reading(Workspace(workspace).store) as con:
-        sql = "SELECT task, solution, path FROM task_pairs JOIN frames USING (frame_id) ORDER BY pair_id LIMIT ?"
-        return store.query(con, sql, [count])
+        return some_pairs(con, count)
 
 
 def counts(workspace: Path, model: str, config: GenerateConfig) -> Summary:
@@ -124,22 +123,13 @@ def label_agreement(workspace: Path) -> list[Summary]:
 def sample_rejected(workspace: Path) -> list[Summary]:
     """For each reason, how many pairs were not usable, and one of them."""
     with store.reading(Workspace(workspace).store) as con:
-        return store.query(
-            con,
-            """
-            SELECT reason, count(*) AS pairs, arg_min(detail, task) AS detail, min(task) AS task,
-                   arg_min(solution, task) AS solution
-            FROM rejected_pairs GROUP BY reason ORDER BY pairs DESC, reason
-            """,
-        )
+        return rejected_examples(con)
 
 
 def forget_pairs(workspace: Path) -> None:
     """Deletes all pairs, so that they are written again, and their division with them."""
     place = Workspace(workspace)
     with store.writing(place.store) as con:
-        for table in ("task_pairs", "rejected_pairs", "taxonomy", "verifications", "wishes"):
-            con.execute(f"DELETE FROM {table}")
-        con.execute("DELETE FROM splits WHERE config_hash <> ?", [GIVEN])
-        con.execute("DELETE FROM rejections WHERE stage = 'generate'")
+        forget_all_pairs(con)
+        forget_division(con)
     request_log.forget(place.requests, TaskPairs.__name__)

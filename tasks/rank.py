@@ -8,7 +8,6 @@ from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.retrying import retried
 from tasks.shards import Shard, frame_ids
-from wmsd_core import store
 from wmsd_core.filters import MeasureConfig
 from wmsd_core.ranking import RankConfig, keep_top, score_frames
 from wmsd_core.ranking.laion import LaionAesthetic
@@ -26,11 +25,3 @@ def score(workspace: Path, shard: Shard, scorer: str, aesthetic: LaionAesthetic 
 def verdicts(workspace: Path, measuring: MeasureConfig, config: RankConfig) -> Summary:
     """Keeps the top fraction."""
     return plain(keep_top(Workspace(workspace).store, measuring, config))
-
-
-def forget_scores(workspace: Path, config: RankConfig) -> None:
-    """Deletes this scorer's scores and the embeddings behind them, so that images are scored again."""
-    with store.writing(Workspace(workspace).store) as con:
-        con.execute("DELETE FROM aesthetics WHERE scorer = ?", [config.scorer_name()])
-        if config.aesthetic:
-            con.execute("DELETE FROM embeddings WHERE encoder = ?", [config.aesthetic.clip.encoder()])

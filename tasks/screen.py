@@ -10,11 +10,10 @@ from tasks.caching import PERSISTED, content_key
 from tasks.models import writer
 from tasks.retrying import retried
 from tasks.shards import Shard, frame_ids
-from wmsd_core import store
 from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
-from wmsd_core.worldtasks import ScreenConfig, keep_suitable, screen_frames
+from wmsd_core.worldtasks import ScreenConfig, keep_suitable, screen_frames, screening
 from wmsd_core.worldtasks.screening import best_answer
 
 
@@ -42,6 +41,5 @@ def nearest_log_odds(workspace: Path, model: str) -> str:
 def forget_answers(workspace: Path, model: str) -> None:
     """Deletes this model's answers, so that it is asked again."""
     place = Workspace(workspace)
-    with store.writing(place.store) as con:
-        con.execute("DELETE FROM screenings WHERE model = ?", [model])
+    screening.forget_answers(place.store, model)
     request_log.forget(place.requests, "screen")

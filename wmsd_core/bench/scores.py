@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -249,6 +250,16 @@ def count_verdicts(path: Path, evaluation: Evaluation) -> Counted:
         averages={row.arm: row.score for row in counted if row.measure == "average"},
         failure_rate=1 - sum(row.valid for row in single) / sum(row.expected for row in single),
     )
+
+
+def rows_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[dict[str, Any]]:
+    """The rows of `evaluations` of one evaluation, rounded, as people read them; by criterion, then arm."""
+    sql = """
+        SELECT arm, criterion, round(score, 3) AS score, round(low, 3) AS low, round(high, 3) AS high,
+               round(successes, 1) AS successes, valid, expected
+        FROM evaluations WHERE evaluation_id = ? ORDER BY criterion, arm
+    """
+    return store.query(con, sql, [evaluation_id])
 
 
 def _row(name: str, benchmark: str, row: Score) -> dict[str, object]:

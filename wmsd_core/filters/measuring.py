@@ -56,6 +56,12 @@ def unmeasured(store: Path, config: MeasureConfig) -> frozenset[str]:
         return lacking(con, None, done, config_hash=config.digest())
 
 
+def forget_measurements(store: Path, config: MeasureConfig) -> None:
+    """Deletes what was measured with these settings, so that it is measured again."""
+    with writing(store) as con:
+        con.execute("DELETE FROM measurements WHERE config_hash = ?", [config.digest()])
+
+
 def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig, *, threads: int = 1) -> Measured:
     """Measures those of `frame_ids` that this configuration has not measured yet, and stores each batch as it is done.
 

@@ -90,6 +90,12 @@ def signed(store: Path, frames: Sequence[Frame], threads: int) -> Iterator[list[
             yield found
 
 
+def forget_signatures(store: Path) -> None:
+    """Deletes all signatures, so that pictures are read again."""
+    with writing(store) as con:
+        con.execute("DELETE FROM signatures")
+
+
 def clusters(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """The connected components of `count` items under `pairs`, each in ascending order, in order of their smallest."""
     parent = list(range(count))

@@ -49,6 +49,19 @@ def unscored(store: Path, aesthetic: LaionAesthetic | None) -> frozenset[str]:
         return lacking(con, "dedup", f"{done} INTERSECT {embedded}", scorer=scorer, encoder=encoder)
 
 
+def forget_scores(store: Path, aesthetic: LaionAesthetic | None) -> None:
+    """Deletes a scorer's scores and the embeddings behind them, so that pictures are scored again.
+
+    Raises:
+        ValueError: the predictor's weights are missing.
+    """
+    scorer = aesthetic.scorer_name() if aesthetic else ImageStatistics.name
+    with writing(store) as con:
+        con.execute("DELETE FROM aesthetics WHERE scorer = ?", [scorer])
+        if aesthetic:
+            con.execute("DELETE FROM embeddings WHERE encoder = ?", [aesthetic.clip.encoder()])
+
+
 def score_frames(
     store: Path, frame_ids: Sequence[str], aesthetic: LaionAesthetic | None, *, threads: int = 2
 ) -> Scored:

@@ -1,4 +1,4 @@
-"""Where a workspace stands: the last run of each stage, and the training runs."""
+"""Where a workspace stands: the last run of each stage, the training runs, and how many rows work has brought."""
 
 from typing import Any
 
@@ -19,6 +19,12 @@ RUNS = """
     FROM training_runs AS r ORDER BY run_id
 """
 
+WORK = (
+    *("frames", "measurements", "signatures", "embeddings", "aesthetics", "screenings", "task_pairs"),
+    *("rejected_pairs", "verifications", "training_steps", "videos", "judgments"),
+)
+"""Tables that grow by work, not by verdicts."""
+
 
 def stages(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """The last finished run of each stage, the earliest first."""
@@ -28,3 +34,8 @@ def stages(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 def runs(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """Every training run with the last step that the store knows."""
     return query(con, RUNS)
+
+
+def row_counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """How many rows each of `WORK` has."""
+    return {table: query(con, f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in WORK}

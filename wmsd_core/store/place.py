@@ -56,6 +56,11 @@ def repoint(con: duckdb.DuckDBPyConnection, old: Path, new: Path) -> int:
     return count
 
 
+def store_id(con: duckdb.DuckDBPyConnection) -> str:
+    """The random id that a store was created with; a copy has another."""
+    return con.execute("SELECT store_id FROM workspace").fetchall()[0][0]
+
+
 def renew(con: duckdb.DuckDBPyConnection) -> None:
     """Gives the store another id: nothing that was remembered as done of the old one counts."""
     con.execute("UPDATE workspace SET store_id = uuid()::VARCHAR")

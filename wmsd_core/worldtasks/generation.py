@@ -304,3 +304,10 @@ def forget_pairs(con: duckdb.DuckDBPyConnection, frame_ids: Sequence[str]) -> No
         con.execute(f"DELETE FROM {table} WHERE pair_id IN ({mine})", ids)
     for table in ("task_pairs", "rejected_pairs", "wishes"):
         con.execute(f"DELETE FROM {table} WHERE frame_id IN (SELECT unnest(?))", ids)
+
+
+def forget_all_pairs(con: duckdb.DuckDBPyConnection) -> None:
+    """Deletes all pairs and all that is known of them, so that they are written again."""
+    for table in ("task_pairs", "rejected_pairs", "taxonomy", "verifications", "wishes"):
+        con.execute(f"DELETE FROM {table}")
+    con.execute("DELETE FROM rejections WHERE stage = 'generate'")

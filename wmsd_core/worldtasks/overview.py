@@ -4,6 +4,7 @@ Everything is counted in the store, so that a run that was killed, or did nothin
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -137,3 +138,21 @@ def achieved(con: duckdb.DuckDBPyConnection, mix: Mix) -> list[Achieved]:
         for cell in (Cell(agent, task) for agent in AGENT_TYPES for task in TASK_TYPES)
         if cell in shares or cell in pairs or cell in wished
     ]
+
+
+def some_pairs(con: duckdb.DuckDBPyConnection, count: int) -> list[dict[str, Any]]:
+    """Some pairs to look at, with their pictures: the same ones every time."""
+    sql = "SELECT task, solution, path FROM task_pairs JOIN frames USING (frame_id) ORDER BY pair_id LIMIT ?"
+    return query(con, sql, [count])
+
+
+def rejected_examples(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """For each reason, how many pairs were not usable as they were written, and one of them."""
+    return query(
+        con,
+        """
+        SELECT reason, count(*) AS pairs, arg_min(detail, task) AS detail, min(task) AS task,
+               arg_min(solution, task) AS solution
+        FROM rejected_pairs GROUP BY reason ORDER BY pairs DESC, reason
+        """,
+    )

@@ -155,3 +155,9 @@ def best_answer(store: Path, model: str) -> float | None:
             made_by,
         ).fetchall()
     return found[0][0]
+
+
+def forget_answers(store: Path, model: str) -> None:
+    """Deletes what `model` has answered, whatever the prompt."""
+    with writing(store) as con:
+        con.execute("DELETE FROM screenings WHERE model = ?", [model])

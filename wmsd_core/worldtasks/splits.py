@@ -80,6 +80,11 @@ def own_split(frame_id: str, config: SplitConfig) -> str:
     return "bench" if derive(config.seed, "split", frame_id) / 2**63 < config.bench_fraction else "train"
 
 
+def forget_division(con: duckdb.DuckDBPyConnection) -> None:
+    """Deletes the splits that were decided here, so that frames are divided afresh; those that came with a dataset stay."""
+    con.execute("DELETE FROM splits WHERE config_hash <> ?", [GIVEN])
+
+
 def assign_splits(store: Path, config: SplitConfig, *, threads: int = 1) -> Split:
     """Gives every readable frame of the store its split. Reads those it has not seen, at about 2 ms for a JPEG.
 
