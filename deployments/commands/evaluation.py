@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.options import Existing, Later, Rows, Summary, Work, command, err
+from deployments.options import Existing, Later, Rows, Summary, Work, command, err, note
 from deployments.server import orchestration
 
 if TYPE_CHECKING:
@@ -117,6 +117,40 @@ def export(given: Work, out: Annotated[Path, typer.Argument(help="Folder to writ
     from wmsd_core.bench.handing_out import hand_out
 
     return hand_out(given.place.store, _changed(c.evaluate, bench), out)
+
+
+@command(bench)
+def vbvr(
+    out: Annotated[Path, typer.Argument(help="Folder to write; a second run scores what is missing.")],
+    kit: Annotated[Path, typer.Option(help="Your checkout of Video-Reason/VBVR-EvalKit, of either version.")],
+    truth: Annotated[Path, typer.Option(help="VBVR-Bench: pictures and prompts, in either public layout.")],
+    videos: Annotated[
+        list[str], typer.Option(help="A model's videos, in either layout. May be repeated.", metavar="NAME=FOLDER")
+    ],
+    python: Annotated[str | None, typer.Option(help="The Python that has what the kit needs; else this one.")] = None,
+    entry: Annotated[
+        str, typer.Option(help="task: the task's own part, as its run_evaluation; five: five parts, as its evaluate.")
+    ] = "task",
+    device: Annotated[str, typer.Option(help="What the kit is told to use: cpu or cuda.")] = "cpu",
+    timeout: Annotated[float, typer.Option(help="Seconds that a task's videos may take.", min=0.1)] = 600.0,
+) -> Rows:
+    """Score videos of VBVR-Bench by the rules of your own kit, with a still first frame beside every model."""
+    import sys
+    from typing import get_args
+
+    from wmsd_core.bench.suites.vbvr.kit import Entry, Kit
+    from wmsd_core.bench.suites.vbvr.tables import publish as write
+
+    if entry not in get_args(Entry):
+        raise ValueError(f"--entry is {' or '.join(get_args(Entry))}, not '{entry}'")
+    if unnamed := [given for given in videos if not all(given.partition("="))]:
+        raise ValueError(f"--videos is NAME=FOLDER, such as base=clips/base, not '{unnamed[0]}'")
+    named = {name: Path(folder) for name, _, folder in (given.partition("=") for given in videos)}
+    chosen = Kit(kit, python or sys.executable, "five" if entry == "five" else "task", device, timeout)
+    rows, remarks = write(truth, named, chosen, out)
+    for subject, remark in remarks:
+        note(subject, remark)
+    return rows
 
 
 def _changed(config: "EvaluateConfig", bench: str | None, **changed: object) -> "EvaluateConfig":

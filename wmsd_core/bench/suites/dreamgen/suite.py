@@ -66,7 +66,7 @@ def _benchmark(
             ),
         ),
         items=_items,
-        absent="no registered picture is of DreamGen Bench: run `wmsd files` or `wmsd filter` with --frames on the folder "
+        absent="no registered picture is of DreamGen Bench: run `wmsd filter --frames FOLDER` on the folder "
         f"that holds {', '.join(layout.SUBSETS)}, in a workspace of its own",
         expected=sum(layout.SUBSETS.values()),
         published=Published(
