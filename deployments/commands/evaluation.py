@@ -120,6 +120,31 @@ def export(given: Work, out: Annotated[Path, typer.Argument(help="Folder to writ
 
 
 @command(bench)
+def dreamgen(
+    given: Work,
+    videos: Annotated[Path, typer.Argument(help="Folder of videos; the scripts read meaning into its whole path.")],
+    out: Annotated[Path, typer.Argument(help="The .csv to write.")],
+    script: Annotated[str, typer.Option(help="qwen, gpt-4o or physics.")] = "qwen",
+    zeroshot: Annotated[str | None, typer.Option(help="As given to the script, which may not use it.")] = None,
+    wording: Annotated[
+        Path | None, typer.Option(help="File with the words to ask, {task} for the text; else ours.")
+    ] = None,
+) -> Summary:
+    """Count videos of DreamGen Bench as its published scripts do, faults included; the strict count is `wmsd judge`."""
+    from typing import get_args
+
+    from tasks.models import judge as judge_of
+    from wmsd_core.bench.suites.dreamgen import official
+    from wmsd_core.bench.suites.dreamgen.recount import question, recount
+
+    if script not in get_args(official.Script):
+        raise ValueError(f"--script is {', '.join(get_args(official.Script))}, not '{script}'")
+    words = wording.read_text(encoding="utf-8") if wording else ""
+    asked = question(script, zero_shot=official.zero_shot(script, zeroshot), wording=words)
+    return recount(videos, script, judge_of(given.place.root, given.configuration.models), asked, out)
+
+
+@command(bench)
 def vbvr(
     out: Annotated[Path, typer.Argument(help="Folder to write; a second run scores what is missing.")],
     kit: Annotated[Path, typer.Option(help="Your checkout of Video-Reason/VBVR-EvalKit, of either version.")],
