@@ -66,6 +66,11 @@ class Workspace:
         return self.root / "report.html"
 
     @property
+    def evaluations(self) -> Path:
+        """A folder for the page of each evaluation."""
+        return self.root / "evaluations"
+
+    @property
     def preview(self) -> Path:
         """Where the filter cuts: the page of `wmsd filter --preview`."""
         return self.root / "filter_preview.html"

@@ -111,6 +111,23 @@ def publish(
 
 
 @command(bench)
+def page(
+    given: Existing,
+    run: Annotated[str, typer.Argument(help="An evaluation's id, or its beginning; else the newest.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; else WORKSPACE/evaluations/ID.")] = None,
+) -> Summary:
+    """Write a page of an evaluation: every item with its clips, verdicts and log-odds, to be filtered and looked through."""
+    from wmsd_core import store
+    from wmsd_core.bench.run import load
+    from wmsd_core.bench.viewer import write_page
+
+    with store.reading(given.place.store) as con:
+        found = load(con, run)
+    written = write_page(given.place.store, found, out or given.place.evaluations / found.evaluation_id[:12])
+    return {"page": str(written.path), "items": written.items, "clips": written.clips, "no clip": written.lost}
+
+
+@command(bench)
 def export(given: Work, out: Annotated[Path, typer.Argument(help="Folder to write.")], bench: Bench = None) -> Summary:
     """Write first frames and tasks, for clips to be made from by any model and judged by `wmsd judge`."""
     c = given.configuration

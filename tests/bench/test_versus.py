@@ -134,6 +134,7 @@ def test_scores_are_published_as_json_csv_markdown_and_latex_with_the_published_
     executor = next(row for row in stored if (row["arm"], row["criterion"]) == ("executor", "task"))
     cell = f"{100 * executor['score']:.1f} [{100 * executor['low']:.1f}, {100 * executor['high']:.1f}]"
     assert f"| Executor | {cell} |" in markdown
+    assert "seconds per video" not in markdown  # none was measured
     latex = (tmp_path / "scores.tex").read_text()
     assert r"LTX-2 (8-step) + WMSD$^\dagger$ & 60.5 & 69.1 & 88.2 & 72.6 \\" in latex
     assert latex.index("Executor &") < latex.index(r"\midrule", latex.index("Executor &")) < latex.index("HY1.5$")

@@ -13,6 +13,7 @@ from wmsd_core.bench.benchmark import Benchmark
 from wmsd_core.bench.report.headline import arm_text
 from wmsd_core.bench.run import EvaluationRun
 from wmsd_core.bench.scores import Score, recounted, score
+from wmsd_core.bench.timing import JUDGING, PARTS, WHOLE
 from wmsd_core.files import replacing
 
 MARK = "†"
@@ -86,7 +87,26 @@ def as_markdown(table: Sequence[TableRow], benchmark: Benchmark, run: Evaluation
         cells = [_cell(line.scores[measure], "{:.1f} [{:.1f}, {:.1f}]") for measure in measures]
         method = line.method.replace("|", "\\|") + (f" {MARK}" if line.published else "")
         rows.append(f"| {' | '.join([method, *cells, _counts(line)])} |")
-    return "\n".join([*rows, "", *_notes(benchmark, run), ""])
+    return "\n".join([*rows, "", *_notes(benchmark, run), *_times(run), ""])
+
+
+def _times(run: EvaluationRun) -> list[str]:
+    """A table of seconds per video by arm; nothing where none was measured."""
+    measured = {arm: seconds for arm, seconds in run.seconds.items() if seconds}
+    if not measured:
+        return []
+    parts = [part for part in (WHOLE, *PARTS, JUDGING) if any(part in seconds for seconds in measured.values())]
+    return [
+        "",
+        f"| seconds per video | {' | '.join(parts)} |",
+        f"|{'---|' * (len(parts) + 1)}",
+        *(
+            f"| {arm_text(arm)[0]} | {' | '.join(f'{seconds[p]:.3g}' if p in seconds else '--' for p in parts)} |"
+            for arm, seconds in measured.items()
+        ),
+        "",
+        f"{WHOLE.capitalize()}: from the task to the file, without judging. Videos are made one by one.",
+    ]
 
 
 def as_latex(table: Sequence[TableRow], benchmark: Benchmark, run: EvaluationRun) -> str:

@@ -4,9 +4,11 @@ questions and code have moved on, and by somebody who has only the file."""
 from pathlib import Path
 
 import duckdb
+from pydantic import Field
 
 from wmsd_core import store
 from wmsd_core.bench.evaluation import Evaluation
+from wmsd_core.bench.timing import Seconds
 from wmsd_core.config import Config
 
 
@@ -25,6 +27,8 @@ class EvaluationRun(Config):
     """Criterion -> SHA-256 of its question, polarity included."""
     verdicts: dict[str, dict[str, list[bool | None]]]
     """Arm -> criterion -> a verdict for each item; null where there is none."""
+    seconds: dict[str, Seconds] = Field(default={})
+    """Arm -> part -> mean seconds per video (`timing`)."""
 
 
 def load(con: duckdb.DuckDBPyConnection, name: str = "") -> EvaluationRun:

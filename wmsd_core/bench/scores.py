@@ -16,6 +16,7 @@ from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm, Item
 from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
 from wmsd_core.bench.run import EvaluationRun
+from wmsd_core.bench.timing import Seconds, timings
 from wmsd_core.config import Config, digest
 from wmsd_core.frames import Frame
 from wmsd_core.vlm import Question
@@ -186,7 +187,14 @@ def evaluation_id(items: list[Item], evaluation: Evaluation) -> str:
     )
 
 
-def run_of(name: str, evaluation: Evaluation, by_arm: Mapping[Arm, Sequence[Outcome]]) -> EvaluationRun:
+def videos_of(by_arm: Mapping[Arm, Sequence[Outcome]]) -> dict[Arm, list[tuple[str, str]]]:
+    """Arm -> video id and item id of each item."""
+    return {arm: [(outcome.video_id, outcome.item.item_id) for outcome in found] for arm, found in by_arm.items()}
+
+
+def run_of(
+    name: str, evaluation: Evaluation, by_arm: Mapping[Arm, Sequence[Outcome]], seconds: Mapping[Arm, Seconds]
+) -> EvaluationRun:
     """An evaluation that has just been counted, whole."""
     criteria = evaluation.benchmark.criteria
     items = [outcome.item for outcome in next(iter(by_arm.values()))]
@@ -201,6 +209,7 @@ def run_of(name: str, evaluation: Evaluation, by_arm: Mapping[Arm, Sequence[Outc
             arm: {criterion.name: [outcome.verdicts[criterion.name] for outcome in found] for criterion in criteria}
             for arm, found in by_arm.items()
         },
+        seconds=dict(seconds),
     )
 
 
@@ -239,7 +248,8 @@ def count_verdicts(path: Path, evaluation: Evaluation) -> Counted:
         counted = scores(by_arm, benchmark.measures)
         store.insert(con, "evaluations", [_row(name, benchmark.name, row) for row in counted], replace=True)
         run = {"evaluation_id": name, "benchmark": benchmark.name}
-        record = run_of(name, evaluation, by_arm).model_dump_json()
+        seconds = timings(con, evaluation, videos_of(by_arm))
+        record = run_of(name, evaluation, by_arm, seconds).model_dump_json()
         now = datetime.now(UTC).replace(tzinfo=None)
         store.insert(con, "evaluation_runs", [run | {"record": record, "counted": now}], replace=True)
     single = [row for row in counted if row.measure not in ("all", "average")]

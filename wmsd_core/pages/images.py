@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from wmsd_core.arrays import Video
+from wmsd_core.files import replacing
 from wmsd_core.frames import Refusal, clips
 
 PIXELATED = 64
@@ -16,6 +17,8 @@ PIXELATED = 64
 THUMBNAIL = 160
 CLIP_WIDTH, CLIP_FRAMES = 240, 16
 """Larger videos are shown at most this wide, by this many frames spread evenly, the first and the last among them."""
+FILE_WIDTH, FILE_FRAMES = 480, 24
+"""The same where a clip is a file of its own. WebP pictures are at most 16,383 pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Strip:
     """A video as one picture, its frames side by side: the page shows one after the other."""
 
     uri: str
+    """With the picture in it, or the name of its file."""
     frames: int
     width: int
     height: int
@@ -45,27 +49,61 @@ def thumbnail(path: Path) -> str | None:
 
 def strip(path: Path) -> Strip | None:
     """The video of the benchmark at `path`; None where its file is missing, or cannot be read."""
+    video = _small(path, CLIP_WIDTH, CLIP_FRAMES)
+    if video is None:
+        return None
+    pixelated = video.shape[2] <= PIXELATED
+    return Strip(_uri(_joined(video), lossless=pixelated), *_shape(video), pixelated)
+
+
+def strip_file(path: Path, folder: Path, name: str) -> Strip | None:
+    """The same, larger, as a file in `folder` whose name begins with `name`: one that is there is not made again."""
+    for known in folder.glob(f"{name}-*x*x*.*"):
+        frames, width, height = map(int, known.stem.rpartition("-")[2].split("x"))
+        return Strip(known.name, frames, width, height, width <= PIXELATED)
+    video = _small(path, FILE_WIDTH, FILE_FRAMES)
+    if video is None:
+        return None
+    pixelated = video.shape[2] <= PIXELATED
+    file = folder / f"{name}-{'x'.join(map(str, _shape(video)))}.{'png' if pixelated else 'webp'}"
+    with replacing(file) as partial:
+        partial.write_bytes(_packed(_joined(video), lossless=pixelated))
+    return Strip(file.name, *_shape(video), pixelated)
+
+
+def _small(path: Path, width: int, frames: int) -> Video | None:
+    """A video as it is shown: whole if its pictures are tiny. None where it cannot be read."""
     try:
         video = clips.read(path)
     except (OSError, Refusal):
         return None
-    pixelated = video.shape[2] <= PIXELATED
-    if not pixelated:
-        video = _reduced(video)
+    return video if video.shape[2] <= PIXELATED else _reduced(video, width, frames)
+
+
+def _shape(video: Video) -> tuple[int, int, int]:
+    """Frames, width, height."""
+    return video.shape[0], video.shape[2], video.shape[1]
+
+
+def _joined(video: Video) -> Image.Image:
     frames, height, width, _ = video.shape
-    picture = Image.fromarray(video.transpose(1, 0, 2, 3).reshape(height, frames * width, 3))
-    return Strip(_uri(picture, lossless=pixelated), frames, width, height, pixelated)
+    return Image.fromarray(video.transpose(1, 0, 2, 3).reshape(height, frames * width, 3))
 
 
-def _reduced(video: Video) -> Video:
-    chosen = np.linspace(0, len(video) - 1, min(len(video), CLIP_FRAMES)).round().astype(int)
-    height = round(CLIP_WIDTH * video.shape[1] / video.shape[2])
-    size = (min(CLIP_WIDTH, video.shape[2]), min(height, video.shape[1]))
+def _reduced(video: Video, width: int, frames: int) -> Video:
+    chosen = np.linspace(0, len(video) - 1, min(len(video), frames)).round().astype(int)
+    height = round(width * video.shape[1] / video.shape[2])
+    size = (min(width, video.shape[2]), min(height, video.shape[1]))
     return np.stack([np.asarray(Image.fromarray(video[t]).resize(size, Image.Resampling.LANCZOS)) for t in chosen])
 
 
 def _uri(picture: Image.Image, *, lossless: bool) -> str:
+    kind = "png" if lossless else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(_packed(picture, lossless=lossless)).decode()}"
+
+
+def _packed(picture: Image.Image, *, lossless: bool) -> bytes:
+    """A PNG, or a WebP."""
     buffer = io.BytesIO()
-    form = "PNG" if lossless else "WEBP"
-    picture.save(buffer, form, **({"optimize": True} if lossless else {"quality": 72}))
-    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    picture.save(buffer, "PNG" if lossless else "WEBP", **({"optimize": True} if lossless else {"quality": 72}))
+    return buffer.getvalue()

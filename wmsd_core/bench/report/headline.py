@@ -12,7 +12,8 @@ from wmsd_core.bench.comparison import LEVEL, Comparison, compare_arms
 from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.examination import MOST_WRONG, Finding, findings
 from wmsd_core.bench.report.gallery import Gallery, gallery
-from wmsd_core.bench.scores import Missing, Outcome, Score, evaluation_id, missing, outcomes, scores
+from wmsd_core.bench.scores import Missing, Outcome, Score, evaluation_id, missing, outcomes, scores, videos_of
+from wmsd_core.bench.timing import Seconds, timings
 
 ENOUGH = 300
 """Items below which the page points out that intervals are wide."""
@@ -44,6 +45,8 @@ class Headline:
     controls: list[Finding]
     missing: list[Missing]
     breakdowns: list[Breakdown]
+    seconds: dict[Arm, Seconds]
+    """Per video, by part."""
     gallery: Gallery
     sentences: list[str]
     cautions: list[str]
@@ -83,6 +86,7 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
         controls=controls,
         missing=missing(by_arm),
         breakdowns=breakdowns(con, benchmark, by_arm),
+        seconds=timings(con, evaluation, videos_of(by_arm)),
         gallery=gallery(by_arm, evaluation.config.seed),
         sentences=[
             reached(by_measure["average"], len(items)),

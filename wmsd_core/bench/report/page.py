@@ -17,6 +17,7 @@ from wmsd_core.bench.report.funnel import STAGE_TEXT, funnel, sources
 from wmsd_core.bench.report.headline import Headline, arm_text, headline, p_text, recorded
 from wmsd_core.bench.report.provenance import provenance
 from wmsd_core.bench.report.samples import samples
+from wmsd_core.bench.timing import JUDGING, PARTS, WHOLE
 from wmsd_core.files import replacing
 from wmsd_core.filters import DefectScore
 from wmsd_core.pages.environment import environment
@@ -95,6 +96,7 @@ def _environment() -> Environment:
         {
             "script": Markup((ASSETS / "script.js").read_text(encoding="utf-8")),
             "arm_text": arm_text,
+            "time_parts": (WHOLE, *PARTS, JUDGING),
             "stage_text": STAGE_TEXT,
         }
     )

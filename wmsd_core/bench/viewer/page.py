@@ -1,0 +1,114 @@
+"""A folder with index.html and clips/, opened as a file or over http.
+
+A clip is a picture that holds a video's frames side by side: any browser plays it, and holds the first and the last, whatever
+the video was packed with.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from wmsd_core import store
+from wmsd_core.bench.benchmark import Arm, Benchmark, Grouping
+from wmsd_core.bench.report.headline import arm_text
+from wmsd_core.bench.run import EvaluationRun
+from wmsd_core.bench.scores import Outcome, outcomes
+from wmsd_core.files import replacing
+from wmsd_core.pages.environment import environment
+from wmsd_core.pages.images import Strip, strip_file
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_page` wrote."""
+
+    path: Path
+    items: int
+    clips: int
+    lost: int
+    """Videos that were not made, or cannot be read."""
+
+
+def write_page(path: Path, run: EvaluationRun, out: Path) -> Written:
+    """Writes the page of an evaluation, with the verdicts that the store holds now.
+
+    Args:
+        path: the store.
+        out: folder; what is in it under other names stays. Clips that are there are not made again.
+
+    Raises:
+        ValueError: the benchmark cannot be loaded, or has no item here.
+    """
+    benchmark = run.evaluation.benchmark
+    with store.reading(path) as con:
+        by_arm = outcomes(con, run.evaluation)
+        groupings = benchmark.groupings(con, [outcome.item for outcome in next(iter(by_arm.values()))])
+    (out / "clips").mkdir(parents=True, exist_ok=True)
+    strips = {
+        outcome.video_id: strip_file(Path(outcome.video), out / "clips", outcome.sha256[:16])
+        for found in by_arm.values()
+        for outcome in found
+        if outcome.video
+    }
+    shown = _shown(benchmark, by_arm, groupings, strips)
+    made: Any = environment(ASSETS, "viewer.css")
+    text = made.get_template("index.html.j2").render(
+        title=benchmark.title,
+        run=run,
+        items=len(shown["items"]),
+        data=Markup(json.dumps(shown, ensure_ascii=False).replace("<", "\\u003c")),
+        script=Markup((ASSETS / "viewer.js").read_text(encoding="utf-8")),
+    )
+    with replacing(out / "index.html") as partial:
+        partial.write_text(text, encoding="utf-8")
+    videos = len(by_arm) * len(shown["items"])
+    clips = sum(strip is not None for strip in strips.values())
+    return Written(out / "index.html", len(shown["items"]), clips, videos - clips)
+
+
+def _shown(
+    benchmark: Benchmark,
+    by_arm: Mapping[Arm, Sequence[Outcome]],
+    groupings: Sequence[Grouping],
+    strips: Mapping[str, Strip | None],
+) -> dict[str, Any]:
+    """All that the page shows, as plain JSON."""
+    kinds = {title: labels for title, labels in ((g.title, g.labels) for g in groupings) if labels}
+    return {
+        "arms": [{"name": arm, "title": arm_text(arm)[0]} for arm in by_arm],
+        "criteria": [{"name": c.name, "title": c.title, "meaning": c.meaning} for c in benchmark.criteria],
+        "kinds": list(kinds),
+        "items": [
+            {
+                "id": same[0].item.item_id[:12],
+                "task": same[0].item.task,
+                "solution": same[0].item.solution,
+                "kinds": [labels.get(same[0].item.item_id, "") for labels in kinds.values()],
+                "clips": [_clip(outcome, strips.get(outcome.video_id)) for outcome in same],
+            }
+            for same in zip(*by_arm.values(), strict=True)
+        ],
+    }
+
+
+def _clip(outcome: Outcome, strip: Strip | None) -> dict[str, Any]:
+    return {
+        "strip": None
+        if strip is None
+        else {
+            "file": f"clips/{strip.uri}",
+            "frames": strip.frames,
+            "width": strip.width,
+            "height": strip.height,
+            "pixelated": strip.pixelated,
+        },
+        "verdicts": list(outcome.verdicts.values()),
+        "odds": list(outcome.log_odds.values()),
+        "missing": [outcome.missing.get(name, "") for name in outcome.verdicts],
+    }
