@@ -148,17 +148,17 @@ def dreamgen(
     ] = None,
 ) -> Summary:
     """Count videos of DreamGen Bench as its published scripts do, faults included; the strict count is `wmsd judge`."""
-    from typing import get_args
-
     from tasks.models import judge as judge_of
     from wmsd_core.bench.suites.dreamgen import official
     from wmsd_core.bench.suites.dreamgen.recount import question, recount
 
-    if script not in get_args(official.Script):
-        raise ValueError(f"--script is {', '.join(get_args(official.Script))}, not '{script}'")
+    known: dict[str, official.Script] = {name: name for name in official.SCRIPTS}
+    chosen = known.get(script)
+    if chosen is None:
+        raise ValueError(f"--script is {', '.join(official.SCRIPTS)}, not '{script}'")
     words = wording.read_text(encoding="utf-8") if wording else ""
-    asked = question(script, zero_shot=official.zero_shot(script, zeroshot), wording=words)
-    return recount(videos, script, judge_of(given.place.root, given.configuration.models), asked, out)
+    asked = question(chosen, zero_shot=official.zero_shot(chosen, zeroshot), wording=words)
+    return recount(videos, chosen, judge_of(given.place.root, given.configuration.models), asked, out)
 
 
 @command(bench)

@@ -31,6 +31,7 @@ import numpy as np
 from wmsd_core.arrays import Video
 
 Script = Literal["qwen", "gpt-4o", "physics"]
+SCRIPTS: tuple[Script, ...] = ("qwen", "gpt-4o", "physics")
 _SHOWN: dict[Script, tuple[int, float]] = {"qwen": (49, 0.3), "gpt-4o": (8, 0.5)}
 """Frames, and by what their sides are multiplied; `physics` is given the file."""
 
