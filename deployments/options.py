@@ -151,7 +151,8 @@ class Intake(Repeatable):
         typer.Option(
             "--frames",
             help="Your own images and videos, which are only read: a folder (searched recursively), a file, a pattern in "
-            "quotes, or a manifest (.jsonl, .parquet). May be repeated.",
+            "quotes, a shard (.tar, .parquet), a manifest (.jsonl, .csv, .parquet), or an address of these (s3://, https://): "
+            "docs/frames.md. May be repeated.",
             metavar="SOURCE",
         ),
     ] = None
@@ -159,18 +160,18 @@ class Intake(Repeatable):
     @cached_property
     def sources(self) -> list[str] | None:
         """Where frames come from, as absolute paths and patterns: what is wrong with one is said before a server starts."""
-        return checked_sources(self.frames) if self.frames else None
+        return self._checked(self.frames) if self.frames else None
 
     @property
     def sources_or_rendered(self) -> list[str]:
         """The sources, or what the miniature has rendered into the workspace."""
-        return self.sources or checked_sources([str(self.place.frames)])
+        return self.sources or self._checked([str(self.place.frames)])
 
+    def _checked(self, frames: list[str]) -> list[str]:
+        from wmsd_core.frames.sources import checked, several
 
-def checked_sources(frames: list[str]) -> list[str]:
-    from wmsd_core.frames.sources import checked, several
-
-    return [source.name for source in checked(several(frames)).sources]
+        scan = self.configuration.scan
+        return [source.name for source in checked(several(frames, scan.columns, scan.fetch.allow)).sources]
 
 
 def command(

@@ -22,7 +22,8 @@ def register_frames(workspace: Path, frames: list[str], config: FramesConfig) ->
     """Identifies images by content, takes frames of videos, and refuses what is no usable file."""
     place = Workspace(workspace)
     with notes("register frames") as report:
-        return plain(register(place.store, frames, config, videos=place.video_frames, report=report))
+        folders = {"videos": place.video_frames, "fetched": place.fetched}
+        return plain(register(place.store, frames, config, **folders, report=report))
 
 
 @task(name="measure", **retried(2, 2), cache_key_fn=content_key, **PERSISTED)

@@ -37,6 +37,11 @@ class Workspace:
         return self.root / "video_frames"
 
     @property
+    def fetched(self) -> Path:
+        """Images and videos that were fetched from addresses, or unpacked of shards."""
+        return self.root / "fetched"
+
+    @property
     def truth(self) -> Path:
         """What the miniature planted into which image: kept apart from the images, read only to score the filter."""
         return self.root / "planted_defects.json"

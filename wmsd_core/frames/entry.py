@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wmsd_core.frames.refusal import Refusal
+from wmsd_core.frames.remote import Blob
 from wmsd_core.unicode import storable
 
 
@@ -21,7 +22,8 @@ class Entry:
     moment: float | None = None
     """Seconds into that video."""
     line: str = ""
-    """Manifest and number of the line that names it; empty where it was found by itself."""
+    """What it is called elsewhere: manifest and number of the line that names it, shard and member, or an address; empty for
+    a file that was found by itself."""
     names_source: bool = False
     """Whether `source` is what the manifest says, and not merely the place where it was found."""
     note: str = ""
@@ -64,9 +66,41 @@ class Ignored:
 
     path: Path
     detail: str = "neither an image nor a video, by its name and its first bytes"
+    address: str = ""
+    """Where it is no file of this machine."""
+
+
+@dataclass(frozen=True)
+class Afar:
+    """An object behind an address, which is to be fetched: an image, a video, or a shard of them."""
+
+    blob: Blob
+    source: str
+    licence: str = ""
+    line: str = ""
+    """Manifest and number, where one names it."""
+    names_source: bool = False
+    note: str = ""
+
+    @property
+    def item(self) -> str:
+        """What it is called in the ledger."""
+        return self.line or self.blob.address
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file with many pictures inside, which is to be unpacked."""
+
+    path: Path
+    item: str
+    """What it is called in the ledger; each member is called this, a colon, and its name or row."""
+    source: str
 
 
 Found = Entry | RefusedInput | Watched | Ignored
+Listed = Found | Afar | Shard
+"""What a source lists; `with_fetched` makes files of the last two."""
 
 
 def stored_path(path: Path) -> str:

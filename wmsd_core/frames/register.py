@@ -18,9 +18,11 @@ import duckdb
 from pydantic import Field
 
 from wmsd_core.config import Config
-from wmsd_core.frames import ledger
+from wmsd_core.frames import ledger, remote
+from wmsd_core.frames.columns import Columns
 from wmsd_core.frames.content import MOST_BYTES, read
-from wmsd_core.frames.entry import Entry, Found, Ignored, RefusedInput, Watched, stored_path
+from wmsd_core.frames.entry import Afar, Entry, Found, Ignored, Listed, RefusedInput, Watched, stored_path
+from wmsd_core.frames.fetching import FetchConfig, Fetching, with_fetched
 from wmsd_core.frames.formats import suffix_of
 from wmsd_core.frames.header import Header, read_header
 from wmsd_core.frames.ledger import LedgerLine
@@ -44,7 +46,7 @@ T = TypeVar("T")
 class FramesConfig(Config):
     """What counts as a usable image file, and which frames are taken of videos."""
 
-    incidental = frozenset({"trust_timestamps"})
+    incidental = frozenset({"trust_timestamps", "fetch"})
 
     max_pixels: int = Field(default=64_000_000, gt=0)
     """Largest width x height that is decoded; a larger header is refused as a decompression bomb."""
@@ -57,6 +59,10 @@ class FramesConfig(Config):
     had, as git does. Switch off on file systems that keep no such times."""
     video: VideoConfig = VideoConfig()
     """Which frames of videos are taken."""
+    columns: Columns = Columns()
+    """What the columns of manifests, and of tables with pictures inside, are called."""
+    fetch: FetchConfig = FetchConfig()
+    """How what lies behind addresses is fetched."""
 
 
 @dataclass(frozen=True)
@@ -79,24 +85,30 @@ def register(
     config: FramesConfig,
     *,
     videos: Path | None = None,
+    fetched: Path | None = None,
     report: Report = lambda text: None,
 ) -> Registered:
     """Registers what a source holds, or several: see `source_of` for what it can be, and `register_entries` for how.
 
-    Frames of videos are written below `videos`, a folder beside the store if none is given.
+    Frames of videos are written below `videos`, what is fetched or unpacked below `fetched`: folders beside the store if none
+    are given.
 
     Raises:
         ValueError: there is no such source, or no image and no video in it.
         StoreError: the store cannot be used.
     """
-    source = checked(several([frames] if isinstance(frames, str | Path) else frames))
+    given = [frames] if isinstance(frames, str | Path) else frames
+    source = checked(several(given, config.columns, config.fetch.allow))
     with writing(store) as con:  # the lines of a manifest have no identity but their number, and may all have moved
         for part in source.sources:
-            name = stored_path(Path(part.name))
+            name = part.name if remote.is_address(part.name) else stored_path(Path(part.name))
             con.execute("DELETE FROM rejections WHERE stage = 'frames' AND starts_with(item, ?)", [f"{name}:"])
             ledger.forget(con, name)
     into = (videos or store.parent / "video_frames").resolve()
-    found = (item for item in source.found() if not _lies_in(item, into))  # the workspace may be below a given folder
+    home = (fetched or store.parent / "fetched").resolve()
+    # The workspace may be below a given folder.
+    listed = (item for item in source.found() if not (_lies_in(item, into) or _lies_in(item, home)))
+    found = with_fetched(listed, Fetching(home, config.fetch, config.columns, config.max_bytes))
     entries = with_frames_of_videos(found, into, config.video, config.max_pixels, report)
     return register_entries(store, entries, config, report)
 
@@ -165,9 +177,11 @@ def _register_batch(store: Path, batch: Sequence[Found], config: FramesConfig, t
     trusted = _trusted(store, batch) if config.trust_timestamps else {}
     for found in batch:
         match found:
-            case Ignored(path, detail):
+            case Ignored(path, detail, address):
                 tally.ignored += 1
-                lines.append(LedgerLine(stored_path(path), stored_path(path), "ignored", "", storable(detail)))
+                lines.append(
+                    LedgerLine(address or stored_path(path), stored_path(path), "ignored", "", storable(detail))
+                )
             case RefusedInput(item, path, source, refusal):
                 tally.sources.add(storable(source))
                 refuse(item, item, path, refusal, has_line=True)
@@ -384,10 +398,10 @@ def _forget_refusals(con: duckdb.DuckDBPyConnection, batch: Sequence[Found], usa
     con.execute(
         """
         DELETE FROM rejections WHERE stage = 'frames'
-        AND (item = path AND item IN (SELECT unnest($paths))
+        AND (item = path AND item IN (SELECT unnest($paths)) OR item IN (SELECT unnest($lines))
              OR reason IN ('missing', 'changed') AND item IN (SELECT unnest($usable)))
         """,
-        {"paths": sorted(paths), "usable": list(usable)},
+        {"paths": sorted(paths), "lines": [entry.line for entry in entries if entry.line], "usable": list(usable)},
     )
 
 
@@ -430,8 +444,8 @@ def _pages(
         last = page[-1][0]
 
 
-def _lies_in(item: Found, folder: Path) -> bool:
-    return item.path.is_relative_to(folder)
+def _lies_in(item: Listed, folder: Path) -> bool:
+    return not isinstance(item, Afar) and item.path.is_relative_to(folder)
 
 
 def _bytes(text: str) -> bytes:
