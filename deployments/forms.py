@@ -77,7 +77,7 @@ def pipeline(
         refresh: Forget earlier results of the data stages and do them again.
     """
     with sole_use(begun(workspace)):
-        return pipeline_flow.fn(workspace, configuration(workspace, recipe, settings), sources(frames), refresh)
+        return pipeline_flow.fn(workspace, configuration(workspace, recipe, settings), sources(frames), refresh=refresh)
 
 
 @flow(name="filter", flow_run_name=run_name, task_runner=shard_runner())
@@ -109,7 +109,7 @@ def filter_(
         place = Workspace(workspace)
         given = sources(frames) or (None if place.store.exists() else [str(place.frames)])
         limits = FilterConfig.model_validate(c.filter.model_dump() | changed)
-        return filter_frames.fn(workspace, given, c.scan, c.measure, limits, refresh)
+        return filter_frames.fn(workspace, given, c.scan, c.measure, limits, refresh=refresh)
 
 
 @flow(name="rank", flow_run_name=run_name, task_runner=shard_runner())
@@ -133,7 +133,7 @@ def rank(
     with sole_use(begun(workspace, holds_frames=True)):
         chosen = () if keep_fraction is None else (f"rank.keep_fraction={keep_fraction}",)
         c = configuration(workspace, recipe, (*settings, *chosen))
-        return rank_flow.fn(workspace, c.measure, c.rank, refresh)
+        return rank_flow.fn(workspace, c.measure, c.rank, refresh=refresh)
 
 
 @flow(name="screen", flow_run_name=run_name, task_runner=shard_runner())
@@ -158,7 +158,7 @@ def screen(
     with sole_use(begun(workspace, holds_frames=True)):
         chosen = () if min_log_odds is None else (f"screen.min_log_odds={min_log_odds}",)
         c = configuration(workspace, recipe, (*settings, *chosen))
-        return screen_flow.fn(workspace, c.screen, c.models, refresh)
+        return screen_flow.fn(workspace, c.screen, c.models, refresh=refresh)
 
 
 @flow(name="generate", flow_run_name=run_name, task_runner=shard_runner())
@@ -175,7 +175,15 @@ def generate(
     """
     with sole_use(begun(workspace, holds_frames=True)):
         c = configuration(workspace, recipe, settings)
-        return generate_flow.fn(workspace, c.generate, c.split, c.models, refresh, c.label, c.select)
+        return generate_flow.fn(
+            workspace,
+            c.generate,
+            labelling=c.label,
+            selection=c.select,
+            splitting=c.split,
+            models=c.models,
+            refresh=refresh,
+        )
 
 
 @flow(name="train", flow_run_name=run_name, task_runner=shard_runner())
@@ -198,7 +206,7 @@ def train(
     """
     with sole_use(begun(workspace, holds_frames=True)):
         c = configuration(workspace, recipe, settings, run)
-        return train_flow.fn(workspace, c.train, c.models, c.launch, refresh)
+        return train_flow.fn(workspace, c.train, c.models, c.launch, refresh=refresh)
 
 
 @flow(name="evaluate", flow_run_name=run_name, task_runner=shard_runner())

@@ -10,7 +10,7 @@ A command is a function whose parameters are single options, or one of the datac
         from flows.dedup import dedup as flow
 
         c = given.configuration
-        return flow(given.place.root, c.measure, c.dedup, given.refresh)
+        return flow(given.place.root, c.measure, c.dedup, refresh=given.refresh)
 
 What it returns is shown as a table, or printed as JSON with `--json`. Whatever is heavy is imported inside the function:
 `wmsd --help` reads all of these modules and must answer at once.

@@ -15,7 +15,7 @@ from wmsd_core.recipe import Recipe
 
 
 @flow(name="dataset")
-def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), refresh: bool = False) -> Summary:
+def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), *, refresh: bool = False) -> Summary:
     """Runs the data stages. Each does only what is missing; verdicts are always made afresh.
 
     Args:
@@ -25,12 +25,20 @@ def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), refre
         refresh: Forget earlier results and do everything again.
     """
     with sole_use(workspace):
-        filtered = go_on(filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh))
-        unique = go_on(dedup(workspace, recipe.measure, recipe.dedup, refresh))
-        ranked = go_on(rank(workspace, recipe.measure, recipe.rank, refresh))
-        screened = go_on(screen(workspace, recipe.screen, recipe.models, refresh))
+        filtered = go_on(filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh=refresh))
+        unique = go_on(dedup(workspace, recipe.measure, recipe.dedup, refresh=refresh))
+        ranked = go_on(rank(workspace, recipe.measure, recipe.rank, refresh=refresh))
+        screened = go_on(screen(workspace, recipe.screen, recipe.models, refresh=refresh))
         written = go_on(
-            generate(workspace, recipe.generate, recipe.split, recipe.models, refresh, recipe.label, recipe.select)
+            generate(
+                workspace,
+                recipe.generate,
+                labelling=recipe.label,
+                selection=recipe.select,
+                splitting=recipe.split,
+                models=recipe.models,
+                refresh=refresh,
+            )
         )
     return {
         "files": filtered["files"]["files"],

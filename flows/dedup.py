@@ -24,6 +24,7 @@ def dedup(
     workspace: Path,
     measuring: MeasureConfig = MeasureConfig(),
     config: DedupConfig = DedupConfig(),
+    *,
     refresh: bool = False,
 ) -> Summary:
     """Finds frames that show the same (other sizes, qualities, neighbouring moments of a video) and keeps the best of them.
@@ -46,6 +47,6 @@ def dedup(
         publish_table(
             "dedup", [summary], f"dedup: {summary['kept']} kept, {summary['near_duplicates']} near-duplicates"
         )
-    if not summary["kept"]:
-        summary |= nothing_kept("dedup", "no frame passed the filter", "run `wmsd filter` first, or loosen it")
+        if not summary["kept"]:
+            summary |= nothing_kept("dedup", "no frame passed the filter", "run `wmsd filter` first, or loosen it")
     return summary

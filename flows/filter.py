@@ -26,6 +26,7 @@ def filter_frames(
     scan: FramesConfig = FramesConfig(),
     measuring: MeasureConfig = MeasureConfig(),
     thresholds: FilterConfig = FilterConfig(),
+    *,
     refresh: bool = False,
 ) -> Summary:
     """Measures images and drops blurred, dark, bright, nearly empty, unreadable and duplicate ones, each with its reason.
@@ -61,8 +62,8 @@ def filter_frames(
         publish_table("filter-reasons", reasons, f"filter: {summary['kept']} kept, {summary['dropped']} dropped")
         if planted:
             publish_table("filter-against-truth", planted, "filter: planted defects, and how many were found")
-    if not summary["kept"]:
-        reasons = counted(summary["reasons"]) or counted(summary.get("files", {}).get("rejected", {}))
-        cut = nearest_thresholds(workspace, measuring, thresholds)
-        summary |= nothing_kept("filter", reasons or "there is no readable picture", cut)
+        if not summary["kept"]:
+            reasons = counted(summary["reasons"]) or counted(summary.get("files", {}).get("rejected", {}))
+            cut = nearest_thresholds(workspace, measuring, thresholds)
+            summary |= nothing_kept("filter", reasons or "there is no readable picture", cut)
     return summary

@@ -17,7 +17,7 @@ from wmsd_core.workspace import Workspace
 
 @flow(name="pipeline")
 def pipeline(
-    workspace: Path, recipe: Recipe = Recipe(), frames: list[str] | None = None, refresh: bool = False
+    workspace: Path, recipe: Recipe = Recipe(), frames: list[str] | None = None, *, refresh: bool = False
 ) -> Summary:
     """Runs every stage. What is done already is not done again: a second run only looks.
 
@@ -34,7 +34,7 @@ def pipeline(
                 raise ValueError("this recipe renders no images: give images or videos of your own, as `frames`")
             render(workspace, recipe.render)
             frames = [str(Workspace(workspace).frames)]
-        dataset(workspace, frames, recipe, refresh)
+        dataset(workspace, frames, recipe, refresh=refresh)
         train(workspace, recipe.train, recipe.models, recipe.launch)
         scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
         written = report(workspace)

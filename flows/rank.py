@@ -24,6 +24,7 @@ def rank(
     workspace: Path,
     measuring: MeasureConfig = MeasureConfig(),
     config: RankConfig = RankConfig(),
+    *,
     refresh: bool = False,
 ) -> Summary:
     """Scores the frames that are left and keeps the best fraction, of each source or of all.
@@ -48,6 +49,6 @@ def rank(
         )
         by = "by an aesthetic predictor" if config.aesthetic else "by image statistics, which are no aesthetic model"
         publish_table("rank", [summary], f"rank: {summary['kept']} kept, {summary['dropped']} dropped, {by}")
-    if not summary["kept"]:
-        summary |= nothing_kept("rank", "no frame came this far", "run `wmsd dedup` first, or loosen the filter")
+        if not summary["kept"]:
+            summary |= nothing_kept("rank", "no frame came this far", "run `wmsd dedup` first, or loosen the filter")
     return summary

@@ -27,6 +27,7 @@ def screen(
     workspace: Path,
     config: ScreenConfig = ScreenConfig(),
     models: ModelsConfig = ModelsConfig(),
+    *,
     refresh: bool = False,
 ) -> Summary:
     """Asks the vision-language model in which of the ranked frames an agent can do something, and drops the others.
@@ -50,7 +51,7 @@ def screen(
             f"{summary['kept']} kept, {summary['unsuitable']} unsuitable, {summary['unread']} without a readable answer"
         )
         publish_table("screen", [summary], f"screen: {told}")
-    if not summary["kept"]:
-        why = counted({name: summary[name] for name in ("unsuitable", "unread")}) or "no frame came this far"
-        summary |= nothing_kept("screen", why, nearest_log_odds(workspace, model))
+        if not summary["kept"]:
+            why = counted({name: summary[name] for name in ("unsuitable", "unread")}) or "no frame came this far"
+            summary |= nothing_kept("screen", why, nearest_log_odds(workspace, model))
     return summary

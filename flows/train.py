@@ -19,6 +19,7 @@ def train(
     config: TrainConfig = TrainConfig(),
     models: ModelsConfig = ModelsConfig(),
     launch: LaunchConfig = LaunchConfig(),
+    *,
     refresh: bool = False,
 ) -> Summary:
     """Distils the Demonstrator into the Executor; a run that was interrupted is resumed, a finished one is kept.

@@ -31,7 +31,7 @@ def dataset(given: Own) -> Summary:
     with orchestration("flows.dataset"):
         from flows.dataset import dataset as flow
 
-        return flow(root, sources, configured, given.refresh)
+        return flow(root, sources, configured, refresh=given.refresh)
 
 
 @command(app, "filter")
@@ -63,7 +63,7 @@ def filter_(
     with orchestration("flows.filter"):
         from flows.filter import filter_frames as flow
 
-        return flow(place.root, sources, c.scan, c.measure, c.filter, given.refresh)
+        return flow(place.root, sources, c.scan, c.measure, c.filter, refresh=given.refresh)
 
 
 def _calibrate(place: "Workspace", configured: "Recipe", wish: str) -> None:
@@ -98,7 +98,7 @@ def dedup(given: Repeatable) -> Summary:
     with orchestration("flows.dedup"):
         from flows.dedup import dedup as flow
 
-        return flow(root, c.measure, c.dedup, given.refresh)
+        return flow(root, c.measure, c.dedup, refresh=given.refresh)
 
 
 @command(app)
@@ -108,7 +108,7 @@ def rank(given: Repeatable) -> Summary:
     with orchestration("flows.rank"):
         from flows.rank import rank as flow
 
-        return flow(root, c.measure, c.rank, given.refresh)
+        return flow(root, c.measure, c.rank, refresh=given.refresh)
 
 
 @command(app)
@@ -118,7 +118,7 @@ def screen(given: Repeatable) -> Summary:
     with orchestration("flows.screen"):
         from flows.screen import screen as flow
 
-        return flow(root, c.screen, c.models, given.refresh)
+        return flow(root, c.screen, c.models, refresh=given.refresh)
 
 
 @command(app)
@@ -132,7 +132,15 @@ def generate(given: Repeatable) -> Summary:
     with orchestration("flows.generate"):
         from flows.generate import generate as flow
 
-        return flow(root, c.generate, c.split, c.models, given.refresh, c.label, c.select)
+        return flow(
+            root,
+            c.generate,
+            labelling=c.label,
+            selection=c.select,
+            splitting=c.split,
+            models=c.models,
+            refresh=given.refresh,
+        )
 
 
 @command(app)

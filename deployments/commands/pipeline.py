@@ -15,4 +15,4 @@ def pipeline(given: Intake) -> Summary:
     with orchestration("flows.pipeline"):
         from flows.pipeline import pipeline as flow
 
-        return flow(root, configured, sources, given.refresh)
+        return flow(root, configured, sources, refresh=given.refresh)

@@ -11,11 +11,14 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.filter import filter_frames
 from flows.pipeline import pipeline
+from flows.rank import rank
 from flows.train import train
 from tests.flows.kill import content
 from wmsd_core import overrides, store
 from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.recipe import Recipe
+from wmsd_core.store import reading
+from wmsd_core.store.overview import stages
 from wmsd_core.workspace import Workspace
 
 SMALL = overrides.apply(
@@ -122,6 +125,8 @@ def test_a_new_threshold_reads_no_image_and_acts(
     assert summary["kept"] == 0 and summary["dropped"] > 40
     changed = content(place)
     assert changed["measurements"] == rows["measurements"]
+    with reading(place.store) as con:
+        assert "nothing is kept" in {run["stage"]: run["caution"] for run in stages(con)}["filter"]
     again = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, SMALL.filter)
     assert again["kept"] > 40
     assert content(place)["rejections"] == rows["rejections"]
@@ -160,6 +165,7 @@ def test_refresh_does_the_work_again_and_comes_to_the_same(
     summary = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, SMALL.filter, refresh=True)
     assert summary["measured"] == len(rows["measurements"]) > 40
     assert ("measure", "Completed") in task_states()[before:]
+    assert rank(place.root, SMALL.measure, SMALL.rank, refresh=True)["scored"] == len(rows["aesthetics"]) > 0
     assert content(place) == rows
 
 
