@@ -36,7 +36,7 @@ def planned_evaluation(
             "there is no finished training run with these settings: run `wmsd train` with the same recipe and --set, "
             "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"
         )
-    base = base_checksum(models.generator, models.settings, Workspace(workspace).features) if config.arms else ""
+    base = base_checksum(models, Workspace(workspace).features) if config.arms else ""
     judged_by = judge_of(judge(workspace, models))
     written_by = writer_of(writer(workspace, models)) if "vlm" in config.arms else ""
     return Evaluation(config=config, model=base, adapter=adapter, judge=judged_by, writer=written_by)
@@ -61,7 +61,7 @@ def solve(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summ
 def generate_videos(workspace: Path, evaluation: Evaluation, adapter: Path, models: ModelsConfig) -> Summary:
     """Makes the missing videos of an evaluation; files that are lost or damaged are made again."""
     place = Workspace(workspace)
-    model = generator(models.generator, models.settings, place.features)
+    model = generator(models, place.features)
     if evaluation.adapter:
         load_adapter(model, adapter)
     return plain(generation.generate_videos(place.store, place.videos, model, evaluation))

@@ -9,9 +9,9 @@ from wmsd_core.workspace import Workspace
 
 def writer(workspace: Path, models: ModelsConfig) -> VisionLanguageModel:
     """The model that screens images and writes task-solution pairs."""
-    return vlm(models.writer, models.server, models.local, Workspace(workspace).requests)
+    return vlm(models, models.writer, Workspace(workspace).requests)
 
 
 def judge(workspace: Path, models: ModelsConfig) -> VisionLanguageModel:
     """The model that judges videos."""
-    return vlm(models.judge, models.server, models.local, Workspace(workspace).requests)
+    return vlm(models, models.judge, Workspace(workspace).requests)

@@ -9,8 +9,8 @@ from tasks.models import writer
 from tasks.retrying import retried
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
-from wmsd_core.training.process import Run
 from wmsd_core.training.recordings import RecordingConfig, label_recordings
+from wmsd_core.training.run import Run
 
 
 @task(name="label recordings", **retried(3, 10))
@@ -23,5 +23,5 @@ def label(videos: Path, out: Path, config: RecordingConfig, models: ModelsConfig
 def plan_run(out: Path, config: TrainConfig, models: ModelsConfig) -> None:
     """Makes the folder of examples one that `python -m wmsd_core.training` fine-tunes on."""
     tuned = TrainConfig.model_validate(config.model_dump() | {"arm": "sft", "group_size": 1})
-    run = Run(config=tuned, generator=models.generator, settings=models.settings)
+    run = Run(config=tuned, models=models)
     (out / "run.json").write_text(run.model_dump_json(indent=2), encoding="utf-8")

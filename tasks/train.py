@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from wmsd_core.training.checkpoint import KEPT
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.launch import LaunchConfig
-from wmsd_core.training.process import Run, alone, read_run
+from wmsd_core.training.process import alone
 from wmsd_core.training.records import RunFolder
+from wmsd_core.training.run import Run, read_run
 from wmsd_core.workspace import Workspace
 
 RECORD_EVERY = 15.0
@@ -33,7 +34,8 @@ RECORD_EVERY = 15.0
 def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> RunFolder:
     """The run that these settings and the present training set name, whether it has begun or not."""
     place = Workspace(workspace)
-    return records.run_folder(place.training, _run(config, models), _base(place, models), examples(place))
+    base = base_checksum(models, place.features)
+    return records.run_folder(place.training, Run(config=config, models=models), base, examples(place))
 
 
 def settings_of(workspace: Path, run_id: str, models: ModelsConfig) -> tuple[TrainConfig, ModelsConfig]:
@@ -47,18 +49,13 @@ def settings_of(workspace: Path, run_id: str, models: ModelsConfig) -> tuple[Tra
     if run_id not in runs:
         raise ValueError(f"there is no training run '{run_id}' in {root}; there are: {', '.join(runs) or 'none'}")
     run = read_run(root / run_id)
-    given = run.model_dump(include={"generator", "judge", "pickscore", "pickscore_processor", "server", "local"})
-    own = {run.generator: run.settings.model_dump()} if run.settings else {}
-    return run.config, ModelsConfig.model_validate(models.model_dump() | given | own)
+    return run.config, run.models.model_copy(update={"writer": models.writer})
 
 
 def record_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> None:
     """Brings the store up to date with a finished run."""
     place = Workspace(workspace)
-    dataset, base, run = examples(place), _base(place, models), _run(config, models)
-    folder = records.run_folder(place.training, run, base, dataset)
-    records.prepare(place.store, folder, run, base, dataset)
-    records.record(place.store, folder)
+    records.record(place.store, _prepared(place, config, models, examples(place)))
 
 
 def examples(place: Workspace) -> list[Example]:
@@ -97,11 +94,10 @@ def forget_run(run: RunFolder) -> None:
 @task(name="train", **retried(2, 10), cache_key_fn=content_key, **PERSISTED)
 def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfig, launching: LaunchConfig) -> Summary:
     """Runs the training processes to their end and copies its metrics into the store as they come."""
-    place, log = Workspace(workspace), get_run_logger()
-    dataset, base, run = examples(place), _base(place, models), _run(config, models)
-    folder = records.run_folder(place.training, run, base, dataset)
-    records.prepare(place.store, folder, run, base, dataset)
-    log.info(f"run {run_id}: {len(dataset)} task-solution pairs, {config.steps} steps, in {folder.path}")
+    place = Workspace(workspace)
+    dataset = examples(place)
+    folder = _prepared(place, config, models, dataset)
+    get_run_logger().info(f"run {run_id}: {len(dataset)} task-solution pairs, {config.steps} steps, in {folder.path}")
     recorded = time.monotonic()
     mistakes: list[str] = []
     with progress(f"train {config.arm}", key="training") as report:
@@ -109,22 +105,9 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
         def follow(line: str) -> None:
             nonlocal recorded
             event: dict[str, Any] = json.loads(line)
+            _log(event, config)
             if event["event"] == "error":
                 mistakes.append(event["reason"])
-            if event["event"] == "damaged checkpoint":
-                log.warning(f"an older checkpoint is used: {event['reason']}")
-            if event["event"] == "warning":
-                log.warning(event["reason"])
-            if event["event"] == "start":
-                each = event["checkpoint_bytes"] / 2**20
-                log.info(
-                    f"a checkpoint takes {each:.0f} MiB; the last {KEPT} are kept, every {config.checkpoint_every} steps"
-                )
-            if event["event"] == "stopped":
-                log.warning(
-                    f"training stopped at step {event['step']} of {config.steps}; its checkpoint is kept, and the same "
-                    "command (or run from the UI) goes on from there"
-                )
             if event["event"] in ("start", "step"):
                 report(event["step"], event["steps"])
             if time.monotonic() - recorded > RECORD_EVERY:
@@ -141,6 +124,28 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
             raise ValueError(mistakes[0]) from failure
     records.record(place.store, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
+
+
+def _log(event: Mapping[str, Any], config: TrainConfig) -> None:
+    """What a person is told of an event of the training process."""
+    log = get_run_logger()
+    match event["event"]:
+        case "start":
+            each = event["checkpoint_bytes"] / 2**20
+            log.info(
+                f"a checkpoint takes {each:.0f} MiB; the last {KEPT} are kept, every {config.checkpoint_every} steps"
+            )
+        case "damaged checkpoint":
+            log.warning(f"an older checkpoint is used: {event['reason']}")
+        case "warning":
+            log.warning(event["reason"])
+        case "stopped":
+            log.warning(
+                f"training stopped at step {event['step']} of {config.steps}; its checkpoint is kept, and the same "
+                "command (or run from the UI) goes on from there"
+            )
+        case _:
+            pass
 
 
 def rehearse_run(
@@ -163,7 +168,14 @@ def rehearse_run(
         tell(subject, finding)
         found[subject] = finding
 
-    rehearse(_run(config, models), examples(place), launching, features=place.features, disk=place.root, tell=keep)
+    rehearse(
+        Run(config=config, models=models),
+        examples(place),
+        launching,
+        features=place.features,
+        disk=place.root,
+        tell=keep,
+    )
     return found
 
 
@@ -178,22 +190,13 @@ def merge_run(
     from wmsd_core.training.merging import write_merged  # reads diffusers, which takes seconds
 
     chosen = adapter or planned_run(workspace, config, models).adapter
-    write_merged(generator(models.generator, models.settings, Workspace(workspace).features), chosen, out)
+    write_merged(generator(models, Workspace(workspace).features), chosen, out)
     return {"adapter": str(chosen), "pipeline": str(out)}
 
 
-def _run(config: TrainConfig, models: ModelsConfig) -> Run:
-    return Run(
-        config=config,
-        generator=models.generator,
-        settings=models.settings,
-        judge=models.judge,
-        pickscore=models.pickscore,
-        pickscore_processor=models.pickscore_processor,
-        server=models.server,
-        local=models.local,
-    )
-
-
-def _base(place: Workspace, models: ModelsConfig) -> str:
-    return base_checksum(models.generator, models.settings, place.features)
+def _prepared(place: Workspace, config: TrainConfig, models: ModelsConfig, dataset: Sequence[Example]) -> RunFolder:
+    """The folder of a run, with what the training process reads, and its row in the store."""
+    base, run = base_checksum(models, place.features), Run(config=config, models=models)
+    folder = records.run_folder(place.training, run, base, dataset)
+    records.prepare(place.store, folder, run, base, dataset)
+    return folder

@@ -52,39 +52,31 @@ class ModelsConfig(Config):
         return known.get(self.generator)
 
 
-def generator(
-    name: str, settings: GeneratorConfig | None = None, features: Path | None = None, *, split: bool = False
-) -> Generator:
-    """A new instance of the generator called `name`: adapters are added to it by whoever loads it.
+def generator(models: ModelsConfig, features: Path | None = None, *, split: bool = False) -> Generator:
+    """A new instance of the generator: adapters are added to it by whoever loads it.
 
     Args:
-        name: a known one, or `package.module:factory` of a factory without arguments.
-        settings: of a generator with pretrained weights.
+        models: the name, and the settings of a generator with pretrained weights.
         features: folder where such a one keeps features of texts and images.
         split: whether such a one's network is going to be split over several processes.
 
     Raises:
         ValueError: there is none of this name, or it cannot be loaded.
     """
-    if settings is None:
-        return registry.make(name, GENERATORS, "generator")
-    return registry.make(name, GENERATORS, "generator", settings, features, split=split)
+    if models.settings is None:
+        return registry.make(models.generator, GENERATORS, "generator")
+    return registry.make(models.generator, GENERATORS, "generator", models.settings, features, split=split)
 
 
-def vlm(
-    name: str,
-    server: ServerConfig = ServerConfig(),  # noqa: B008 - frozen
-    local: LocalConfig = LocalConfig(),  # noqa: B008
-    requests: Path | None = None,
-) -> VisionLanguageModel:
-    """The vision-language model called `name`, one instance per process and settings.
+def vlm(models: ModelsConfig, name: str, requests: Path | None = None) -> VisionLanguageModel:
+    """The vision-language model called `name`, such as `models.judge`: one instance per process and settings.
 
     `requests` is the file that a server's answers are remembered in.
 
     Raises:
         ValueError: there is none of this name, it cannot be loaded, or its server cannot be used.
     """
-    settings = {"vllm": (server, requests), "transformers": (local,)}.get(name, ())
+    settings = {"vllm": (models.server, requests), "transformers": (models.local,)}.get(name, ())
     key = (name, *map(repr, settings))
     with _loading:
         if key not in _instances:
@@ -97,6 +89,6 @@ _loading = threading.Lock()
 """Two shards that begin together share one instance: two clients would be twice as many requests under way."""
 
 
-def base_checksum(name: str, settings: GeneratorConfig | None = None, features: Path | None = None) -> str:
-    """The checksum of the generator called `name`, with these settings."""
-    return generator(name, settings, features).checksum
+def base_checksum(models: ModelsConfig, features: Path | None = None) -> str:
+    """The checksum of the generator's weights."""
+    return generator(models, features).checksum

@@ -25,7 +25,8 @@ from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.merging import write_merged
-from wmsd_core.training.process import Run, train
+from wmsd_core.training.process import train
+from wmsd_core.training.run import Run
 
 NAMES = ("ltx2-2.3", "hunyuan15")
 
@@ -56,10 +57,7 @@ def test_saved_and_loaded_it_draws_the_same_video(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_that_will_be_split_waits_off_the_device(name: str) -> None:
     """`meta` stands for a GPU; everything but the network goes there."""
-    here, there = (
-        models.generator(name.partition("-")[0], tiny.settings(name, device="meta"), split=split)
-        for split in (True, False)
-    )
+    here, there = (models.generator(tiny.named(name, device="meta"), split=split) for split in (True, False))
     kinds = [{weight.device.type for weight in made.network.parameters()} for made in (here, there)]
     assert kinds == [{"cpu"}, {"meta"}] and here.device.type == "meta"  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -354,7 +352,7 @@ def test_settings_reach_the_generator_that_they_name() -> None:
     config = ModelsConfig(generator="ltx2", ltx2=tiny.settings("ltx2-2.0"))
     assert config.settings == config.ltx2
     assert ModelsConfig().settings is None
-    assert models.base_checksum("ltx2", config.settings) == tiny.generator("ltx2-2.0").checksum
+    assert models.base_checksum(config) == tiny.generator("ltx2-2.0").checksum
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -371,8 +369,7 @@ def test_a_run_trains_it(name: str, tmp_path: Path) -> None:
                 "optimizer": {"learning_rate": 1e-2},
             }
         ),
-        generator=name.partition("-")[0],
-        settings=tiny.settings(name, **settings(name)),
+        models=tiny.named(name, **settings(name)),
     )
     folder = tmp_path / "run"
     folder.mkdir()

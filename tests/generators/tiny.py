@@ -41,6 +41,7 @@ from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTe
 from wmsd_core import models as models_by_name
 from wmsd_core.generators import Adapter, Generator, lora
 from wmsd_core.generators.settings import GeneratorConfig, Hunyuan15Config, Ltx2Config
+from wmsd_core.models import ModelsConfig
 from wmsd_core.sampling.ode import sample
 
 SENTENCES = (
@@ -50,6 +51,8 @@ SENTENCES = (
     "You are a helpful assistant. user system",
 )
 GEMMA = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<image_soft_token>", "<start_of_image>", "<end_of_image>")
+WIDTH, LAYERS = 32, 2
+"""Of the text encoder of LTX-2."""
 QWEN = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -89,14 +92,34 @@ def qwen_tokenizer() -> Qwen2Tokenizer:
 
 
 def build_ltx2(version: str) -> LTX2ImageToVideoPipeline:
-    tokenizer, new, width, layers = gemma_tokenizer(), version == "2.3", 32, 2
-    encoder = Gemma3ForConditionalGeneration(
+    tokenizer, new = gemma_tokenizer(), version == "2.3"
+    parts = {
+        "text_encoder": _gemma(tokenizer),
+        "transformer": _ltx2_transformer(new=new),
+        "connectors": _ltx2_connectors(new=new),
+        "vae": _ltx2_vae(),
+        "audio_vae": _ltx2_sound(),
+        "vocoder": _ltx2_vocoder(),
+    }
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        base_image_seq_len=1024,
+        max_image_seq_len=4096,
+        base_shift=0.95,
+        max_shift=2.05,
+        shift_terminal=0.1,
+        use_dynamic_shifting=True,
+    )
+    return LTX2ImageToVideoPipeline(scheduler=scheduler, tokenizer=tokenizer, **parts)
+
+
+def _gemma(tokenizer: GemmaTokenizer) -> Gemma3ForConditionalGeneration:
+    return Gemma3ForConditionalGeneration(
         Gemma3Config(
             text_config={
                 "vocab_size": len(tokenizer),
-                "hidden_size": width,
+                "hidden_size": WIDTH,
                 "intermediate_size": 64,
-                "num_hidden_layers": layers,
+                "num_hidden_layers": LAYERS,
                 "num_attention_heads": 2,
                 "num_key_value_heads": 1,
                 "head_dim": 16,
@@ -116,7 +139,10 @@ def build_ltx2(version: str) -> LTX2ImageToVideoPipeline:
             image_token_index=tokenizer.convert_tokens_to_ids("<image_soft_token>"),
         )
     )
-    transformer = LTX2VideoTransformer3DModel(
+
+
+def _ltx2_transformer(*, new: bool) -> LTX2VideoTransformer3DModel:
+    return LTX2VideoTransformer3DModel(
         in_channels=16,
         out_channels=16,
         num_attention_heads=2,
@@ -128,7 +154,7 @@ def build_ltx2(version: str) -> LTX2ImageToVideoPipeline:
         audio_attention_head_dim=12,
         audio_cross_attention_dim=24,
         num_layers=2,
-        caption_channels=width,
+        caption_channels=WIDTH,
         rope_type="split",
         gated_attn=new,
         cross_attn_mod=new,
@@ -137,9 +163,12 @@ def build_ltx2(version: str) -> LTX2ImageToVideoPipeline:
         use_prompt_embeddings=not new,
         perturbed_attn=new,
     )
-    connectors = LTX2TextConnectors(
-        caption_channels=width,
-        text_proj_in_factor=layers + 1,
+
+
+def _ltx2_connectors(*, new: bool) -> LTX2TextConnectors:
+    return LTX2TextConnectors(
+        caption_channels=WIDTH,
+        text_proj_in_factor=LAYERS + 1,
         video_connector_num_attention_heads=2,
         video_connector_attention_head_dim=24 if new else 16,
         video_connector_num_layers=1,
@@ -157,6 +186,9 @@ def build_ltx2(version: str) -> LTX2ImageToVideoPipeline:
         video_gated_attn=new,
         audio_gated_attn=new,
     )
+
+
+def _ltx2_vae() -> AutoencoderKLLTX2Video:
     vae = AutoencoderKLLTX2Video(
         latent_channels=16,
         block_out_channels=(8, 16, 32, 64),
@@ -169,11 +201,18 @@ def build_ltx2(version: str) -> LTX2ImageToVideoPipeline:
     )
     vae.latents_mean.copy_(torch.randn(16) / 4)
     vae.latents_std.copy_(torch.rand(16) + 0.5)
+    return vae
+
+
+def _ltx2_sound() -> AutoencoderKLLTX2Audio:
     # The published 3.0 have as many channels of sound as 2 x 32 / 4.
-    sound = AutoencoderKLLTX2Audio(
+    return AutoencoderKLLTX2Audio(
         base_channels=16, ch_mult=(1, 2, 4), num_res_blocks=1, resolution=32, latent_channels=2, mel_bins=32
     )
-    vocoder = LTX2Vocoder(
+
+
+def _ltx2_vocoder() -> LTX2Vocoder:
+    return LTX2Vocoder(
         in_channels=2 * 32,
         hidden_channels=32,
         upsample_kernel_sizes=[4, 4],
@@ -181,24 +220,6 @@ def build_ltx2(version: str) -> LTX2ImageToVideoPipeline:
         resnet_kernel_sizes=[3],
         resnet_dilations=[[1, 3, 5]],
         output_sampling_rate=16000,
-    )
-    scheduler = FlowMatchEulerDiscreteScheduler(
-        base_image_seq_len=1024,
-        max_image_seq_len=4096,
-        base_shift=0.95,
-        max_shift=2.05,
-        shift_terminal=0.1,
-        use_dynamic_shifting=True,
-    )
-    return LTX2ImageToVideoPipeline(
-        scheduler=scheduler,
-        vae=vae,
-        audio_vae=sound,
-        text_encoder=encoder,
-        tokenizer=tokenizer,
-        connectors=connectors,
-        transformer=transformer,
-        vocoder=vocoder,
     )
 
 
@@ -283,6 +304,12 @@ def pipeline(name: str) -> Any:
     return loaded
 
 
+def named(name: str, **changes: Any) -> ModelsConfig:
+    """The tiny generator of this name, as one chooses it."""
+    kind = name.partition("-")[0]
+    return ModelsConfig.model_validate({"generator": kind, kind: settings(name, **changes)})
+
+
 def settings(name: str, **changes: Any) -> GeneratorConfig:
     """Settings of a tiny model in float32: 9 frames of 64 x 64 pixels."""
     small = {
@@ -298,7 +325,7 @@ def settings(name: str, **changes: Any) -> GeneratorConfig:
 
 
 def generator(name: str, features: Path | None = None, **changes: Any) -> Any:
-    return models_by_name.generator(name.partition("-")[0], settings(name, **changes), features)
+    return models_by_name.generator(named(name, **changes), features)
 
 
 @torch.no_grad()

@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 
 from tests.training.toy import ToyGenerator, write_run
 from wmsd_core.files import sha256
+from wmsd_core.models import ModelsConfig
 from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.config import TrainConfig
-from wmsd_core.training.process import alone, read_run, train
+from wmsd_core.training.process import alone, train
+from wmsd_core.training.run import Run, read_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,9 +117,28 @@ def test_a_run_can_start_from_the_adapter_of_another(tmp_path: Path, undisturbed
 def test_mistakes_in_the_folder_are_told_and_not_traced(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has no run\.json"):
         read_run(tmp_path)
-    (tmp_path / "run.json").write_text('{"config": {"stepps": 3}, "generator": "miniature"}')
+    (tmp_path / "run.json").write_text('{"config": {"stepps": 3}}')
     with pytest.raises(ValueError, match="stepps"):
         read_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"config": {}, "generator": "miniature"}')
+    with pytest.raises(ValueError, match=r"'generator' is called 'models\.generator' now"):
+        read_run(tmp_path)
+
+
+def test_a_run_is_the_same_whoever_writes_tasks_and_wherever_weights_lie() -> None:
+    run = Run(config=CONFIG)
+    elsewhere = {"writer": "vllm", "ltx2": {"weights": "/elsewhere"}}
+    assert Run(config=CONFIG, models=ModelsConfig.model_validate(elsewhere)).digest() == run.digest()
+    assert Run(config=CONFIG, models=ModelsConfig(judge="vllm")).digest() != run.digest()
+    assert set(run.identity()) == {
+        "config",
+        "generator",
+        "judge",
+        "pickscore",
+        "pickscore_processor",
+        "server",
+        "local",
+    }
 
 
 def test_a_run_stops_with_a_checkpoint_when_its_parent_is_gone(tmp_path: Path) -> None:

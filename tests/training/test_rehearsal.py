@@ -24,8 +24,8 @@ from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.needs import GIB, Proposal, Room, Sizes
 from wmsd_core.training.passes import learning_passes, sampling_passes
-from wmsd_core.training.process import read_run
 from wmsd_core.training.rehearsal import rehearse
+from wmsd_core.training.run import read_run
 
 FLOORS = {"rewards": {"judged_floor": 1e-12, "distillation_floor": 1e-30, "batch_floor": 1e-12}}
 SIZES = Sizes(40 * GIB, 20 * GIB, 2 * GIB, GIB, {1: 8 * GIB, 4: 26 * GIB}, 2**20, 2**20)
@@ -163,7 +163,8 @@ def test_a_rehearsal_with_pretrained_weights_refuses_before_it_loads_them(tmp_pa
     pair = {"pair_id": "a", "image": "image.png", "task": tiny.SENTENCES[0], "solution": tiny.SENTENCES[1]}
     (tmp_path / "examples.jsonl").write_text(json.dumps(pair) + "\n")
     settings = {"arm": "anchor", "tasks_per_step": 2**34, "group_size": 1, "adapter": {"rank": 2, "alpha": 2}}
-    run = {"config": settings, "generator": "ltx2", "settings": tiny.settings("ltx2-2.0").model_dump(mode="json")}
+    models = {"generator": "ltx2", "ltx2": tiny.settings("ltx2-2.0").model_dump(mode="json")}
+    run = {"config": settings, "models": models}
     (tmp_path / "run.json").write_text(json.dumps(run))
     told: dict[str, Any] = {}
     places = {"features": tmp_path / "features", "disk": tmp_path}

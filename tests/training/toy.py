@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from wmsd_core.frames import clips
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter
+from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example, load_examples
+from wmsd_core.training.run import Run
 from wmsd_core.vlm import LogOdds, Question
 
 FRAMES, SIZE, LEVELS = 3, 2, 4
@@ -128,10 +130,6 @@ def write_run(folder: Path, config: TrainConfig, *, examples: int = 7) -> list[E
         pair = {"pair_id": f"p{i}", "image": name, "task": f"goal {level}", "solution": f"level {level}"}
         lines.append(json.dumps(pair | {"video": str(video.relative_to(folder))}))
     (folder / "examples.jsonl").write_text("\n".join(lines) + "\n")
-    run = {
-        "config": config.model_dump(mode="json"),
-        "generator": "tests.training.toy:ToyGenerator",
-        "judge": "tests.training.toy:ToyJudge",
-    }
-    (folder / "run.json").write_text(json.dumps(run))
+    models = ModelsConfig(generator="tests.training.toy:ToyGenerator", judge="tests.training.toy:ToyJudge")
+    (folder / "run.json").write_text(Run(config=config, models=models).model_dump_json())
     return load_examples(folder / "examples.jsonl")

@@ -54,10 +54,8 @@ def divided(examples: Sequence[Example], count: int) -> tuple[list[Example], lis
 class HeldOut:
     """The tasks of one process, and the judge that looks at what is made of them."""
 
-    def __init__(self, trainer: Trainer, examples: Sequence[Example], judge: VisionLanguageModel | None) -> None:
+    def __init__(self, trainer: Trainer, examples: Sequence[Example], judge: VisionLanguageModel) -> None:
         world = trainer.world
-        if judge is None:
-            raise ValueError("train.held_out needs a judge: name one, or set train.held_out.every to 0")
         if len(examples) % world.size:
             raise ValueError(f"{world.size} processes cannot share {len(examples)} held-out tasks: use a multiple")
         share = len(examples) // world.size

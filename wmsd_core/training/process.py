@@ -1,6 +1,6 @@
 """A training run in a folder: started, killed, resumed and finished by the same command.
 
-    RUN/run.json          {"config": {...}, "generator": "miniature", "judge": "miniature"}, written by the user
+    RUN/run.json          a `Run`: {"config": {...}, "models": {"generator": "miniature", ...}}, written by the user
     RUN/examples.jsonl    one example per line, likewise
     RUN/checkpoints/      the last two
     RUN/metrics.jsonl     one line per step
@@ -24,25 +24,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, get_args
 
 import torch
-from pydantic import ValidationError
 
-from wmsd_core import leftovers, models
-from wmsd_core.config import Config, digest
+from wmsd_core import leftovers
+from wmsd_core.config import digest
 from wmsd_core.generators.protocol import Adapter
-from wmsd_core.generators.settings import GeneratorConfig
-from wmsd_core.rewards.pickscore import PickScore
-from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
+from wmsd_core.models import generator, vlm
 from wmsd_core.training import metrics
 from wmsd_core.training.adapters import intact, kept, make_way, publish, published, start_from, step_of
 from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, save
-from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.credit import silenced
 from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.encoding import encode_ahead, upcoming
@@ -50,48 +46,24 @@ from wmsd_core.training.examples import Example, check_images, load_examples
 from wmsd_core.training.held_out import HeldOut, divided, keep_best
 from wmsd_core.training.lineage import FILES, Lineage, begin
 from wmsd_core.training.loop import Trainer
+from wmsd_core.training.run import Run, pickscore_of, read_run
 from wmsd_core.training.tracking import Cautious, Tracker, track
-from wmsd_core.vlm.settings import LocalConfig, ServerConfig
 
 _SILENT = (
     "reward {name} told no two rollouts of a task apart at step {step}: all differences are below its floor in train.rewards "
     "(flat of the metrics counts such groups)"
 )
+Tell = Callable[[dict[str, Any]], None]
+"""Takes one event, as plain JSON."""
 PATIENCE = 60.0
 """Seconds to wait for a predecessor in the same folder to finish its step."""
-
-
-class Run(Config):
-    """The content of `run.json`."""
-
-    # Checksums of the base and of the adapter stand for them: where weights lie and run may change.
-    incidental = frozenset({"settings", "adapter"})
-
-    config: TrainConfig
-    """Settings of the training."""
-    generator: str
-    """A known generator, or `package.module:factory`."""
-    settings: GeneratorConfig | None = None
-    """Settings of a generator with pretrained weights."""
-    judge: str | None = None
-    """A known judge, or `package.module:factory`. Arms without judged rewards need none."""
-    pickscore: str = PICKSCORE
-    """PickScore's model: a folder, or its name on a hub. Loaded where `rewards.pickscore` has a weight."""
-    pickscore_processor: str = PICKSCORE_PROCESSOR
-    """Its processor, likewise."""
-    server: ServerConfig = ServerConfig()
-    """The judge's server, where the judge is `vllm`."""
-    local: LocalConfig = LocalConfig()
-    """The judge, where it is `transformers`."""
-    adapter: Path | None = None
-    """Folder of a finished run's adapter to start from. None: start from the base."""
 
 
 def train(
     folder: Path,
     *,
     stop: Callable[[], bool],
-    report: Callable[[dict[str, Any]], None],
+    report: Tell,
     features: Path | None = None,
     world: World = ALONE,
     tracker: Tracker = "none",
@@ -106,39 +78,60 @@ def train(
         ValueError: the folder's settings or examples are wrong, or its checkpoints belong to other ones.
     """
     run = read_run(folder)
-    examples, tried = load_examples(folder / "examples.jsonl"), list[Example]()
-    identified = digest([example.content() for example in examples])
-    if run.config.held_out.every:
-        examples, tried = divided(examples, run.config.held_out.tasks)
-    judge = (
-        models.vlm(run.judge, run.server, run.local, folder / "requests.sqlite")
-        if run.judge and (run.config.judged or tried)
-        else None
-    )
-    trainer = Trainer(
-        run.config,
-        models.generator(run.generator, run.settings, features or folder / "features", split=world.sharded),
-        examples,
-        judge,
-        PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in run.config.video_rewards else None,
-        world,
-    )
+    config, tell = run.config, report if world.leads else lambda _: None
+    examples = load_examples(folder / "examples.jsonl")
+    learned, tried = divided(examples, config.held_out.tasks) if config.held_out.every else (examples, list[Example]())
+    judge = vlm(run.models, run.models.judge, folder / "requests.sqlite") if config.judged or tried else None
+    base = generator(run.models, features or folder / "features", split=world.sharded)
+    trainer = Trainer(config, base, learned, judge, pickscore_of(run), world)
     if run.adapter:
-        start_from(trainer.generator, run.adapter)
-    tell = report if world.leads else lambda _: None
+        start_from(base, run.adapter)
+    begun = _begin(folder, config.start, world)
+    identity = _identity(run, base.checksum, examples, begun)
+    _resume(trainer, folder, identity, begun, tell)
+    if trainer.steps_done > config.steps:
+        tell({"event": "finished", "step": config.steps, "adapter": str(_of_a_shorter_run(trainer, folder))})
+        return True
+    needed = _room(folder, trainer) if world.leads else 0
+    if world.leads:
+        metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
+    tell({"event": "start", "step": trainer.steps_done, "steps": config.steps, "checkpoint_bytes": needed})
+    held_out = HeldOut(trainer, tried, judge) if tried and judge else None
+    _read_ahead(run, trainer, tried)
+    tracking = _tracking(run, trainer, folder, tracker, tell)
+    try:
+        finished = _run_steps(trainer, held_out, folder, identity, stop=stop, tell=tell, tracking=tracking)
+    finally:
+        tracking.close()
+    if finished:
+        if world.leads:
+            _publish(trainer, folder, begun)
+        tell({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
+    return finished
+
+
+def _begin(folder: Path, start: Path | None, world: World) -> Lineage | None:
+    """Clears what a kill has left, and brings into the folder the checkpoint of another run that this one begins at."""
     if world.leads:
         for left in leftovers.of_run(folder):
             leftovers.remove(left)
-        begin(folder, run.config.start)
+        begin(folder, start)
     world.barrier()  # whatever the run goes on from is in its folder
-    begun = begin(folder, run.config.start)
-    identity = run.identity() | {
-        "base": trainer.generator.checksum,
-        "examples": identified,
+    return begin(folder, start)
+
+
+def _identity(run: Run, base: str, examples: Sequence[Example], begun: Lineage | None) -> dict[str, Any]:
+    """What checkpoints must agree with."""
+    return run.identity() | {
+        "base": base,
+        "examples": digest([example.content() for example in examples]),
         "adapter": intact(run.adapter) if run.adapter else None,
         "start": begun.sha256 if begun else None,
     }
 
+
+def _resume(trainer: Trainer, folder: Path, identity: dict[str, Any], begun: Lineage | None, tell: Tell) -> None:
+    """Goes back to the newest intact checkpoint; without one to where the run begins."""
     checkpoint, damage = load_newest(folder / "checkpoints", identity)
     for fault in damage:
         tell({"event": "damaged checkpoint", "reason": fault})
@@ -146,26 +139,40 @@ def train(
         checkpoint = _fitting(load(folder / FILES), trainer, begun)
     if checkpoint:
         trainer.restore(checkpoint)
-    if trainer.steps_done > run.config.steps:
-        if intact(published(folder, run.config.steps)):
-            tell({"event": "finished", "step": run.config.steps, "adapter": str(published(folder, run.config.steps))})
-            return True
+
+
+def _of_a_shorter_run(trainer: Trainer, folder: Path) -> Path:
+    """The adapter of a run that has gone on to more steps since.
+
+    Raises:
+        ValueError: it is lost or damaged.
+    """
+    steps = trainer.config.steps
+    if not intact(published(folder, steps)):
         raise ValueError(
             f"{folder} has been trained to step {trainer.steps_done} already, and has no adapter of step "
-            f"{run.config.steps}: set train.steps to {trainer.steps_done} or more, or forget the run with --refresh"
+            f"{steps}: set train.steps to {trainer.steps_done} or more, or forget the run with --refresh"
         )
-    needed = _room(folder, trainer) if world.leads else 0
-    if world.leads:
-        metrics.truncate(folder / "metrics.jsonl", trainer.steps_done)
-    tell({"event": "start", "step": trainer.steps_done, "steps": run.config.steps, "checkpoint_bytes": needed})
-    held_out = HeldOut(trainer, tried, judge) if tried else None
-    ahead = [trainer.examples[n] for n in upcoming(trainer.groups, run.config.steps - trainer.steps_done)] + tried
+    return published(folder, steps)
+
+
+def _read_ahead(run: Run, trainer: Trainer, tried: Sequence[Example]) -> None:
+    """Looks at every picture of the steps to come, and lets a pretrained generator encode texts and pictures.
+
+    Raises:
+        ValueError: a picture is missing or damaged.
+    """
+    ahead = [trainer.examples[n] for n in upcoming(trainer.groups, run.config.steps - trainer.steps_done)]
+    ahead += tried
     check_images(ahead)
-    if run.settings:
+    if run.models.settings:
         encode_ahead(trainer.generator, ahead)
-    tracking = Cautious(
+
+
+def _tracking(run: Run, trainer: Trainer, folder: Path, tracker: Tracker, tell: Tell) -> Cautious:
+    return Cautious(
         lambda: track(
-            tracker if world.leads else "none",
+            tracker if trainer.world.leads else "none",
             folder,
             run=folder.name,
             settings=run.model_dump(mode="json"),
@@ -173,16 +180,6 @@ def train(
         ),
         warn=lambda reason: tell({"event": "warning", "reason": reason}),
     )
-    try:
-        finished = _run_steps(trainer, held_out, folder, identity, stop=stop, tell=tell, tracking=tracking)
-    finally:
-        tracking.close()
-    if not finished:
-        return False
-    if world.leads:
-        _publish(trainer, folder, begun)
-    tell({"event": "finished", "step": trainer.steps_done, "adapter": str(folder / "adapter")})
-    return True
 
 
 def _publish(trainer: Trainer, folder: Path, begun: Lineage | None) -> None:
@@ -254,7 +251,7 @@ def _run_steps(
     identity: dict[str, Any],
     *,
     stop: Callable[[], bool],
-    tell: Callable[[dict[str, Any]], None],
+    tell: Tell,
     tracking: Cautious,
 ) -> bool:
     """Steps, metrics and checkpoints until the last step, or until some process is told to stop."""
@@ -285,21 +282,6 @@ def _run_steps(
             tell({"event": "stopped", "step": trainer.steps_done})
             return False
     return True
-
-
-def read_run(folder: Path) -> Run:
-    """`run.json` of a folder.
-
-    Raises:
-        ValueError: it is missing or has wrong settings.
-    """
-    path = folder / "run.json"
-    if not path.is_file():
-        raise ValueError(f"{folder} is not a training run: it has no run.json")
-    try:
-        return Run.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from wmsd_core.training.adapters import intact, published, step_of
 from wmsd_core.training.examples import Example
 from wmsd_core.training.lineage import origin
 from wmsd_core.training.metrics import flat
-from wmsd_core.training.process import Run
+from wmsd_core.training.run import Run
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ def run_folder(root: Path, run: Run, base: str, examples: Sequence[Example]) -> 
     Raises:
         ValueError: the checkpoint that it is to start from is not there, or damaged.
     """
-    # The base's checksum stands for the generator's settings.
-    parts = [run.model_copy(update={"settings": None}).digest(), run.config.digest(), base, dataset(examples)]
+    parts = [run.digest(), run.config.digest(), base, dataset(examples)]
     if begun := origin(run.config.start, root):
         parts.append(begun.sha256)
     run_id = digest(parts)

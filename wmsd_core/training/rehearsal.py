@@ -17,7 +17,6 @@ from PIL import Image
 from wmsd_core import models
 from wmsd_core.generators.pretrained import PretrainedGenerator
 from wmsd_core.generators.protocol import Generator
-from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.training import needs
 from wmsd_core.training.adapters import attach
 from wmsd_core.training.arms import Lesson
@@ -30,7 +29,7 @@ from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.needs import GIB, Proposal, Room, Sizes
 from wmsd_core.training.passes import latents_per_pass, learning_passes, sampling_passes
-from wmsd_core.training.process import Run
+from wmsd_core.training.run import Run, pickscore_of
 
 Tell = Callable[[str, Any], None]
 """Takes a subject and what was found about it, as soon as it is known."""
@@ -56,13 +55,13 @@ def rehearse(
         ValueError: something cannot be reached or read, or the run does not fit; the message says which setting would help.
     """
     config = run.config
-    generator = models.generator(run.generator, run.settings, features)
+    generator = models.generator(run.models, features)
     room = _room(generator, disk)
     tell("generator", _named(generator))
-    judge = models.vlm(run.judge, run.server, run.local) if run.judge and config.judged else None
+    judge = models.vlm(run.models, run.models.judge) if config.judged else None
     if judge is not None:
         tell("judge", judge.name)
-    pickscore = PickScore(run.pickscore, run.pickscore_processor) if "pickscore" in config.video_rewards else None
+    pickscore = pickscore_of(run)
     if pickscore is not None:
         tell("pickscore", pickscore.name)
     check_images(examples)
@@ -86,12 +85,12 @@ def rehearse(
             "passes of a step" if len(config.lessons) == 1 else f"passes of a step, phase {phase}",
             _passes(config, lesson),
         )
-    if wrong := needs.complaint(proposal, room, run.generator, run.settings):
+    if wrong := needs.complaint(proposal, room, run.models.generator, run.models.settings):
         raise ValueError(wrong)
     if launch.shard:
         tell("seconds of a step", "not measured: the base is to be split over several processes")
         return
-    acting = models.generator(run.generator, run.settings, features)
+    acting = models.generator(run.models, features)
     seconds, memory = _measured(run, Trainer(small, acting, examples, judge, pickscore), launch.world)
     tell("seconds of a step", seconds)
     if memory:
