@@ -15,7 +15,7 @@ from deployments import interruption, start
 from deployments.commands import data, evaluation, files, miniature, pipeline, project, training, up, verify
 from deployments.options import err, out
 from wmsd_core import __version__
-from wmsd_core.visible import visible
+from wmsd_core.unicode import visible
 
 app = typer.Typer(
     no_args_is_help=True,

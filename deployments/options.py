@@ -32,7 +32,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments import configuration, recipes
-from wmsd_core.visible import visible
+from wmsd_core.unicode import visible
 
 if TYPE_CHECKING:
     from wmsd_core.recipe import Recipe

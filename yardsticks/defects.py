@@ -31,8 +31,13 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def smeared(image: np.ndarray, pixels: float) -> np.ndarray:
-    """Moved along a straight line while it was exposed; the direction is drawn from the picture."""
-    length, angle = pixels * image.shape[1] / 1280, np.random.default_rng(int(image[0].sum())).uniform(0, np.pi)
+    """Moved while it was exposed; the direction is drawn from the picture."""
+    angle = np.random.default_rng(int(image[0].sum())).uniform(0, np.pi)
+    return moved(image, pixels * image.shape[1] / 1280, angle)
+
+
+def moved(image: np.ndarray, length: float, angle: float) -> np.ndarray:
+    """Exposed along a straight line of `length` pixels, at `angle` radians from the horizontal."""
     side = 2 * int(np.ceil(length / 2)) + 3
     kernel = np.zeros((side, side), np.float32)
     for t in np.linspace(-length / 2, length / 2, 2001):

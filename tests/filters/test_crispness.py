@@ -11,6 +11,7 @@ from tests.reference import REFERENCE
 from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
 from wmsd_core.filters.crispness import crispness
 from wmsd_core.frames import FramesConfig, register
+from yardsticks.defects import moved
 
 LEAST = FilterConfig().min_crispness
 FRAMES = sorted((REFERENCE / "frames").glob("*"))
@@ -19,20 +20,6 @@ FRAMES = sorted((REFERENCE / "frames").glob("*"))
 def published(path: Path, width: int = 640) -> np.ndarray:
     full = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     return cv2.resize(full, (width, round(width * full.shape[0] / full.shape[1])), interpolation=cv2.INTER_AREA)
-
-
-def smeared(picture: np.ndarray, pixels: float, degrees: float) -> np.ndarray:
-    """Moved along a straight line while it was exposed."""
-    half, angle = pixels / 2, np.deg2rad(degrees)
-    side = 2 * int(np.ceil(half)) + 3
-    kernel = np.zeros((side, side), np.float32)
-    for t in np.linspace(-half, half, 801):
-        x, y = side // 2 + t * np.cos(angle), side // 2 - t * np.sin(angle)
-        left, top = int(x), int(y)
-        for row, share_y in ((top, top + 1 - y), (top + 1, y - top)):
-            for column, share_x in ((left, left + 1 - x), (left + 1, x - left)):
-                kernel[row, column] += share_x * share_y
-    return cv2.filter2D(picture, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
 
 
 def noisy(picture: np.ndarray, levels: float) -> np.ndarray:
@@ -67,7 +54,7 @@ def test_published_frames_are_crisp_small_ones_and_noisy_ones_too(path: Path, wi
 @pytest.mark.parametrize("path", FRAMES, ids=lambda path: path.name)
 @pytest.mark.parametrize("degrees", [0, 20, 45, 70, 90, 110, 135, 160])
 def test_published_frames_that_were_smeared_in_any_direction_are_unsharp(path: Path, degrees: float) -> None:
-    assert crispness(smeared(published(path), 15, degrees)) < LEAST
+    assert crispness(moved(published(path), 15, np.deg2rad(degrees))) < LEAST
 
 
 @pytest.mark.parametrize("path", FRAMES, ids=lambda path: path.name)
@@ -92,7 +79,7 @@ def test_a_small_sharp_file_passes_the_stage_and_a_shaken_one_is_unsharp(tmp_pat
     square = picture[:, : picture.shape[1]]
     tall = np.vstack([square, square[::-1]])  # no side below filter.min_side
     (images / "sharp.png").write_bytes(encode(cv2.cvtColor(tall, cv2.COLOR_GRAY2RGB)))
-    (images / "shaken.png").write_bytes(encode(cv2.cvtColor(smeared(tall, 15, 30), cv2.COLOR_GRAY2RGB)))
+    (images / "shaken.png").write_bytes(encode(cv2.cvtColor(moved(tall, 15, np.deg2rad(30)), cv2.COLOR_GRAY2RGB)))
     store = tmp_path / "store.duckdb"
     register(store, images, FramesConfig())
     measure_frames(store, left(store, "frames"), MeasureConfig())

@@ -10,7 +10,7 @@ from tests.frames.pictures import LENIENT, SMALL, encode, left, scene
 from wmsd_core.filters import decide, measure_frames
 from wmsd_core.frames import FramesConfig, dedup, look_alikes, register
 from wmsd_core.frames.dedup import DedupConfig, drop_near_duplicates
-from wmsd_core.frames.likeness import sign_frames
+from wmsd_core.frames.likeness import forget_signatures, sign_frames
 from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.store import insert, query, reading, writing
 
@@ -170,6 +170,8 @@ def test_copies_of_other_sizes_and_qualities_are_dropped_and_other_scenes_kept(t
     kept = [Path(paths[frame_id]).stem for frame_id in left(store, "dedup")]
     assert len({stem.split("_")[0] for stem in kept}) == 12
     assert not any("_small" in stem for stem in kept)
+    forget_signatures(store)
+    assert sign_frames(store, ids).signed == 36
 
 
 def test_a_frame_that_cannot_be_read_any_more_is_refused(tmp_path: Path) -> None:

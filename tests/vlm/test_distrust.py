@@ -13,7 +13,7 @@ import pytest
 from tests.vlm import server as scripted
 from tests.vlm.server import Asked, ScriptedServer
 from tests.vlm.test_server import GOOD, QUESTION, TALK, Dogs, picture
-from wmsd_core.visible import cleaned, visible
+from wmsd_core.unicode import cleaned, visible
 from wmsd_core.vlm import origin
 from wmsd_core.vlm.breaker import ServerUnusable
 from wmsd_core.vlm.server import ServerVLM

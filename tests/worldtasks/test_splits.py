@@ -25,7 +25,7 @@ from wmsd_core.worldtasks import (
     split_pairs,
 )
 from wmsd_core.worldtasks.leaks import Leak
-from wmsd_core.worldtasks.splits import GIVEN, own_split
+from wmsd_core.worldtasks.splits import GIVEN, forget_division, own_split
 
 HALF = SplitConfig(bench_fraction=0.5)
 GENERATE = GenerateConfig(count=2)
@@ -343,6 +343,9 @@ def test_a_given_split_outlives_every_configuration(tmp_path: Path) -> None:
         con.execute("INSERT INTO splits VALUES (?, 'bench', ?, NULL)", [ids[0], GIVEN])
     assert assign_splits(store, SplitConfig(bench_fraction=0)).bench == 1
     assert assign_splits(store, SplitConfig(bench_fraction=0, seed=3)).train == 5
+    with writing(store) as con:
+        forget_division(con)
+    assert splits(store) == {ids[0]: "bench"}
 
 
 def test_frames_with_like_embeddings_are_kept_apart_and_the_later_one_yields(tmp_path: Path) -> None:

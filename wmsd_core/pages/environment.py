@@ -1,4 +1,7 @@
-"""The environment that every HTML page is rendered in: what comes from outside is escaped, figures are set alike."""
+"""The environment that every HTML page is rendered in: what comes from outside is escaped, figures are set alike.
+
+And one for templates of other texts.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,17 +19,26 @@ def environment(templates: Path, *styles: str) -> Environment:
         templates: the folder.
         styles: style sheets of that folder, which come after the one that all pages share.
     """
-    made: Any = Environment(
-        loader=FileSystemLoader(templates),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made: Any = _strict(templates, autoescape=True)
     made.filters.update(percent=percent, signed=signed, count=count)
     sheets = [_ASSETS / "style.css", *(templates / name for name in styles)]
     made.globals["style"] = Markup("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))
     return made
+
+
+def text_environment(templates: Path) -> Environment:
+    """An environment for the templates of a folder that are no HTML, such as Markdown: nothing is escaped by itself."""
+    return _strict(templates, autoescape=False)
+
+
+def _strict(templates: Path, *, autoescape: bool) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(templates),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def percent(share: float | None) -> str:

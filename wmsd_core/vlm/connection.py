@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import openai
 
-from wmsd_core.visible import blotted, cleaned
+from wmsd_core.unicode import blotted, cleaned
 from wmsd_core.vlm.breaker import Breaker, ServerUnusable
 from wmsd_core.vlm.origin import Elsewhere, hooks
 from wmsd_core.vlm.reply import Reply

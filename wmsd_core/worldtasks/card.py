@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 from PIL import Image
 
 from wmsd_core import __version__, store
+from wmsd_core.pages.environment import environment, text_environment
 from wmsd_core.store.funnel import STAGES
 from wmsd_core.worldtasks.overview import refusal_rates
 from wmsd_core.worldtasks.snapshot import SCHEMA
 from wmsd_core.worldtasks.taxonomy import LABELLER
 
+ASSETS = Path(__file__).parent / "assets"
 EXAMPLES, PAIRS_SHOWN, WIDTH = 6, 2, 480
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
 _STAGES = ("filter", "dedup", "rank", "screen", "generate")
@@ -55,7 +57,10 @@ def write_card(path: Path, con: duckdb.DuckDBPyConnection, folder: Path, about: 
     lengths(pictures / "lengths.png", _words(con, "prompt"), _words(con, "solution"))
     with store.reading(path) as source:
         facts = _store_facts(source)
-    text = _environment().get_template("card.md.j2").render(_export_facts(con, folder, about) | facts)
+    card: Any = text_environment(ASSETS)
+    card.filters["md"] = markdown  # every text from outside passes through it, in the template
+    card.globals.update(number=number, rate=rate)
+    text = card.get_template("card.md.j2").render(_export_facts(con, folder, about) | facts)
     (folder / "README.md").write_text(text, encoding="utf-8")
     (folder / "card.html").write_text(_page(about.title, text), encoding="utf-8")
 
@@ -235,34 +240,8 @@ def markdown(text: object) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]()#!|~$" else c for c in line)
 
 
-def _environment() -> Environment:
-    # Not HTML: every text from outside passes through `md`, in the template.
-    environment: Any = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["md"] = markdown
-    environment.globals.update(number=number, rate=rate)
-    return environment
-
-
-_STYLE = """
-:root { color-scheme: light; }
-body { margin: 48px auto 96px; max-width: 860px; padding: 0 24px; color: #1b1d21;
-  font: 16px/1.55 Inter, "Helvetica Neue", "Segoe UI", Roboto, Arial, "Liberation Sans", sans-serif; }
-h1 { font-size: 2rem; letter-spacing: -0.015em; margin: 0 0 12px; } h2 { font-size: 1.35rem; margin: 48px 0 8px; }
-table { border-collapse: collapse; margin: 16px 0; font-size: 0.875rem; }
-th, td { text-align: left; padding: 5px 20px 5px 0; border-bottom: 1px solid #dedfdc; vertical-align: top; }
-th { font-weight: 600; } td[style*="right"], th[style*="right"] { font-variant-numeric: tabular-nums; white-space: nowrap; }
-img { max-width: 100%; } img[src*="example"] { border-radius: 4px; margin-top: 20px; }
-code { font: 0.85em ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-pre { background: #f7f7f5; padding: 14px 16px; border-radius: 6px; overflow-x: auto; }
-"""
-
-
 def _page(title: str, text: str) -> str:
     """The card without its YAML header as a page of its own; raw HTML in it stays text."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.split("\n---\n", 1)[1])
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n<body>\n{body}</body></html>\n'
-    )
+    page = environment(ASSETS, "card.css").get_template("card.html.j2")
+    return page.render(title=title, body=Markup(body)) + "\n"  # what was no markup in `text` is escaped by now
