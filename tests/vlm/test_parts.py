@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import math
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -199,6 +200,27 @@ def test_an_answer_is_found_among_thoughts_drafts_and_words(text: str) -> None:
             read(text, Outer)
     else:
         assert read(text, Outer).title == "a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"title": "' + "a" * 10**6,
+        "[" * 10**5,
+        "[" * 50_000 + "]" * 50_000,
+        '{"title' * 10**5,
+        "[1," * 900 + "1," * 10**6,
+        "<think>" * 10**5,
+        "</think>" * 10**5,
+        "<think></thought>" * 10**5,
+    ],
+    ids=lambda text: text[:9],
+)
+def test_a_long_text_that_holds_no_answer_is_given_up_soon(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ValueError, match="the answer"):
+        read(text, Outer)
+    assert time.process_time() - began < 5  # hours, where every beginning is followed to the end
 
 
 @pytest.mark.parametrize("text", ["", " ", "<think>I am not sure</think>", '{"title": "a', '{"title": [}'])

@@ -3,7 +3,7 @@
 import pytest
 
 from wmsd_core.instruction import parse
-from wmsd_core.worldtasks.pairs import TaskPair
+from wmsd_core.worldtasks.pairs import Malformed, TaskPair, TaskPairs
 from wmsd_core.worldtasks.text import words
 
 
@@ -35,3 +35,24 @@ def test_the_kinds_are_written_before_the_task() -> None:
     # A server that is held to a schema writes properties in its order.
     properties = list(TaskPair.model_json_schema()["properties"])
     assert properties == ["agent_type", "agent_visible", "task_type", "task", "end_state", "solution"]
+
+
+GOOD = {"task": "[Man]: Walk.", "solution": "He walks."}
+
+
+@pytest.mark.parametrize("value", [5, None, "?", [], {}, 10**30, float("nan")])
+@pytest.mark.parametrize("name", ["refused", "reason", "agent_visible", "end_state", "agent_type", "more"])
+def test_a_wrong_type_of_what_need_not_be_there_costs_no_pair(name: str, value: object) -> None:
+    odd = {name: value}
+    said = {"pairs": [GOOD | odd]} if name in TaskPair.model_fields else {"pairs": [GOOD], **odd}
+    answer = TaskPairs.model_validate(said)
+    assert [(pair.task, pair.solution) for pair in answer.pairs] == [tuple(GOOD.values())] and not answer.refused
+    assert not isinstance(answer.pairs[0], Malformed)
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"refused": 10**14}, {"refused": False, "pairs": None}, {"answer": {"pairs": [GOOD]}}]
+)
+def test_an_answer_that_says_nothing_is_none(said: object) -> None:
+    with pytest.raises(ValueError, match="neither pairs nor a refusal"):
+        TaskPairs.model_validate(said)

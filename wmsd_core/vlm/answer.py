@@ -12,11 +12,13 @@ from wmsd_core.vlm.protocol import Answer, Refused
 
 SHOWN = 120
 """Characters of a text that a reason repeats."""
-_STARTS = 1000
-"""Places of a text where JSON is looked for: more is no answer, and each costs a look at what follows."""
-_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_THOUGHTS_END = re.compile(r".*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
-"""The template of some models begins the thought, so that its beginning is no part of what they write."""
+_MOST_LOOKED_AT = 10_000_000
+"""Characters that are looked at for JSON, those that are met again from another beginning included: more is no answer."""
+_TOO_DEEP = 1_000_000
+"""What a beginning counts for that is nested too deep: the parser does not say how far it came."""
+_BEGINNING = 1000
+"""What every beginning counts for that leads to nothing: the error costs as much, and a hundredth of where it lies."""
+_THOUGHT = re.compile(r"<(/?)(think|thinking|thought|reasoning)>", re.IGNORECASE)
 _START = re.compile(r"[{\[]")
 _DECLINES = re.compile(
     r"(?:unfortunately,? )?(?:(?:i['’]?m |i am )?(?:very |so )?sorry\b|i apologi[sz]e\b|"
@@ -33,7 +35,7 @@ def read(text: str, schema: type[Answer]) -> Answer:
         Refused: there is none, and the text declines.
         ValueError: there is none, it is broken, or it has another form.
     """
-    spoken = _THOUGHTS_END.sub("", _THOUGHT.sub("", text), count=1).strip()
+    spoken = _spoken(text).strip()
     if not spoken:
         raise ValueError("the answer is empty" if not text.strip() else "the answer holds nothing but thoughts")
     best: tuple[int, Answer] | None = None
@@ -65,17 +67,36 @@ def first_fault(error: Exception) -> str:
     return f"{where}: {found['msg']}" if where else found["msg"]
 
 
+def _spoken(text: str) -> str:
+    """A text without thoughts. Where one ends that has not begun, it began in the template: all before its end is thought."""
+    kept: list[str] = []
+    at, begun = 0, None
+    for tag in _THOUGHT.finditer(text):
+        if not tag[1]:
+            begun = begun or tag
+        elif begun and begun[2].lower() == tag[2].lower():
+            kept.append(text[at : begun.start()])
+            at, begun = tag.end(), None
+        else:
+            kept.clear()
+            at, begun = tag.end(), None
+    return "".join([*kept, text[at:]])
+
+
 def _values(text: str) -> Iterator[tuple[int, Any]]:
     """(length, value) of the objects and arrays in a text that lie in no other."""
     decoder = json.JSONDecoder()
-    at = 0
-    for _ in range(_STARTS):
-        start = _START.search(text, at)
-        if start is None:
-            return
+    at, left = 0, _MOST_LOOKED_AT
+    while left > 0 and (start := _START.search(text, at)):
         try:
             value, at = decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
             at = start.end()
+            left -= _cost(error, start.start())
             continue
         yield at - start.start(), value
+
+
+def _cost(error: Exception, start: int) -> int:
+    """Characters that a beginning counts for which led to this."""
+    return _BEGINNING + error.pos // 100 + error.pos - start if isinstance(error, json.JSONDecodeError) else _TOO_DEEP
