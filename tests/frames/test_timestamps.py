@@ -1,6 +1,7 @@
 """A registered file that has not changed is not read again; one that has is, whatever its size and times say."""
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from io import BufferedReader
@@ -36,7 +37,9 @@ def padded(seed: int) -> bytes:
     return encode(scene(seed)).ljust(4000, b"\0")
 
 
-def test_unchanged_files_are_not_opened(tmp_path: Path, later: None, opened: list[Path]) -> None:
+def test_unchanged_files_are_not_opened(
+    tmp_path: Path, later: None, opened: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, images = tmp_path / "store.duckdb", tmp_path / "images"
     paths = folder_of(images, 3)
     register(store, images, CFG)
@@ -48,6 +51,10 @@ def test_unchanged_files_are_not_opened(tmp_path: Path, later: None, opened: lis
     assert opened == []
     with reading(store) as con:
         assert query(con, "SELECT * FROM frames ORDER BY frame_id") == before
+    # nor is anything written of them, one by one
+    monkeypatch.setattr(sys.modules["wmsd_core.frames.register"], "insert", None)
+    assert register(store, images, CFG).known == 3
+    monkeypatch.undo()
     register(store, images, FramesConfig(trust_timestamps=False))
     assert sorted(set(opened)) == paths
 
@@ -123,3 +130,35 @@ def test_moved_and_copied_files_are_what_they_were(tmp_path: Path, later: None) 
     with reading(store) as con:
         names = {Path(row["path"]).name for row in query(con, "SELECT path FROM frames")}
     assert names == {"moved.png", "001.png"}
+
+
+@pytest.mark.parametrize("to", ["a.png", "c.png"])
+def test_a_picture_that_changed_its_name_while_another_took_its_place_is_not_lost(
+    tmp_path: Path, later: None, to: str
+) -> None:
+    store, images = tmp_path / "store.duckdb", tmp_path / "images"
+    images.mkdir()
+    place = images / "b.png"
+    place.write_bytes(padded(1))
+    register(store, images, CFG)
+    place.rename(images / to)  # before or behind it in order
+    place.write_bytes(padded(2))
+    for _ in range(2):
+        found = register(store, images, CFG)
+        assert found.files == 2 and found.rejected == {} and rejections(store, "frames") == {}
+        with reading(store) as con:
+            named = {Path(row["path"]).name for row in query(con, "SELECT path FROM frames")}
+        assert named == {"b.png", to}
+
+
+def test_what_is_said_of_an_unchanged_file_elsewhere_is_looked_at_again(tmp_path: Path, later: None) -> None:
+    store, images = tmp_path / "store.duckdb", tmp_path / "images"
+    folder_of(images, 2)
+    register(store, images, CFG)
+    with writing(store) as con:  # as of a restored backup: a line is lost, a frame was rejected meanwhile
+        con.execute("DELETE FROM files WHERE ends_with(item, '000.png')")
+        con.execute(
+            "INSERT INTO rejections SELECT 'frames', frame_id, 'missing', '', path, '' FROM frames WHERE path LIKE '%001.png'"
+        )
+    assert register(store, images, CFG).known == 2
+    assert count(store, "files") == 2 and count(store, "rejections") == 0

@@ -39,6 +39,7 @@ _OTHERS = """
 OTHERS = frozenset(f".{name}" for name in _OTHERS.split())
 """Suffixes of files that are none of our business (captions, tables, sound, ...): they are not opened."""
 
+_KNOWN = frozenset({*IMAGES, *OTHER_IMAGES, *VIDEOS, *OTHERS})
 FileKind = Literal["image", "video", "other"]
 
 _HEAD = 400
@@ -58,9 +59,8 @@ _VIDEO_BEGINS = re.compile(
 
 def suffix_of(path: Path) -> str:
     """The suffix in small letters, without what an address left behind it; '' if there is none that we know."""
-    known = {*IMAGES, *OTHER_IMAGES, *VIDEOS, *OTHERS}
     for name in (path.name, _BEHIND_NAMES.sub("", path.name)):
-        if (suffix := Path(name).suffix.lower()) in known:
+        if (suffix := Path(name).suffix.lower()) in _KNOWN:
             return suffix
     return ""
 
