@@ -7,7 +7,8 @@ from prefect import flow
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, counted, nothing_kept, plain, require_done, stage_run
 from tasks.caching import in_shards
-from tasks.filter import defect_scores, measure, nearest_thresholds, register_frames, verdicts
+from tasks.filter import defect_scores, measure, register_frames, verdicts
+from tasks.rejudging import nearest_thresholds
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import FilterConfig, MeasureConfig

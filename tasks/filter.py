@@ -12,7 +12,6 @@ from tasks.progress import notes
 from tasks.retrying import retried
 from tasks.shards import Shard, frame_ids
 from wmsd_core.filters import DefectScore, FilterConfig, MeasureConfig, decide, measure_frames, score_against
-from wmsd_core.filters.verdict import nearest
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.workspace import Workspace
 
@@ -38,15 +37,6 @@ def measure(workspace: Path, shard: Shard, config: MeasureConfig) -> Summary:
 def verdicts(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> Summary:
     """Applies the thresholds to all stored measurements."""
     return plain(decide(Workspace(workspace).store, measuring, config))
-
-
-def nearest_thresholds(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> str:
-    """What would keep a picture, as options."""
-    found = nearest(Workspace(workspace).store, measuring, config)
-    if not found:
-        return "`wmsd filter --frames` takes pictures in"
-    options = " ".join(f"--set filter.{setting}={value}" for setting, value in found.items())
-    return f"the nearest thresholds that keep one are {options}; `wmsd filter --preview` shows where they cut"
 
 
 def defect_scores(workspace: Path) -> list[DefectScore]:

@@ -4,6 +4,7 @@ The kernel holds the lock for the process and drops it when the process is gone,
 """
 
 import fcntl
+import logging
 import os
 import time
 from collections import Counter
@@ -12,8 +13,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
-
-from prefect.logging import get_run_logger
 
 from wmsd_core.workspace import Workspace
 
@@ -56,7 +55,16 @@ def _wait(lock: TextIO, workspace: Path) -> None:
             if time.monotonic() - told >= REMIND_EVERY:
                 told = time.monotonic()
                 lock.seek(0)
-                get_run_logger().warning(
-                    f"waits: another run is at work in {workspace} ({lock.read() or 'just begun'})"
-                )
+                _log().warning(f"waits: another run is at work in {workspace} ({lock.read() or 'just begun'})")
             time.sleep(0.5)
+
+
+def _log() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":
+    """The run's; or one of our own, where a command needs no run."""
+    from prefect.exceptions import MissingContextError  # here: Prefect takes a second to load, and few runs wait
+    from prefect.logging import get_run_logger
+
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger(__name__)

@@ -1,0 +1,33 @@
+"""A new threshold for pictures that are measured already: a query, which needs no run of Prefect's and none of its second."""
+
+from pathlib import Path
+
+from tasks.bookkeeping import Summary, counted, nothing_kept, plain, stage_run
+from wmsd_core.filters import FilterConfig, MeasureConfig, decide
+from wmsd_core.filters.measuring import unmeasured
+from wmsd_core.filters.verdict import nearest
+from wmsd_core.frames import FramesConfig
+from wmsd_core.workspace import Workspace
+
+
+def rejudge(workspace: Path, scan: FramesConfig, measuring: MeasureConfig, thresholds: FilterConfig) -> Summary | None:
+    """What the filter flow does where nothing is to be looked at, and its summary; None where something is."""
+    place = Workspace(workspace)
+    if unmeasured(place.store, measuring):
+        return None
+    with stage_run(workspace, "filter", {"scan": scan, "measure": measuring, "filter": thresholds}) as summary:
+        judged = plain(decide(place.store, measuring, thresholds))
+        summary |= {"measured": 0, "measured_before": judged["kept"] + judged["dropped"], **judged}
+        if not summary["kept"]:
+            why = counted(summary["reasons"]) or "there is no readable picture"
+            summary |= nothing_kept("filter", why, nearest_thresholds(workspace, measuring, thresholds))
+    return summary
+
+
+def nearest_thresholds(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> str:
+    """What would keep a picture, as options."""
+    found = nearest(Workspace(workspace).store, measuring, config)
+    if not found:
+        return "`wmsd filter --frames` takes pictures in"
+    options = " ".join(f"--set filter.{setting}={value}" for setting, value in found.items())
+    return f"the nearest thresholds that keep one are {options}; `wmsd filter --preview` shows where they cut"
