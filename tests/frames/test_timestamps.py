@@ -52,9 +52,9 @@ def test_unchanged_files_are_not_opened(
     with reading(store) as con:
         assert query(con, "SELECT * FROM frames ORDER BY frame_id") == before
     # nor is anything written of them, one by one
-    monkeypatch.setattr(sys.modules["wmsd_core.frames.register"], "insert", None)
-    assert register(store, images, CFG).known == 3
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["wmsd_core.frames.register"], "insert", None)
+        assert register(store, images, CFG).known == 3
     register(store, images, FramesConfig(trust_timestamps=False))
     assert sorted(set(opened)) == paths
 
