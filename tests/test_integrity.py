@@ -65,3 +65,35 @@ def test_a_folder_of_pictures_that_moved_is_re_pointed(tmp_path: Path) -> None:
     shutil.move(outside, tmp_path / "moved")
     assert [fault.what for fault in verify(place)] == ["picture"]
     assert verify(place, moved=(outside.resolve(), (tmp_path / "moved").resolve())) == []
+
+
+def test_a_workspace_that_was_moved_or_copied_is_whole(place: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(place.root, tmp_path / "copy")
+    shutil.move(place.root, tmp_path / "moved")
+    for name in ("copy", "moved"):
+        there = Workspace(tmp_path / name)
+        with store.writing(there.store):  # as any command does first
+            pass
+        assert verify(there) == []
+        with store.reading(there.store) as con:
+            assert con.execute("SELECT count(*) FROM frames WHERE contains(path, ?)", [f"/{name}/"]).fetchall() == [
+                (4,)
+            ]
+
+
+def test_an_older_store_put_back_is_whole_and_what_came_since_is_found_again(place: Workspace) -> None:
+    backup = place.store.read_bytes()
+    (place.frames / "new.png").write_bytes(encode(scene(7)))
+    assert register(place.store, place.frames, FramesConfig()).new == 1
+    place.store.write_bytes(backup)
+    assert verify(place) == []
+    assert register(place.store, place.frames, FramesConfig()).new == 1
+
+
+@pytest.mark.parametrize("name", ["training.json", "peft/adapter_model.safetensors", "manifest.json"])
+def test_an_adapter_is_whole_only_with_all_of_its_files(place: Workspace, name: str) -> None:
+    path = place.training / "run" / "adapter" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    assert [fault.what for fault in verify(place, mend=True)] == ["adapter"]
+    finish(place.training / "run")
+    assert intact(place.training / "run" / "adapter")
