@@ -21,7 +21,7 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(or $(JOBS),logical) --maxprocesses 4 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

@@ -1,11 +1,12 @@
 """How well text laid over pictures is found, with the default threshold, and what it costs.
 
-    python yardsticks/overlays.py IMAGES [--count 60] [--begin 4]
+    python yardsticks/overlays.py IMAGES [--count 60] [--begin 4] [--fonts DejaVuSans.ttf ...]
 
-IMAGES is the folder of `yardsticks/photographs.py`. First every picture as it is: the overlay that is measured where there
-is none, by kind of picture (games have displays of their own). Then text is planted into some of the photographs: recall
-is the share of those beyond `filter.max_overlay`; precision the share of planted ones among those beyond it, where there
-are as many untouched ones. Fonts are those that come with matplotlib and Pillow. Sizes are at 1280 pixels of width.
+IMAGES is the folder of `yardsticks/photographs.py`, or one whose files are named like its. First every picture as it is: the
+overlay that is measured where there is none, by kind of picture (games have displays of their own). Then text is planted into
+some of the photographs: recall is the share of those beyond `filter.max_overlay`; precision the share of planted ones among
+those beyond it, where there are as many untouched ones. Fonts are those that come with matplotlib and Pillow. Sizes are at
+1280 pixels of width.
 """
 
 import argparse
@@ -43,6 +44,15 @@ def subtitle(draw: ImageDraw.ImageDraw, shape: tuple[int, int], size: int, name:
     draw.text(place, sentence(rng, 8), font=font(name, size), anchor="mm", **outline)
 
 
+def subtitles(
+    draw: ImageDraw.ImageDraw, shape: tuple[int, int], size: int, name: str, rng: np.random.Generator
+) -> None:
+    """Two lines."""
+    place, text = (shape[0] / 2, 0.88 * shape[1]), "\n".join(sentence(rng, 7) for _ in range(2))
+    outline = {"fill": "white", "stroke_width": 2, "stroke_fill": "black"}
+    draw.multiline_text(place, text, font=font(name, size), anchor="mm", align="center", **outline)
+
+
 def caption(draw: ImageDraw.ImageDraw, shape: tuple[int, int], size: int, name: str, rng: np.random.Generator) -> None:
     """Six lines in a box that lets a third of the picture through."""
     place, text = (0.08 * shape[0], 0.5 * shape[1]), "\n".join(sentence(rng, 8) for _ in range(6))
@@ -68,15 +78,16 @@ def watermark(
 
 PLANTED: dict[str, tuple[Draw, tuple[int, ...]]] = {
     "subtitle line": (subtitle, (28, 40)),
+    "two lines": (subtitles, (28, 40)),
     "caption block": (caption, (16, 24, 32)),
     "full-screen text": (page, (20, 32)),
     "watermark": (watermark, (48, 80)),
 }
 
 
-def planted(picture: Image.Image, draw: Draw, size: int, rng: np.random.Generator) -> np.ndarray:
+def planted(picture: Image.Image, draw: Draw, size: int, fonts: list[str], rng: np.random.Generator) -> np.ndarray:
     layer = Image.new("RGBA", picture.size)
-    draw(ImageDraw.Draw(layer), picture.size, size, FONTS[rng.integers(len(FONTS))], rng)
+    draw(ImageDraw.Draw(layer), picture.size, size, fonts[rng.integers(len(fonts))], rng)
     done = np.asarray(Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB"))[..., ::-1]
     return cv2.imdecode(cv2.imencode(".jpg", done, [cv2.IMWRITE_JPEG_QUALITY, 88])[1], cv2.IMREAD_GRAYSCALE)
 
@@ -91,6 +102,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--begin", type=int, default=4, help="First photograph; another one gives another sample.")
+    parser.add_argument("--fonts", nargs="+", default=FONTS, help="Files of matplotlib's fonts; '' is Pillow's own.")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     limit = FilterConfig().max_overlay
@@ -98,6 +110,8 @@ def main() -> None:
     print(8 * "|---" + "|")
     for kind in ("photograph", "drawing", "game"):
         files = sorted(options.images.glob(f"*-{kind}.jpg"))
+        if not files:
+            continue
         greys = [working(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in files]
         started = time.process_time()
         found = np.array([overlay(grey) for grey in greys])
@@ -117,7 +131,9 @@ def main() -> None:
     for what, (draw, sizes) in PLANTED.items():
         for size in sizes:
             rng = np.random.default_rng(size)
-            found = np.array([overlay(working(planted(picture, draw, size, rng))) for picture in pictures])
+            found = np.array(
+                [overlay(working(planted(picture, draw, size, options.fonts, rng))) for picture in pictures]
+            )
             named = (found > limit).sum()
             precision = f"{named / (named + wronged):.2f}" if named + wronged else "-"
             print(f"| {what} | {size} | {np.median(found):.3f} | {named / len(files):.2f} | {precision} |")

@@ -35,7 +35,7 @@ class Measurement:
     bars: float
     """Fraction of the picture that black letterbox or pillarbox bars take."""
     overlay: float | None = None
-    """Fraction of the picture that rows of text take; None: not asked for."""
+    """Fraction of the picture that lines of text take; None: not asked for."""
 
 
 def measure(grey: UInt8[np.ndarray, "H W"]) -> Measurement:

@@ -13,7 +13,7 @@ from pydantic import Field
 from wmsd_core.config import Config
 from wmsd_core.filters.measurement import measure
 from wmsd_core.filters.outside import outside
-from wmsd_core.filters.overlay import overlay
+from wmsd_core.filters.overlay import detector, overlay
 from wmsd_core.frames import Frame, Refusal, find
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.frames.refusal import attempt, record
@@ -28,14 +28,14 @@ frames, and handing one over a twentieth of measuring it."""
 class MeasureConfig(Config):
     """How frames are measured. Thresholds are not among it: they may change without a frame being measured again."""
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     working_width: int = Field(default=640, ge=16)
     """Pixels. Wider frames are scaled down to this width first, since sharpness is comparable at one width only. Narrower ones
     stay as they are: enlarged, they would all read as blurred."""
     overlay: bool = False
-    """Also measure how much of the picture rows of text take (filter.max_overlay): 10 to 20 ms a picture, several times
-    what the rest costs."""
+    """Also measure how much of the picture lines of text take (filter.max_overlay), with `pip install 'wmsd[ocr]'`: about .2 s
+    of CPU time a picture, fifty times what the rest costs."""
     extra: tuple[str, ...] = ()
     """Measurements from outside, each as `package.module:factory`: see CONTRIBUTING. With `--refresh` they are made anew."""
 
@@ -68,8 +68,10 @@ def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig,
     A file that turns out to be truncated, missing or changed becomes a rejection of stage `frames`.
 
     Raises:
-        ValueError: a measurement from outside cannot be loaded.
+        ValueError: a measurement from outside, or the detector of text, cannot be loaded.
     """
+    if config.overlay:
+        detector()  # before any picture: that it is not installed is no picture's fault
     config_hash = config.digest()
     made_by = {"config_hash": config_hash, "working_width": config.working_width}
     others = outside(config.extra)

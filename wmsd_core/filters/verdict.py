@@ -38,8 +38,8 @@ class FilterConfig(Config):
     """Greatest share of one sixteenth of the grey scale; more is "flat", a nearly empty frame."""
     max_bars: float = Field(default=0.02, ge=0, le=1)
     """Greatest fraction of the picture that black letterbox or pillarbox bars take; more is "bars"."""
-    max_overlay: float = Field(default=0.04, ge=0, le=1)
-    """Greatest fraction of the picture that rows of text take, where measure.overlay asked for it; more is "overlay"."""
+    max_overlay: float = Field(default=0.015, ge=0, le=1)
+    """Greatest fraction of the picture that lines of text take, where measure.overlay asked for it; more is "overlay"."""
     min_side: int = Field(default=256, ge=1)
     """Least width and height in pixels; less is "too_small"."""
     max_aspect: float = Field(default=2.5, ge=1)
