@@ -1,7 +1,7 @@
 """Text laid over a picture: the fraction of it that lines of text take, as a text detector finds them.
 
 The detector is PP-OCRv6 (small), which RapidOCR ships with its weights: nothing is fetched, and nothing is read, only found.
-On photographs it finds single lines of subtitles and small captions, which rules about strokes do not (docs/decisions/0012).
+On photographs it finds single lines of subtitles and small captions, which rules about strokes do not (docs/decisions/0013).
 Text in the scene itself, such as a shop's sign, counts: it looks the same.
 """
 
