@@ -13,6 +13,7 @@ from tasks.evaluate import (
     judge_videos,
     of_arm,
     planned_evaluation,
+    score_pictures,
     score_rows,
     solve,
     take_in,
@@ -58,6 +59,8 @@ def evaluate(
         evaluation = evaluation.model_copy(update={"clips": {arm: clips for arm, (clips, _) in given.items()}})
         judged = judge_videos(workspace, evaluation, models)
         controls = judge_controls(workspace, evaluation, models)
+        if config.pickscore:
+            summary["pickscore"] = score_pictures(workspace, evaluation, models)
         counted = count_verdicts(workspace, evaluation)
         summary |= plain(counted) | {
             "videos": videos | {arm: found for arm, (_, found) in given.items()},

@@ -9,12 +9,13 @@ from tasks.models import judge, writer
 from tasks.retrying import retried
 from tasks.train import planned_run
 from wmsd_core import store
-from wmsd_core.bench import examination, generation, intake, judging, scores
+from wmsd_core.bench import examination, generation, intake, judging, picture_scores, scores
 from wmsd_core.bench.benchmark import Arm, OwnArm
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.scores import Counted
 from wmsd_core.bench.solving import write_solutions, writer_of
 from wmsd_core.models import ModelsConfig, base_checksum, generator
+from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.training.adapters import intact, load_adapter
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.vlm import judge_of
@@ -84,6 +85,13 @@ def judge_videos(workspace: Path, evaluation: Evaluation, models: ModelsConfig) 
 def judge_controls(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
     """Asks about videos of which the answer is known."""
     return plain(examination.judge_controls(Workspace(workspace).store, judge(workspace, models), evaluation))
+
+
+@task(name="score pictures", **retried(1, 5))
+def score_pictures(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
+    """Has PickScore score the videos that it has not scored."""
+    scorer = PickScore(models.pickscore, models.pickscore_processor)
+    return plain(picture_scores.score_videos(Workspace(workspace).store, scorer, evaluation))
 
 
 @task(name="count verdicts")

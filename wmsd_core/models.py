@@ -37,7 +37,8 @@ class ModelsConfig(Config):
     judge: str = "miniature"
     """The vision-language model that judges videos, as reward and in the benchmark."""
     pickscore: str = PICKSCORE
-    """PickScore's model: a folder, or its name on a hub. Loaded where `train.rewards.pickscore` has a weight."""
+    """PickScore's model: a folder, or its name on a hub. Loaded where `train.rewards.pickscore` has a weight, or if
+    `evaluate.pickscore` is set."""
     pickscore_processor: str = PICKSCORE_PROCESSOR
     """Its processor, likewise."""
     server: ServerConfig = ServerConfig()

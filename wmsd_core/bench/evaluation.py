@@ -33,6 +33,8 @@ class EvaluateConfig(Config):
     published form, see `wmsd bench export`."""
     at_step: int | None = Field(default=None, ge=1)
     """The Executor as it was after this step of its training, which has kept it (train.keep_every). None: after the last."""
+    pickscore: bool = False
+    """Score videos with PickScore too (models.pickscore), the first frame alone beside it."""
     controls: int = Field(default=24, ge=0)
     """Videos that each control of the judge is made of; 0 leaves them out."""
 

@@ -161,4 +161,5 @@ def _record(path: Path, arm: Arm, evaluation: Evaluation, files: Sequence[_File]
         con.execute(
             "DELETE FROM judgments WHERE list_contains($made, video_id)", {"made": [row["video_id"] for row in rows]}
         )
+        con.execute("DELETE FROM picture_scores WHERE list_contains(?, video_id)", [[row["video_id"] for row in rows]])
         store.insert(con, "videos", rows, replace=True)

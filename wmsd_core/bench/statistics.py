@@ -74,6 +74,21 @@ def difference_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval
     return Interval(max(-1.0, d - half), min(1.0, d + half))
 
 
+def unbounded_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval:
+    """Of a mean of any numbers, by picture: m -+ t sqrt(V), with V and t as in `mean_interval`; unbounded for one.
+
+    Raises:
+        ValueError: no picture, or an empty one.
+    """
+    totals, counts = np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    if len(totals) == 0 or len(totals) != len(counts) or counts.min() < 1:
+        raise ValueError("at least one picture is needed, and at least one item in each")
+    if len(totals) < 2:
+        return Interval(-math.inf, math.inf)
+    mean, half = _ratio(totals, counts), t_quantile(len(totals) - 1) * math.sqrt(_variance(totals, counts))
+    return Interval(mean - half, mean + half)
+
+
 def missing_bounds(successes: float, valid: int, expected: int) -> Interval:
     """The scores that `expected` items have if each one without a verdict failed, and if each succeeded.
 

@@ -213,6 +213,15 @@ MIGRATIONS = (
     ALTER TABLE judgments ADD COLUMN seconds DOUBLE;         -- its share of the batch that it was asked in; NULL: not measured
     ALTER TABLE written_solutions ADD COLUMN seconds DOUBLE; -- from request to answer; NULL: not measured
     """,
+    # 13: PickScore
+    """
+    CREATE TABLE picture_scores (
+        video_id VARCHAR NOT NULL, scorer VARCHAR NOT NULL,
+        score DOUBLE NOT NULL,               -- mean over frames, for the item's task
+        first DOUBLE NOT NULL,               -- of the first frame alone
+        PRIMARY KEY (video_id, scorer)
+    );
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -11,6 +11,7 @@ from wmsd_core.bench.breakdown import Breakdown, breakdowns
 from wmsd_core.bench.comparison import LEVEL, Comparison, compare_arms
 from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.examination import MOST_WRONG, Finding, findings
+from wmsd_core.bench.picture_scores import PictureScore, picture_scores
 from wmsd_core.bench.report.gallery import Gallery, gallery
 from wmsd_core.bench.scores import Missing, Outcome, Score, evaluation_id, missing, outcomes, scores, videos_of
 from wmsd_core.bench.timing import Seconds, timings
@@ -47,6 +48,7 @@ class Headline:
     breakdowns: list[Breakdown]
     seconds: dict[Arm, Seconds]
     """Per video, by part."""
+    picture_scores: list[PictureScore]
     gallery: Gallery
     sentences: list[str]
     cautions: list[str]
@@ -87,6 +89,7 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
         missing=missing(by_arm),
         breakdowns=breakdowns(con, benchmark, by_arm),
         seconds=timings(con, evaluation, videos_of(by_arm)),
+        picture_scores=picture_scores(con, by_arm),
         gallery=gallery(by_arm, evaluation.config.seed),
         sentences=[
             reached(by_measure["average"], len(items)),
