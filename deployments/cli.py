@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from deployments import interruption, start
-from deployments.commands import data, evaluation, files, miniature, pipeline, project, training, up, verify
+from deployments.commands import data, evaluation, files, miniature, pipeline, project, study, training, up, verify
 from deployments.options import err, out
 from wmsd_core import __version__
 from wmsd_core.unicode import visible
@@ -44,6 +44,7 @@ app.add_typer(data.app)
 app.add_typer(files.app)
 app.add_typer(training.app)
 app.add_typer(evaluation.app)
+app.add_typer(study.app)
 app.add_typer(miniature.app, name="miniature")
 app.add_typer(project.app)
 app.add_typer(verify.app)

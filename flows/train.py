@@ -6,8 +6,7 @@ from prefect import flow
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
-from tasks.train import forget_run, planned_run, record_run
-from tasks.train import train as run_training
+from tasks.train import trained
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.launch import LaunchConfig
@@ -32,15 +31,7 @@ def train(
         refresh: Delete what the run has left and train from the start.
     """
     with stage_run(workspace, "train", {"train": config, "models": models}) as summary:
-        run = planned_run(workspace, config, models)
-        if refresh:
-            forget_run(run)
-        before = run.checksum  # of the files themselves: '' if never finished, lost or damaged, whatever a cache says
-        if before:
-            record_run(workspace, config, models)  # the store may have been restored from a backup
-        summary |= run_training.with_options(refresh_cache=not before)(workspace, run.run_id, config, models, launch)
-        if not run.checksum:
-            raise ValueError(f"training has ended well and left no whole adapter in {run.adapter}: run it again")
-        summary |= {"steps": config.steps, "adapter": run.checksum, "trained": "before" if before else "now"}
+        _, found = trained(workspace, config, models, launch, refresh)
+        summary |= found
         publish_table("training-run", [summary], f"train: adapter {summary['adapter'][:12]} after {config.steps} steps")
     return summary

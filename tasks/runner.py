@@ -41,6 +41,11 @@ def shard_runner() -> TaskRunner[Any]:
     return ThreadPoolTaskRunner(max_workers=workers)
 
 
+def threads(at_once: int) -> TaskRunner[Any]:
+    """So many tasks at a time, in threads of this process, for those that wait for processes of their own."""
+    return ThreadPoolTaskRunner(max_workers=at_once)
+
+
 def _imported(package: str, extra: str) -> Any:
     try:
         return import_module(package)

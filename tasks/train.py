@@ -148,6 +148,27 @@ def _log(event: Mapping[str, Any], config: TrainConfig) -> None:
             pass
 
 
+def trained(
+    workspace: Path, config: TrainConfig, models: ModelsConfig, launching: LaunchConfig, refresh: bool = False
+) -> tuple[RunFolder, Summary]:
+    """The run with these settings, trained to its end: kept if it is finished, resumed if it was interrupted; and its summary.
+
+    Raises:
+        ValueError: the settings are refused, or training has left no whole adapter.
+    """
+    run = planned_run(workspace, config, models)
+    if refresh:
+        forget_run(run)
+    before = run.checksum  # of the files themselves: '' if never finished, lost or damaged, whatever a cache says
+    if before:
+        record_run(workspace, config, models)  # the store may have been restored from a backup
+    summary = train.with_options(refresh_cache=not before)(workspace, run.run_id, config, models, launching)
+    if not run.checksum:
+        raise ValueError(f"training has ended well and left no whole adapter in {run.adapter}: run it again")
+    told = {"steps": config.steps, "adapter": run.checksum, "trained": "before" if before else "now"}
+    return run, summary | told
+
+
 def rehearse_run(
     workspace: Path,
     config: TrainConfig,

@@ -161,6 +161,17 @@ def t_quantile(degrees: int) -> float:
     return math.sqrt(degrees) * math.tan(angle)
 
 
+def t_two_sided(t: float, degrees: int) -> float:
+    """The probability that Student's t with so many degrees of freedom is as far from 0 as `t`.
+
+    Raises:
+        ValueError: no degree of freedom.
+    """
+    if degrees < 1:
+        raise ValueError(f"Student's t needs at least one degree of freedom, not {degrees}")
+    return max(0.0, 1 - _inner_mass(math.atan(abs(t) / math.sqrt(degrees)), degrees))
+
+
 def sign_flip(sums: Sequence[int]) -> float:
     """Exact two-sided p of the sign-flip test that paired differences are symmetric about 0.
 

@@ -60,6 +60,21 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A line, and the range around it."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    colour: int
+    """Index into the page's series colours."""
+    dashed: bool = False
+    """For what is not our own."""
+
+
+@dataclass(frozen=True)
 class Limit:
     """A vertical line: what is beyond it on the given side is dropped."""
 
@@ -92,6 +107,30 @@ def lines(title: str, series: Sequence[Series], *, x_label: str, y_label: str) -
             axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
             axes.plot(x, running_mean(y, len(y) // 10), color=colour, linewidth=1.6)
         return Chart(title, _svg(figure), "", [(line.label, line.colour % len(SERIES) + 1) for line in series])
+
+
+def bands(
+    title: str,
+    series: Sequence[Band],
+    *,
+    x_label: str,
+    y_label: str,
+    limits: tuple[float, float],
+    level: float | None = None,
+) -> Chart:
+    """Lines through the points, each with its range shaded; `limits` of the vertical axis, so that charts can be compared, and
+    a level to compare all of them with."""
+    with _style(_STYLE):
+        figure, axes = _axes(x_label, y_label)
+        for band in series:
+            colour = SERIES[band.colour % len(SERIES)]
+            axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
+            dashes = (0, (4, 2)) if band.dashed else "-"
+            axes.plot(band.x, band.y, color=colour, linewidth=1.5, linestyle=dashes, marker="o", markersize=2.5)
+        if level is not None:
+            axes.axhline(level, color=MUTED, linewidth=1.2)
+        axes.set_ylim(*limits)
+        return Chart(title, _svg(figure), "", [(band.label, band.colour % len(SERIES) + 1) for band in series])
 
 
 def histogram(title: str, values: Sequence[float], thresholds: Sequence[Limit], *, x_label: str, log: bool) -> Chart:

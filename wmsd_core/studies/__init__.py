@@ -1,0 +1,1 @@
+"""Studies: several arms, several seeds, on the same noise; what was predicted, what came, and how sure it is."""
