@@ -20,6 +20,7 @@ from wmsd_core.frames.formats import kind_of
 from wmsd_core.frames.names import existing
 from wmsd_core.frames.walk import walk
 from wmsd_core.store import query, reading
+from wmsd_core.unicode import visible
 
 
 def lines(store: Path) -> dict[str, tuple[str, str]]:
@@ -139,7 +140,7 @@ def test_whatever_one_file_raises_is_its_rejection_and_is_told(
     found = register(store, images, FramesConfig())
     assert (found.new, found.rejected) == (2, {"failed": 2})
     assert rejections(store, "frames") == {"001.png": {"failed"}, "film.mp4": {"failed"}}
-    assert type(error).__name__ in caplog.text
+    assert type(error).__name__ in caplog.text and visible(caplog.text) == caplog.text
     monkeypatch.setattr(decode, "_decode", lambda *_: (_ for _ in ()).throw(error))
     assert measure_frames(store, left(store, "frames"), SMALL).unusable == 2
 

@@ -6,6 +6,7 @@ a truncated file often has a good header, so the damage shows only when it is de
 
 import errno
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +15,7 @@ import duckdb
 
 from wmsd_core.frames.frame import Frame
 from wmsd_core.store import insert
-from wmsd_core.unicode import storable
+from wmsd_core.unicode import storable, visible
 
 Result = TypeVar("Result")
 
@@ -53,7 +54,8 @@ def failed(error: Exception) -> Refusal:
         return error
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         raise error
-    _log.warning("an item failed: %s", storable(repr(error))[:_SHOWN], exc_info=error)
+    trace = visible("".join(traceback.format_exception(error)))  # an exception's text may repeat what the item holds
+    _log.warning("an item failed: %s\n%s", visible(repr(error))[:_SHOWN], trace)
     return Refusal("failed", f"{type(error).__name__}: {str(error)[:_SHOWN]}")
 
 
