@@ -172,3 +172,15 @@ def test_old_and_streamed_containers_are_read(tmp_path: Path, suffix: str, codec
     for name in (path, path.rename(tmp_path / "nameless")):
         if name.exists():
             assert len(moments(tmp_path, name)) == 2
+
+
+@pytest.mark.parametrize(
+    ("cut", "progressive", "expected"),
+    [(2, False, set()), (1, False, set()), (12, False, {"truncated"}), (2, True, {"truncated"})],
+)
+def test_a_jpeg_that_lacks_only_its_end_marker_is_whole(
+    tmp_path: Path, cut: int, progressive: bool, expected: set[str]
+) -> None:
+    data = encode(scene(3, 96, 128), "JPEG", progressive=progressive, quality=90)
+    assert data.endswith(b"\xff\xd9")
+    assert fate(tmp_path, "a.jpg", data[:-cut]) == expected

@@ -41,9 +41,23 @@ def scans(data: bytes) -> int:
 def decode(data: bytes, *, grey: bool, reduction: int) -> UInt8[np.ndarray, "H W ..."] | None:
     """Grey or blue-green-red, as displayed, at 1 / `reduction` of its size; None for a kind that this decoder does not know.
 
+    Of a picture of one scan that lacks nothing but its end marker, as some cameras write them, all rows are there.
+
     Raises:
         Refusal: truncated or damaged: a part of what would be shown is not what was taken.
     """
+    try:
+        return _decoded(data, grey, reduction)
+    except Refusal as refusal:
+        if refusal.reason != "truncated" or scans(data) != 1:
+            raise
+        try:
+            return _decoded(data + bytes([0xFF, _END_OF_IMAGE]), grey, reduction)
+        except Refusal:
+            raise refusal from None
+
+
+def _decoded(data: bytes, grey: bool, reduction: int) -> UInt8[np.ndarray, "H W ..."] | None:
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         height, width = int(height), int(width)
