@@ -58,18 +58,29 @@ def main() -> None:
     try:
         app(standalone_mode=True)
         status = 0
-    except (KeyboardInterrupt, SystemExit) as ended:
-        status = ended.code if isinstance(ended, SystemExit) and isinstance(ended.code, int) else 1
-        if interruption.received:  # typer makes an exit of it, without a word
-            err.print(interruption.KEPT, markup=False, highlight=False, soft_wrap=True)
-            status = interruption.status()
-    except ValueError as error:
-        status = _complain("error", error, 2)
-    except OSError as error:
-        status = _complain("error", _system_error(error), 1)
-    except RuntimeError as error:
-        status = _complain("failed", error, 1)
+    except BaseException as ended:
+        status = _told(ended)
     start.leave(status)
+
+
+def _told(ended: BaseException) -> int:
+    """Tells how a command has ended otherwise than well; returns its status. A fault of the program is raised again."""
+    if (
+        interruption.received
+    ):  # typer makes an exit of it, and a library what it likes: a call that was broken off fails
+        err.print(interruption.KEPT, markup=False, highlight=False, soft_wrap=True)
+        return interruption.status()
+    match ended:
+        case SystemExit() | KeyboardInterrupt():
+            return ended.code if isinstance(ended, SystemExit) and isinstance(ended.code, int) else 1
+        case ValueError():
+            return _complain("error", ended, 2)
+        case OSError():
+            return _complain("error", _system_error(ended), 1)
+        case RuntimeError():
+            return _complain("failed", ended, 1)
+        case _:
+            raise ended
 
 
 def _complain(kind: str, cause: object, status: int) -> int:

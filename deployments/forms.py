@@ -9,13 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from deployments import start
+
+start.begin()  # before anything that counts threads is imported, whoever's worker has started this process
+
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 from pydantic import Field
 
-from deployments import start
 from deployments.configuration import effective
 from flows.evaluate import evaluate as evaluate_flow
 from flows.filter import filter_frames
@@ -25,6 +28,7 @@ from flows.rank import rank as rank_flow
 from flows.report import report
 from flows.screen import screen as screen_flow
 from flows.train import train as train_flow
+from tasks.artifacts import address, publish_link
 from tasks.bookkeeping import Summary
 from tasks.runner import shard_runner
 from tasks.sole_use import sole_use
@@ -33,8 +37,6 @@ from wmsd_core import overrides
 from wmsd_core.filters import FilterConfig
 from wmsd_core.recipe import Recipe
 from wmsd_core.workspace import Workspace
-
-start.begin()
 
 RecipeName = Literal["workspace", "miniature", "worldtasks", "ltx2", "hunyuan15"]
 """A recipe; "workspace" stands for what the workspace's `wmsd.yaml` says."""
@@ -224,7 +226,8 @@ def evaluate(
     with sole_use(begun(workspace, holds_frames=True)):
         c = configuration(workspace, recipe, settings, run)
         summary = evaluate_flow.fn(workspace, c.evaluate, c.train, c.models)
-        report(workspace)
+        written = Path(report(workspace)["path"])
+        publish_link("evaluation", address(workspace, written), "report.html", "evaluate: the report")
         return summary
 
 

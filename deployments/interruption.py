@@ -36,6 +36,7 @@ def listen() -> None:
     threading.Thread(target=_hurry, args=(hear,), daemon=True).start()
     for number in SIGNALS:
         signal.signal(number, _stop)
+    sys.unraisablehook = _say_unless_stopped
 
 
 @contextmanager
@@ -61,6 +62,12 @@ def _stop(number: int, _: FrameType | None) -> None:
     if not _unwinding:
         _end()
     raise KeyboardInterrupt
+
+
+def _say_unless_stopped(lost: "sys.UnraisableHookArgs") -> None:
+    """The interrupt may come while a finalizer runs, where Python prints it and goes on: `_hurry` ends the process then."""
+    if not received:
+        sys.__unraisablehook__(lost)
 
 
 def _hurry(hear: int) -> None:

@@ -1,7 +1,8 @@
 """Pages and pictures of a workspace over http, on loopback alone: a browser opens no `file://` link from the Prefect UI.
 
 Only what a browser shows is served, by its ending, and nothing that a link leads to outside the workspace. A request must
-name this machine as its host: a page from elsewhere whose name is made to point here (DNS rebinding) gets nothing.
+name this machine as its host: a page from elsewhere whose name is made to point here (DNS rebinding) gets nothing, and no page
+from elsewhere can show a picture of the workspace.
 """
 
 import json
@@ -12,6 +13,7 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 SHOWN = frozenset({".html", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".webm"})
 HOSTS = frozenset({"127.0.0.1", "localhost"})
@@ -68,7 +70,9 @@ class _Pages(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Cross-Origin-Resource-Policy", "same-site")
+        # The Prefect UI shows pictures from here. To a browser another port of an address is another site.
+        asking = urlsplit(self.headers.get("Referer", "")).hostname
+        self.send_header("Cross-Origin-Resource-Policy", "cross-origin" if asking in HOSTS else "same-origin")
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 

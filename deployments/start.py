@@ -59,6 +59,8 @@ def _end_quietly() -> None:
     sys.stderr.flush()
     if _status is not None:
         os._exit(_status)
+    # A run of a worker's, which ends with a status of Prefect's own: it is not known here, so what is still said is not heard.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -14,7 +14,7 @@ from tasks.sole_use import sole_use
 from wmsd_core.recipe import Recipe
 
 
-@flow(name="dataset")
+@flow(name="dataset", flow_run_name="dataset")
 def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), *, refresh: bool = False) -> Summary:
     """Runs the data stages. Each does only what is missing; verdicts are always made afresh.
 

@@ -8,6 +8,7 @@ from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, nothing_kept, require_done, stage_run
 from tasks.caching import in_shards, now_and_before
 from tasks.dedup import sign, verdicts
+from tasks.pictures import publish_verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
 from wmsd_core.filters import MeasureConfig
@@ -19,7 +20,7 @@ SHARD = 2000
 """Images per task run."""
 
 
-@flow(name="dedup", task_runner=shard_runner())
+@flow(name="dedup", flow_run_name="dedup", task_runner=shard_runner())
 def dedup(
     workspace: Path,
     measuring: MeasureConfig = MeasureConfig(),
@@ -47,6 +48,7 @@ def dedup(
         publish_table(
             "dedup", [summary], f"dedup: {summary['kept']} kept, {summary['near_duplicates']} near-duplicates"
         )
+        publish_verdicts(workspace, "dedup")
         if not summary["kept"]:
-            summary |= nothing_kept("dedup", "no frame passed the filter", "run `wmsd filter` first, or loosen it")
+            summary |= nothing_kept("dedup", "no frame passed the filter", "run the filter first, or loosen it")
     return summary

@@ -18,6 +18,7 @@ from tasks.evaluate import (
     solve,
     take_in,
 )
+from tasks.pictures import publish_videos
 from tasks.runner import shard_runner
 from tasks.train import planned_run
 from wmsd_core.bench.benchmark import named
@@ -26,7 +27,7 @@ from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
 
 
-@flow(name="evaluate", task_runner=shard_runner())
+@flow(name="evaluate", flow_run_name="evaluate", task_runner=shard_runner())
 def evaluate(
     workspace: Path,
     config: EvaluateConfig = EvaluateConfig(),
@@ -71,4 +72,5 @@ def evaluate(
         averages = [f"{arm} {score:.1%}" for arm, score in counted.averages.items() if score is not None]
         told = f"evaluate: {counted.items} tasks of {benchmark.title}, on average {', '.join(averages)}"
         publish_table("benchmark-scores", rows, told)
+        publish_videos(workspace, evaluation)
     return summary

@@ -14,7 +14,7 @@ from wmsd_core.worldtasks.export import ExportConfig
 from wmsd_core.worldtasks.layout import ImportConfig
 
 
-@flow(name="export")
+@flow(name="export", flow_run_name="export")
 def export(
     workspace: Path,
     out: Path,
@@ -31,12 +31,12 @@ def export(
     """
     with stage_run(workspace, "export", {"export": config, "split": splitting}) as summary:
         summary |= write(workspace, out, config, splitting)
-        link = (Path(summary["folder"]).absolute() / "card.html").as_uri()
+        link = (Path(summary["folder"]).absolute() / "card.html").as_uri()  # anywhere: no server shows it
         publish_link("dataset", link, "card.html", f"export: {summary['train']} + {summary['bench']} pairs to {out}")
     return summary
 
 
-@flow(name="check-export")
+@flow(name="check-export", flow_run_name="check-export")
 def check_export(workspace: Path, splitting: SplitConfig = SplitConfig()) -> Summary:
     """Only looks whether train and bench are apart, and writes nothing.
 
@@ -47,7 +47,7 @@ def check_export(workspace: Path, splitting: SplitConfig = SplitConfig()) -> Sum
     return check(workspace, splitting)
 
 
-@flow(name="import")
+@flow(name="import", flow_run_name="import")
 def import_(
     workspace: Path,
     folder: Path,

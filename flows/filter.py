@@ -8,6 +8,7 @@ from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, counted, nothing_kept, plain, require_done, stage_run
 from tasks.caching import in_shards
 from tasks.filter import defect_scores, measure, register_frames, verdicts
+from tasks.pictures import publish_verdicts
 from tasks.rejudging import nearest_thresholds
 from tasks.runner import shard_runner
 from tasks.shards import shards
@@ -20,7 +21,7 @@ SHARD = 2000
 """Images per task run: some seconds of work."""
 
 
-@flow(name="filter", task_runner=shard_runner())
+@flow(name="filter", flow_run_name="filter", task_runner=shard_runner())
 def filter_frames(
     workspace: Path,
     frames: list[str] | None = None,
@@ -63,6 +64,7 @@ def filter_frames(
         publish_table("filter-reasons", reasons, f"filter: {summary['kept']} kept, {summary['dropped']} dropped")
         if planted:
             publish_table("filter-against-truth", planted, "filter: planted defects, and how many were found")
+        publish_verdicts(workspace, "filter")
         if not summary["kept"]:
             reasons = counted(summary["reasons"]) or counted(summary.get("files", {}).get("rejected", {}))
             cut = nearest_thresholds(workspace, measuring, thresholds)

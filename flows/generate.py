@@ -10,6 +10,7 @@ from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, counted, nothing_kept, stage_run
 from tasks.caching import in_shards
 from tasks.models import writer
+from tasks.pictures import publish_tasks
 from tasks.runner import shard_runner
 from tasks.shards import Shard, shards
 from wmsd_core.models import ModelsConfig
@@ -24,7 +25,7 @@ SHOWN = 12
 """Pairs that are shown to a person."""
 
 
-@flow(name="generate", task_runner=shard_runner())
+@flow(name="generate", flow_run_name="generate", task_runner=shard_runner())
 def generate(
     workspace: Path,
     config: GenerateConfig = GenerateConfig(),
@@ -89,6 +90,7 @@ def _verify(workspace: Path, parts: Sequence[Shard], models: ModelsConfig, selec
 
 def _publish(workspace: Path, model: str, config: GenerateConfig, selection: SelectConfig, summary: Summary) -> None:
     told = f"{summary['kept']} pairs kept; {summary['refused']} frames refused, {summary['unanswered']} unanswered"
+    publish_tasks(workspace)
     publish_table("task-pairs", stage.sample_pairs(workspace, SHOWN), f"generate: {told}; some pairs below")
     publish_table("rejected-pairs", stage.sample_rejected(workspace), "generate: pairs not usable, one of each reason")
     publish_table("refusal-rates", stage.refusals(workspace, model, config), "generate: how often it refused")

@@ -10,7 +10,7 @@ from tasks.miniature import render_frames
 from wmsd_core.miniature.pictures import RenderConfig
 
 
-@flow(name="render")
+@flow(name="render", flow_run_name="render")
 def render(workspace: Path, config: RenderConfig = RenderConfig()) -> Summary:
     """Renders the miniature's image files, with planted defects among them; files that exist are left alone.
 

@@ -9,13 +9,14 @@ from flows.evaluate import evaluate
 from flows.miniature import render
 from flows.report import report
 from flows.train import train
+from tasks.artifacts import address, publish_link
 from tasks.bookkeeping import Summary, row_counts
 from tasks.sole_use import sole_use
 from wmsd_core.recipe import Recipe
 from wmsd_core.workspace import Workspace
 
 
-@flow(name="pipeline")
+@flow(name="pipeline", flow_run_name="pipeline")
 def pipeline(
     workspace: Path, recipe: Recipe = Recipe(), frames: list[str] | None = None, *, refresh: bool = False
 ) -> Summary:
@@ -39,8 +40,11 @@ def pipeline(
         scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
         written = report(workspace)
         new = dict(row_counts(workspace) - before)
+        averages = {f"average of {arm}": score for arm, score in scores["averages"].items()}
+        told = ", ".join(f"{name} {score:.1%}" for name, score in averages.items() if score is not None)
+        publish_link("pipeline", address(workspace, Path(written["path"])), "report.html", f"pipeline: {told}")
     return {
-        **{f"average of {arm}": score for arm, score in scores["averages"].items()},
+        **averages,
         "new": new or "nothing, everything was up to date",
         "report": written["path"],
     }

@@ -10,7 +10,7 @@ from tasks.pretrain import pretrain as pretrain_network
 from wmsd_core.miniature.pretrain import PretrainConfig
 
 
-@flow(name="pretrain")
+@flow(name="pretrain", flow_run_name="pretrain")
 def pretrain(output: Path, config: PretrainConfig = PretrainConfig()) -> Summary:
     """Recreates the miniature's base weights from nothing, and examines them.
 

@@ -7,6 +7,7 @@ from prefect import flow
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, nothing_kept, require_done, stage_run
 from tasks.caching import in_shards, now_and_before
+from tasks.pictures import publish_verdicts
 from tasks.rank import score, verdicts
 from tasks.runner import shard_runner
 from tasks.shards import shards
@@ -19,7 +20,7 @@ SHARD = 2000
 """Images per task run."""
 
 
-@flow(name="rank", task_runner=shard_runner())
+@flow(name="rank", flow_run_name="rank", task_runner=shard_runner())
 def rank(
     workspace: Path,
     measuring: MeasureConfig = MeasureConfig(),
@@ -45,10 +46,11 @@ def rank(
         summary |= now_and_before("scored", done, parts)
         summary |= verdicts(workspace, measuring, config)
         require_done(
-            "rank", summary["unscored"], "scores, or no measurements with these settings (`wmsd filter` makes them)"
+            "rank", summary["unscored"], "scores, or no measurements with these settings (the filter makes them)"
         )
         by = "by an aesthetic predictor" if config.aesthetic else "by image statistics, which are no aesthetic model"
         publish_table("rank", [summary], f"rank: {summary['kept']} kept, {summary['dropped']} dropped, {by}")
+        publish_verdicts(workspace, "rank")
         if not summary["kept"]:
-            summary |= nothing_kept("rank", "no frame came this far", "run `wmsd dedup` first, or loosen the filter")
+            summary |= nothing_kept("rank", "no frame came this far", "run dedup first, or loosen the filter")
     return summary

@@ -11,7 +11,7 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.recordings import RecordingConfig
 
 
-@flow(name="label-videos")
+@flow(name="label-videos", flow_run_name="label-videos")
 def label_videos(
     videos: Path,
     out: Path,

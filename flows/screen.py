@@ -8,6 +8,7 @@ from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, counted, nothing_kept, stage_run
 from tasks.caching import in_shards, now_and_before
 from tasks.models import writer
+from tasks.pictures import publish_verdicts
 from tasks.runner import shard_runner
 from tasks.screen import forget_answers, nearest_log_odds, verdicts
 from tasks.screen import screen as screen_shard
@@ -22,7 +23,7 @@ SHARD = 500
 """Images per task run."""
 
 
-@flow(name="screen", task_runner=shard_runner())
+@flow(name="screen", flow_run_name="screen", task_runner=shard_runner())
 def screen(
     workspace: Path,
     config: ScreenConfig = ScreenConfig(),
@@ -51,6 +52,7 @@ def screen(
             f"{summary['kept']} kept, {summary['unsuitable']} unsuitable, {summary['unread']} without a readable answer"
         )
         publish_table("screen", [summary], f"screen: {told}")
+        publish_verdicts(workspace, "screen")
         if not summary["kept"]:
             why = counted({name: summary[name] for name in ("unsuitable", "unread")}) or "no frame came this far"
             summary |= nothing_kept("screen", why, nearest_log_odds(workspace, model))

@@ -12,7 +12,7 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.launch import LaunchConfig
 
 
-@flow(name="train")
+@flow(name="train", flow_run_name="train")
 def train(
     workspace: Path,
     config: TrainConfig = TrainConfig(),

@@ -74,7 +74,7 @@ def require_done(stage: str, missing: int, what: str) -> None:
     if missing:
         raise ValueError(
             f"{stage}: {missing} frames have no {what}, though the stage has just made all that were missing. Something else "
-            "has changed the store or the files meanwhile: run the same command again, and if that does not help, "
+            "has changed the store or the files meanwhile: run the stage again, and if that does not help, "
             "`wmsd verify --mend`"
         )
 

@@ -34,8 +34,8 @@ def planned_evaluation(
     adapter = intact(run.adapter_at(config.at_step)) if run else ""
     if run and not adapter:
         raise ValueError(
-            "there is no finished training run with these settings: run `wmsd train` with the same recipe and --set, "
-            "or measure the other arms alone with --set 'evaluate.arms=[base, demonstrator]'"
+            "there is no finished training run with these settings: train with the same recipe and settings, "
+            "or measure the other arms alone: evaluate.arms=[base,demonstrator]"
         )
     base = base_checksum(models, Workspace(workspace).features) if config.arms else ""
     judged_by = judge_of(judge(workspace, models))

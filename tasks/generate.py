@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prefect import task
 
+from tasks.artifacts import short_path
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
 from tasks.models import writer
@@ -79,7 +80,8 @@ def split(workspace: Path, config: SplitConfig) -> Summary:
 def sample_pairs(workspace: Path, count: int) -> list[Summary]:
     """Some pairs to look at, the same ones every time."""
     with store.reading(Workspace(workspace).store) as con:
-        return some_pairs(con, count)
+        found = some_pairs(con, count)
+    return [row | {"path": short_path(workspace, row["path"])} for row in found]
 
 
 def counts(workspace: Path, model: str, config: GenerateConfig) -> Summary:

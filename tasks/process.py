@@ -9,13 +9,15 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 GRACE = 60.0
 """Seconds between SIGTERM and SIGKILL: enough to finish a step and write a checkpoint."""
 
+FOLLOWED_EVERY = 0.5
+"""Seconds between two looks at what a child has said."""
 
 _alive: set[subprocess.Popen[str]] = set()
 
@@ -24,10 +26,17 @@ class ProcessFailed(RuntimeError):
     """A child process ended with an error; the message has its last words."""
 
 
-def watch(command: Sequence[str], on_line: Callable[[str], None], *, log: Path) -> None:
+def watch(
+    command: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    log: Path,
+    on_remark: Callable[[str], None] = lambda _: None,
+) -> None:
     """Runs `command`, hands each line of its output to `on_line`, and returns when it has ended well.
 
-    Its error output is appended to `log`.
+    Its error output is appended to `log`, and goes from there to `on_remark`, line by line, from a thread: a child that
+    outlives its task for a checkpoint's time must not meet a broken pipe.
 
     Raises:
         ProcessFailed: it ended with another status than 0.
@@ -38,19 +47,46 @@ def watch(command: Sequence[str], on_line: Callable[[str], None], *, log: Path) 
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
         )
         _alive.add(child)
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                on_line(line.rstrip("\n"))
-            status = child.wait()
-        except BaseException:
-            end(child, on_line)
-            raise
-        finally:
-            _alive.discard(child)
+        with _following(log, start, on_remark):
+            try:
+                assert child.stdout is not None
+                for line in child.stdout:
+                    on_line(line.rstrip("\n"))
+                status = child.wait()
+            except BaseException:
+                end(child, on_line)
+                raise
+            finally:
+                _alive.discard(child)
     if status:
         words = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
         raise ProcessFailed(f"{command[0]} ended with status {status}: {words[-1] if words else f'see {log}'}")
+
+
+@contextmanager
+def _following(log: Path, start: int, on_line: Callable[[str], None]) -> Generator[None]:
+    """Hands on the lines that are added to a file after byte `start`, until the block has ended and all are read."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            lines.seek(start)
+            begun, last = "", False
+            while not last:
+                last = ended.wait(FOLLOWED_EVERY)
+                begun += lines.read()
+                *whole, begun = begun.split("\n")
+                for line in [*whole, begun] if last else whole:
+                    if line.strip():
+                        on_line(line)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def end(child: subprocess.Popen[str], on_line: Callable[[str], None] = lambda _: None) -> None:

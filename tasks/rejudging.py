@@ -25,9 +25,9 @@ def rejudge(workspace: Path, scan: FramesConfig, measuring: MeasureConfig, thres
 
 
 def nearest_thresholds(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> str:
-    """What would keep a picture, as options."""
+    """What would keep a picture, as settings."""
     found = nearest(Workspace(workspace).store, measuring, config)
     if not found:
-        return "`wmsd filter --frames` takes pictures in"
-    options = " ".join(f"--set filter.{setting}={value}" for setting, value in found.items())
-    return f"the nearest thresholds that keep one are {options}; `wmsd filter --preview` shows where they cut"
+        return "name pictures or videos of your own, as `frames`"
+    settings = " ".join(f"filter.{setting}={value}" for setting, value in found.items())
+    return f"the nearest thresholds that keep one are {settings}; `wmsd filter --preview` shows where they cut"

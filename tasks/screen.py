@@ -34,8 +34,8 @@ def nearest_log_odds(workspace: Path, model: str) -> str:
     """What would keep a frame."""
     best = best_answer(Workspace(workspace).store, model)
     if best is None:
-        return "no answer could be read: run the same command again, or ask another model"
-    return f"the nearest threshold that keeps one is --set screen.min_log_odds={math.floor(best * 100 - 1) / 100:.2f}"
+        return "no answer could be read: run the stage again, or ask another model"
+    return f"the nearest threshold that keeps one is screen.min_log_odds={math.floor(best * 100 - 1) / 100:.2f}"
 
 
 def forget_answers(workspace: Path, model: str) -> None:

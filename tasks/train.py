@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 
 from tasks.bookkeeping import Summary
 from tasks.caching import PERSISTED, content_key
+from tasks.pictures import publish_curves
 from tasks.process import ProcessFailed, watch
 from tasks.progress import progress
 from tasks.retrying import retried
@@ -25,8 +26,11 @@ from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.process import alone
 from wmsd_core.training.records import RunFolder
 from wmsd_core.training.run import Run, read_run
+from wmsd_core.unicode import visible
 from wmsd_core.workspace import Workspace
 
+REMARKS = 200
+"""Lines of the training process's own words in the log of a run."""
 RECORD_EVERY = 15.0
 """Seconds between two copies of the metrics into the store while a run is going on."""
 
@@ -113,9 +117,11 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
             if time.monotonic() - recorded > RECORD_EVERY:
                 recorded = time.monotonic()
                 records.record(place.store, folder)
+                publish_curves(workspace, folder)
 
         try:
-            watch(launch.command(folder.path, launching, place.features), follow, log=folder.path / "process.log")
+            command = launch.command(folder.path, launching, place.features)
+            watch(command, follow, log=folder.path / "process.log", on_remark=_remarks(folder.path))
         except ProcessFailed as failure:
             if not mistakes:
                 raise
@@ -123,6 +129,7 @@ def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfi
             # nothing else as errors, so this is one here too: told once, and not tried again.
             raise ValueError(mistakes[0]) from failure
     records.record(place.store, folder)
+    publish_curves(workspace, folder)
     return {"run": run_id, "examples": len(dataset), "steps": config.steps, "adapter": folder.checksum}
 
 
@@ -142,10 +149,25 @@ def _log(event: Mapping[str, Any], config: TrainConfig) -> None:
         case "stopped":
             log.warning(
                 f"training stopped at step {event['step']} of {config.steps}; its checkpoint is kept, and the same "
-                "command (or run from the UI) goes on from there"
+                "command, or the same run of the UI, goes on from there"
             )
         case _:
             pass
+
+
+def _remarks(folder: Path) -> Callable[[str], None]:
+    """What the training process writes to its error output goes into the run's log, up to a number of lines."""
+    log, told = get_run_logger(), 0
+
+    def remark(line: str) -> None:
+        nonlocal told
+        told += 1
+        if told <= REMARKS:
+            log.info(visible(line))
+        elif told == REMARKS + 1:
+            log.info(f"and more, in {folder / 'process.log'}")
+
+    return remark
 
 
 def trained(

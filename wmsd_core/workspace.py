@@ -67,6 +67,11 @@ class Workspace:
         return self.root / "requests.sqlite"
 
     @property
+    def pictures(self) -> Path:
+        """Small pictures of frames and videos, named by their content, that `wmsd up` serves for the Prefect UI."""
+        return self.root / "pictures"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
 
@@ -91,13 +96,13 @@ class Workspace:
         except OSError as error:
             raise ValueError(f"the workspace {self.root} cannot be created: {error.strerror}") from error
         if not os.access(self.root, os.W_OK):
-            raise ValueError(f"the workspace {self.root} cannot be written; choose another with --workspace")
+            raise ValueError(f"the workspace {self.root} cannot be written: choose another folder")
         for left in leftovers.of_killed(self.training):  # they may be what fills the disk
             leftovers.remove(left)
         free = shutil.disk_usage(self.root).free
         if free < LEAST_FREE:
             raise ValueError(
                 f"the disk of {self.root} has {free / 2**20:.0f} MiB left and a stage needs {LEAST_FREE / 2**20:.0f}; "
-                "free some space or choose another --workspace. Nothing was lost: finished work is kept and not repeated"
+                "free some space or choose another folder. Nothing was lost: finished work is kept and not repeated"
             )
         return self

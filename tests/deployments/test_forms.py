@@ -1,5 +1,8 @@
 """Forms that a person can fill in: few fields, each with its help and bounds, and definitions that name flows that exist."""
 
+import ast
+import re
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -56,3 +59,15 @@ def test_every_bound_of_every_setting_is_in_its_help() -> None:
     for name, field in bounded:
         limits = {field[key] for key in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum") if key in field}
         assert all(f"{limit:g}" in field["description"].rpartition("(")[2] for limit in limits), name
+
+
+@pytest.mark.parametrize("folder", ["tasks", "flows"])
+def test_what_a_run_says_does_not_speak_of_options_of_the_command_line(folder: str) -> None:
+    """Settings are named by their keys, which options and forms take alike."""
+    for module in (Path(__file__).parents[2] / folder).glob("*.py"):
+        told = [
+            node.value
+            for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        assert not [text for text in told if re.search(r"--(set|workspace|refresh|frames|recipe)\b", text)], module

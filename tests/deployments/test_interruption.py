@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deployments import cli, interruption
+
 RENDERING = ("miniature", "render", "--set", "render.n=20000")
 
 
@@ -37,6 +39,14 @@ def start(folder: Path, *arguments: str) -> tuple[int, int]:
     return pid, terminal
 
 
+def words(process: psutil.Process) -> list[str]:
+    """The command of a process; nothing of one that has ended meanwhile, as helpers of libraries do."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 @pytest.mark.parametrize(("act", "status"), [("key", 130), (signal.SIGTERM, 143)])
 def test_a_flow_that_is_stopped_ends_with_its_server_and_says_what_is_kept(
     tmp_path: Path, act: str | signal.Signals, status: int
@@ -44,7 +54,7 @@ def test_a_flow_that_is_stopped_ends_with_its_server_and_says_what_is_kept(
     pid, terminal = start(tmp_path, *RENDERING)
     assert b"Beginning flow run" in read_until(terminal, b"Beginning flow run")
     children = psutil.Process(pid).children(recursive=True)
-    assert any("deployments.server" in child.cmdline() for child in children)
+    assert any("deployments.server" in words(child) for child in children)
     if act == "key":
         os.write(terminal, b"\x03")
     else:
@@ -58,7 +68,7 @@ def test_a_flow_that_is_stopped_ends_with_its_server_and_says_what_is_kept(
 def test_a_second_server_takes_the_place_of_one_that_was_killed(tmp_path: Path) -> None:
     pid, terminal = start(tmp_path, "miniature", "render", "--set", "render.n=2000")
     read_until(terminal, b"Beginning flow run")
-    next(one for one in psutil.Process(pid).children() if "deployments.server" in one.cmdline()).kill()
+    next(one for one in psutil.Process(pid).children() if "deployments.server" in words(one)).kill()
     shown = read_until(terminal, b"\0")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, shown.decode()
     assert b"it is started again" in shown
@@ -72,3 +82,23 @@ def test_before_a_flow_runs_a_command_ends_on_the_spot(tmp_path: Path) -> None:
     os.write(terminal, b"\x03")
     assert b"goes on from there" in read_until(terminal, b"\0")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+
+
+class Met:
+    """What is finalized as the interrupt comes."""
+
+    def __del__(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_what_an_interruption_breaks_off_is_told_as_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A call that was broken off fails in a library's own words, and a finalizer that was met prints a traceback."""
+    monkeypatch.setattr(sys, "unraisablehook", interruption._say_unless_stopped)
+    Met()
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setattr(interruption, "received", [signal.SIGTERM])
+    Met()
+    assert cli._told(ConnectionError("connection reset")) == cli._told(LookupError("0")) == 143
+    assert set(capsys.readouterr().err.splitlines()) == {interruption.KEPT}

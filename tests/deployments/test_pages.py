@@ -58,6 +58,15 @@ def test_a_page_whose_name_was_made_to_point_here_gets_nothing(port: int, host: 
     assert get(port, "/report.html", host)[0] == get(port, "/about", host)[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("page", "policy"), [("http://127.0.0.1:4200/", "cross-origin"), ("https://elsewhere.example/", "same-origin")]
+)
+def test_pictures_are_shown_by_pages_of_this_machine_alone(port: int, page: str, policy: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/videos/one.png", headers={"Host": f"127.0.0.1:{port}", "Referer": page})
+    assert connection.getresponse().getheader("Cross-Origin-Resource-Policy") == policy
+
+
 def test_a_taken_port_is_replaced_by_a_free_one(port: int, tmp_path: Path) -> None:
     other = pages.serve(tmp_path, port)
     assert other.server_port != port

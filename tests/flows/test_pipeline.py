@@ -1,11 +1,15 @@
 """The whole pipeline, small, through a real Prefect server: what runs, what is not repeated, what a person can read."""
 
+import json
+import re
 import shutil
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
@@ -13,14 +17,19 @@ from flows.filter import filter_frames
 from flows.pipeline import pipeline
 from flows.rank import rank
 from flows.train import train
+from tasks.process import ProcessFailed
+from tasks.train import train as training
 from tests.flows.kill import content
 from wmsd_core import overrides, store
 from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.recipe import Recipe
 from wmsd_core.store import reading
 from wmsd_core.store.overview import stages
+from wmsd_core.training import launch
+from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.workspace import Workspace
 
+PAGES = "http://127.0.0.1:4201"
 SMALL = overrides.apply(
     Recipe(render=RenderConfig(n=60)),
     [
@@ -47,7 +56,10 @@ def server() -> Generator[None]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[str, Any], dict[str, list[Any]]]:
     place = Workspace(tmp_path_factory.mktemp("workspace")).prepare()
-    summary = pipeline(place.root, SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WMSD_PAGES", PAGES)
+        patch.setenv("WMSD_WORKSPACE", str(place.root))
+        summary = pipeline(place.root, SMALL)
     return place, summary, content(place)
 
 
@@ -137,6 +149,7 @@ def test_each_stage_leaves_an_artifact_to_read(
 ) -> None:
     with get_client(sync_client=True) as client:
         artifacts = {artifact.key: artifact for artifact in client.read_latest_artifacts()}
+        links = [artifact for artifact in client.read_artifacts() if artifact.type == "markdown"]
     assert {
         "rendered-images",
         "filter-reasons",
@@ -148,6 +161,20 @@ def test_each_stage_leaves_an_artifact_to_read(
     } <= set(artifacts)
     assert {"training-run", "benchmark-scores", "report"} <= set(artifacts)
     assert "planted" in str(artifacts["filter-against-truth"].data)
+    assert {"pipeline", "report"} <= {found.key for found in links if f"({PAGES}/report.html)" in str(found.data)}
+
+
+def test_artifacts_show_pictures_that_are_there(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    with get_client(sync_client=True) as client:
+        artifacts = {artifact.key: str(artifact.data) for artifact in client.read_latest_artifacts()}
+    stages = ("filter", "dedup", "rank", "screen", "task")
+    for key in (*(f"{stage}-pictures" for stage in stages), "benchmark-videos", "training-curves"):
+        shown = re.findall(rf"!\[\]\({PAGES}/(.*?)\)", artifacts[key])
+        assert shown and all((finished[0].root / path).stat().st_size > 100 for path in shown), key
+    assert "### blurred: " in artifacts["filter-pictures"] and " of 3 |" in artifacts["benchmark-videos"]
+    assert "/frames/" not in artifacts["task-pairs"] and "frames/" in artifacts["task-pairs"]
 
 
 def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
@@ -179,3 +206,34 @@ def test_a_refreshed_training_starts_over_and_comes_to_the_same_weights(
     (metrics,) = place.training.glob("*/metrics.jsonl")
     assert metrics.stat().st_mtime_ns > before
     assert content(place)["training_runs"] == rows["training_runs"]
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "raised", "tried"),
+    [
+        (
+            {"event": "error", "reason": "lower train.steps"},
+            2,
+            pytest.raises(ValueError, match=r"^lower train\.steps$"),
+            1,
+        ),
+        ({"event": "step", "step": 1, "steps": 3}, 1, pytest.raises(ProcessFailed, match="status 1"), 3),
+    ],
+    ids=["mistake", "failure"],
+)
+def test_a_mistake_that_the_training_process_finds_is_told_once_and_a_failure_of_it_is_tried_again(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    said: dict[str, Any],
+    status: int,
+    raised: Any,
+    tried: int,
+) -> None:
+    starts = tmp_path / "starts"
+    program = f"print({json.dumps(said)!r}); open({str(starts)!r}, 'a').write('.'); raise SystemExit({status})"
+    monkeypatch.setattr(launch, "command", lambda *_: [sys.executable, "-c", program])
+    again = training.with_options(refresh_cache=True, retry_delay_seconds=0)
+    with raised:
+        flow(name="retrain")(lambda: again(finished[0].root, "any", SMALL.train, SMALL.models, LaunchConfig()))()
+    assert len(starts.read_text()) == tried

@@ -67,3 +67,18 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pyt
     assert child.stdout is not None and child.stdout.readline() == "up\n"
     process.end(child)
     assert child.returncode == -signal.SIGKILL
+
+
+def test_what_a_child_remarks_is_handed_on_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("of an earlier run\n")
+    remarks: list[str] = []
+    program = """
+        import sys, time
+        for word in ("one\\n", "tw", "o\\n", "\\n", "end"):
+            sys.stderr.write(word)
+            sys.stderr.flush()
+            time.sleep(0.3)
+    """
+    process.watch(python(program), lambda _: None, log=tmp_path / "log", on_remark=remarks.append)
+    assert remarks == ["one", "two", "end"]
+    assert (tmp_path / "log").read_text() == "of an earlier run\none\ntwo\n\nend"

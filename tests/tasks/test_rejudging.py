@@ -22,7 +22,7 @@ def test_a_new_threshold_acts_and_is_recorded_and_says_what_would_keep_one(tmp_p
     assert kept and (kept["kept"], kept["measured"], kept["measured_before"]) == (3, 0, 3) and "caution" not in kept
     harsh = LENIENT.model_copy(update={"min_sharpness": 1e6})
     none = rejudge(place.root, FramesConfig(), SMALL, harsh)
-    assert none and none["kept"] == 0 and "--set filter.min_sharpness=" in none["caution"]
+    assert none and none["kept"] == 0 and "are filter.min_sharpness=" in none["caution"]
     with reading(place.store) as con:
         assert [row["stage"] for row in query(con, "SELECT stage FROM stage_runs")] == ["filter"]
 

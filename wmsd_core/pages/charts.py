@@ -18,6 +18,8 @@ SERIES = tuple(f"#0505{index:02x}" for index in range(1, 7))
 _VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", FILL: "--fill"} | {
     colour: f"--series-{index}" for index, colour in enumerate(SERIES, start=1)
 }
+_ON_WHITE = {INK: "#1b1d21", MUTED: "#62666e", RULE: "#dedfdc", FILL: "#9aa5b5", SERIES[-1]: "#0a6fb3"}
+"""The light colours of the page, for `picture`."""
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -99,13 +101,7 @@ def lines(title: str, series: Sequence[Series], *, x_label: str, y_label: str) -
     with _style(_STYLE):
         figure, axes = _axes(x_label, y_label)
         for line in series:
-            colour = SERIES[line.colour % len(SERIES)]
-            x, y = np.asarray(line.x, float), np.asarray(line.y, float)
-            if len(y) < 20:
-                axes.plot(x, y, color=colour, linewidth=1.4, marker="o", markersize=2.5)
-                continue
-            axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
-            axes.plot(x, running_mean(y, len(y) // 10), color=colour, linewidth=1.6)
+            _draw(axes, line, SERIES[line.colour % len(SERIES)])
         return Chart(title, _svg(figure), "", [(line.label, line.colour % len(SERIES) + 1) for line in series])
 
 
@@ -150,6 +146,33 @@ def histogram(title: str, values: Sequence[float], thresholds: Sequence[Limit], 
         for mark in marks:
             axes.axvline(mark, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
         return Chart(title, _svg(figure))
+
+
+def picture(panels: Sequence[tuple[str, Series, str]], *, x_label: str) -> bytes:
+    """Panels (title, series, y label) three beside each other, as a PNG on white for places that show no SVG."""
+    rows = math.ceil(len(panels) / 3)
+    style = {name: _ON_WHITE.get(value, value) if isinstance(value, str) else value for name, value in _STYLE.items()}
+    with _style(style):
+        figure: Any = Figure(figsize=(3 * SIZE[0], rows * SIZE[1]), layout="constrained", facecolor="white")
+        for place, (title, series, y_label) in enumerate(panels, start=1):
+            axes = figure.add_subplot(rows, 3, place)
+            axes.set_title(title, fontsize=10)
+            axes.set_xlabel(x_label)
+            axes.set_ylabel(y_label)
+            _draw(axes, series, _ON_WHITE[SERIES[-1]])
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def _draw(axes: Any, line: Series, colour: str) -> None:
+    """Thin: every value. Thick: running mean over a tenth of the series, where it is long enough to have one."""
+    x, y = np.asarray(line.x, float), np.asarray(line.y, float)
+    if len(y) < 20:
+        axes.plot(x, y, color=colour, linewidth=1.4, marker="o", markersize=2.5)
+    else:
+        axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.3)
+        axes.plot(x, running_mean(y, len(y) // 10), color=colour, linewidth=1.6)
 
 
 def running_mean(y: np.ndarray, window: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pictures and videos as data URIs small enough for a page."""
+"""Pictures and videos small enough for a page: as data URIs, and as files."""
 
 import base64
 import io
@@ -15,6 +15,8 @@ from wmsd_core.frames import Refusal, clips
 PIXELATED = 64
 """Pictures up to this many pixels wide are kept whole, lossless, and enlarged without smoothing."""
 THUMBNAIL = 160
+TILE = 140
+"""Pixels of a picture or clip in a file of its own: four of them beside each other fill a page of the Prefect UI."""
 CLIP_WIDTH, CLIP_FRAMES = 240, 16
 """Larger videos are shown at most this wide, by this many frames spread evenly, the first and the last among them."""
 FILE_WIDTH, FILE_FRAMES = 480, 24
@@ -35,6 +37,47 @@ class Strip:
 
 def thumbnail(path: Path) -> str | None:
     """The picture at `path`, small; None where it is missing or cannot be decoded."""
+    small = _decoded(path)
+    return _uri(small.picture, lossless=small.pixelated) if small else None
+
+
+def write_thumbnail(path: Path, out: Path) -> bool:
+    """Writes the picture at `path`, small, as the PNG `out`, with few pixels made large; whether it can be decoded."""
+    if not (small := _decoded(path)):
+        return False
+    picture = small.picture
+    if small.pixelated:
+        times = max(1, TILE // picture.width)
+        picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+    picture.thumbnail((TILE, TILE))
+    with replacing(out) as partial:
+        picture.save(partial, "PNG")
+    return True
+
+
+def write_clip(path: Path, out: Path) -> bool:
+    """Writes the video at `path`, small, as the animated WebP `out`, with few pixels made large; whether it can be read."""
+    video = _small(path, TILE, CLIP_FRAMES)
+    if video is None:
+        return False
+    pixelated = video.shape[2] <= PIXELATED
+    times = TILE // video.shape[2] if pixelated else 1
+    shown = video.repeat(times, axis=1).repeat(times, axis=2)
+    first, *others = [Image.fromarray(frame) for frame in shown]
+    with replacing(out) as partial:
+        first.save(
+            partial, "WEBP", save_all=True, append_images=others, duration=clips.FRAME_MS, loop=0, lossless=pixelated
+        )
+    return True
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    picture: Image.Image
+    pixelated: bool
+
+
+def _decoded(path: Path) -> _Decoded | None:
     try:
         with Image.open(path) as image:
             whole = image.width
@@ -44,7 +87,7 @@ def thumbnail(path: Path) -> str | None:
         return None
     pixelated = whole <= PIXELATED
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    return _uri(picture, lossless=pixelated)
+    return _Decoded(picture, pixelated)
 
 
 def strip(path: Path) -> Strip | None:

@@ -73,7 +73,7 @@ def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
         StoreError: there is no store at `path`, it is not one, or another process keeps it open.
     """
     if not path.is_file():
-        raise StoreError(f"there is no store at {path}; run an earlier stage first, or check --workspace")
+        raise StoreError(f"there is no store at {path}; run an earlier stage first, or check the workspace's name")
     # DuckDB refuses a read-only connection beside a read-write one of the same process, so the lock covers both.
     with _writer:
         con = _open(path, read_only=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 import duckdb
 
+from wmsd_core.store.funnel import Stage, up_to
 from wmsd_core.store.rows import query
 
 STAGES = """
@@ -39,3 +40,30 @@ def runs(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 def row_counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """How many rows each of `WORK` has."""
     return {table: query(con, f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in WORK}
+
+
+def verdict_examples(con: duckdb.DuckDBPyConnection, stage: Stage, each: int) -> list[dict[str, Any]]:
+    """Some frames that a stage kept, and of each reason some that it dropped: reason, frame_id, path, and n, how many of it."""
+    kept = """
+        SELECT 'kept' AS reason, frame_id, path, count(*) OVER () AS n FROM frames
+        WHERE frame_id NOT IN (SELECT item FROM rejections WHERE list_contains(?, stage)) ORDER BY frame_id LIMIT ?
+    """
+    dropped = """
+        SELECT reason, frame_id, frames.path AS path, count(*) OVER (PARTITION BY reason) AS n
+        FROM rejections JOIN frames ON item = frame_id WHERE stage = ?
+        QUALIFY row_number() OVER (PARTITION BY reason ORDER BY frame_id) <= ? ORDER BY n DESC, reason, frame_id
+    """
+    return query(con, kept, [up_to(stage), each]) + query(con, dropped, [stage, each])
+
+
+def task_examples(con: duckdb.DuckDBPyConnection, number: int) -> list[dict[str, Any]]:
+    """Usable pairs of different frames: frame_id, path, task, solution."""
+    return query(
+        con,
+        """
+        SELECT frame_id, path, task, solution
+        FROM usable_pairs JOIN task_pairs USING (pair_id) JOIN frames USING (frame_id)
+        QUALIFY row_number() OVER (PARTITION BY frame_id ORDER BY pair_id) = 1 ORDER BY pair_id LIMIT ?
+        """,
+        [number],
+    )

@@ -187,7 +187,7 @@ class Trainer:
             if not torch.isfinite(norm):
                 raise ValueError(
                     f"the gradient of step {self.steps_done + 1} is not finite: lower optimizer.learning_rate or "
-                    "raise the reward floors, and go on from the last checkpoint with --from (train.start)"
+                    "raise the reward floors, and go on from the last checkpoint, by train.start"
                 )
             group["lr"] = learning_rate(
                 self.steps_done, steps=self.config.steps, peak=peak, warmup=settings.warmup, decay=settings.decay

@@ -151,7 +151,7 @@ def _of_a_shorter_run(trainer: Trainer, folder: Path) -> Path:
     if not intact(published(folder, steps)):
         raise ValueError(
             f"{folder} has been trained to step {trainer.steps_done} already, and has no adapter of step "
-            f"{steps}: set train.steps to {trainer.steps_done} or more, or forget the run with --refresh"
+            f"{steps}: set train.steps to {trainer.steps_done} or more, or train it afresh with `refresh`"
         )
     return published(folder, steps)
 

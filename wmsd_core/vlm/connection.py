@@ -206,7 +206,7 @@ class Connection:
     def _away(self, told: str) -> str:
         return (
             f"no model server answers at {self._config.base_url} ({told}): start one with deployments/vllm/serve.sh, or name "
-            "its address with --set models.server.base_url=http://HOST:PORT/v1"
+            "its address: models.server.base_url=http://HOST:PORT/v1"
         )
 
     def _no_entry(self) -> str:

@@ -47,7 +47,7 @@ class LocalVLM:
             ValueError: no model is named, it cannot be loaded, or it has no single token for yes and for no.
         """
         if not config.model:
-            raise ValueError("name the model: --set models.local.model=FOLDER, or its name on the hub")
+            raise ValueError("name the model: models.local.model=FOLDER, or its name on the hub")
         self._config = config
         self.concurrency = 1
         gpu = torch.cuda.is_available() if config.device == "auto" else config.device == "cuda"

@@ -264,7 +264,7 @@ class ServerVLM:
                 raise ServerUnusable(
                     f"{self._config.base_url} is another judge than the one whose answers are remembered: it now gives "
                     f"{now} where it gave {self._probe}. It serves other weights, or sees pictures in another size; name it "
-                    "as another judge with --set models.server.commit=NAME, or bring the earlier one back"
+                    "as another judge by models.server.commit=NAME, or bring the earlier one back"
                 )
             self._remembered = False
 

@@ -150,8 +150,8 @@ def complaint(leaks: Sequence[Leak]) -> str:
     first = leaks[0]
     return (
         f"train and bench are not apart: {kinds}; the first is {first.kind} {first.train[:16]} in train and "
-        f"{first.bench[:16]} in bench ({first.detail}). Draw afresh with another --set split.seed=N, take the training "
-        "frames out with wmsd export --set export.leaks=drop, or change the limit in split.leaks if this is no leak"
+        f"{first.bench[:16]} in bench ({first.detail}). Draw afresh with another split.seed, take the training "
+        "frames out of the export with export.leaks=drop, or change the limit in split.leaks if this is no leak"
     )
 
 

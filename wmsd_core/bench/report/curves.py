@@ -12,6 +12,8 @@ from wmsd_core.pages import charts
 from wmsd_core.pages.charts import Chart, Series
 
 RUNS_SHOWN, CHARTS_SHOWN = 6, 24
+PICTURED = 6
+"""Charts of `picture`."""
 _TEXT = {  # the last words of a metric's name -> title, unit
     "reward/task": ("Task reward", "log-odds, nats"),
     "reward/consistency": ("Consistency reward", "log-odds, nats"),
@@ -83,13 +85,36 @@ def curves(con: duckdb.DuckDBPyConnection) -> Curves | None:
     return Curves(list(labels.values()), shown, max(0, len(ordered) - CHARTS_SHOWN))
 
 
+def picture(con: duckdb.DuckDBPyConnection, run: str) -> bytes | None:
+    """The first curves of one run as a PNG; None where no step is stored."""
+    steps = store.query(
+        con,
+        "SELECT metric, list(step ORDER BY step) AS steps, list(value ORDER BY step) AS found FROM training_steps "
+        "WHERE run_id = ? AND value IS NOT NULL GROUP BY metric",
+        [run],
+    )
+    by_metric = {row["metric"].replace(".", "/"): row for row in steps}
+    shown = sorted((name for name in by_metric if name.partition("/")[0] not in _PARTS), key=_rank)[:PICTURED]
+    panels = [
+        (title, Series("", by_metric[name]["steps"], by_metric[name]["found"], 0), unit)
+        for name in shown
+        for title, unit in [_text(name)]
+    ]
+    return charts.picture(panels, x_label="training step") if panels else None
+
+
+def _text(metric: str) -> tuple[str, str]:
+    """Title and unit of a metric."""
+    return _TEXT.get(metric) or _TEXT.get(metric.rpartition("/")[2]) or (_plain(metric), _unit(metric))
+
+
 def _rank(metric: str) -> tuple[int, str]:
     first = metric.partition("/")[0]
     return (_ORDER.index(first) if first in _ORDER else len(_ORDER)), metric
 
 
 def _chart(metric: str, by_run: dict[str, list[tuple[int, float]]], runs: list[str]) -> Chart:
-    title, unit = _TEXT.get(metric) or _TEXT.get(metric.rpartition("/")[2]) or (_plain(metric), _unit(metric))
+    title, unit = _text(metric)
     series = [
         Series("", [step for step, _ in by_run[run]], [value for _, value in by_run[run]], colour)
         for colour, run in enumerate(runs)
