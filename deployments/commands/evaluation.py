@@ -107,7 +107,7 @@ def publish(
     with store.reading(given.place.store) as con:
         found = load(con, run)
     files = write(found, found.evaluation.benchmark, out)
-    return {"run": found.evaluation_id, "files": [str(file) for file in files]}
+    return {"run": found.evaluation_id, "folder": str(out), "files": ", ".join(file.name for file in files)}
 
 
 @command(bench)
@@ -159,6 +159,20 @@ def dreamgen(
     words = wording.read_text(encoding="utf-8") if wording else ""
     asked = question(chosen, zero_shot=official.zero_shot(chosen, zeroshot), wording=words)
     return recount(videos, chosen, judge_of(given.place.root, given.configuration.models), asked, out)
+
+
+@command(bench, "vbvr-prompts")
+def vbvr_prompts(
+    given: Work,
+    truth: Annotated[Path, typer.Argument(help="VBVR-Bench: pictures and prompts, in either public layout.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; a second run asks for what is missing.")],
+) -> Summary:
+    """Have models.writer turn the long prompts of VBVR-Bench into short tasks, to make videos of."""
+    from tasks.models import writer as writer_of
+    from wmsd_core.bench.suites.vbvr.rewriting import rewrite
+
+    vlm = writer_of(given.place.root, given.configuration.models)
+    return rewrite(truth, vlm, out, concurrency=vlm.concurrency)
 
 
 @command(bench)

@@ -5,8 +5,9 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from tests.reference import REFERENCE
 from wmsd_core.bench.submission import RemarkKind, checked
 from wmsd_core.bench.suites.vbvr import layout, scoring, tables
 from wmsd_core.bench.suites.vbvr.kit import Kit
+from wmsd_core.bench.suites.vbvr.rewriting import rewrite
 from wmsd_core.frames.videos import whole
+from wmsd_core.vlm import Message
 
 EXAMPLES = REFERENCE.parent / "notes" / "judging_spec"
 INSIDE, OUTSIDE = "G-45_key_door_matching_data-generator", "O-9_shape_scaling_data-generator"
@@ -300,6 +303,40 @@ for video in Path(given["--inference-dir"]).glob("*/*/*/*/*/video/output.mp4"):
     assert [score.score for score in found.values()] == [0.25, 0.25]
     assert old.describe()["scheme"] == "old, six categories"
     assert old.describe()["entry point"] == "examples/score_videos.py --full-score"
+
+
+class Rewriter:
+    """Answers all prompts but the one that it is told to fail at."""
+
+    name, concurrency = "writer/1", 2
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails, self.asked = fails, list[str]()
+
+    def complete(self, messages: Sequence[Message], schema: type[Any], *, seed: int) -> Any:
+        prompt = messages[-1].text.split("The instruction is:\n")[1].split("\n")[0]
+        assert messages[-1].images[0].shape == (96, 128, 3)
+        self.asked.append(prompt)
+        if prompt == self.fails:
+            raise ValueError("no words for it")
+        return schema.model_validate({"task": f"[Block]: short\nform of {prompt}"})
+
+    def log_odds(self, *_: Any) -> Any: ...
+
+
+def test_long_prompts_become_short_tasks_in_the_same_folders(root: Path, tmp_path: Path) -> None:
+    first = Rewriter(fails="A long instruction 51.")
+    told = rewrite(root / "truth", first, tmp_path / "short", concurrency=2)
+    assert (told["rewritten"], told["found"], told["unanswered"]) == (3, 0, 1)
+    assert told["reasons"] == {f"In-Domain_50/{INSIDE}/00001": "no words for it"}
+    again = Rewriter()
+    assert rewrite(root / "truth", again, tmp_path / "short")["found"] == 3
+    assert again.asked == ["A long instruction 51."]
+    prompts = [sample.prompt for sample in layout.samples(tmp_path / "short")[0]]
+    assert prompts == [f"[Block]: short form of A long instruction {number}." for number in range(50, 54)]
+    assert (tmp_path / "short" / "In-Domain_50" / INSIDE / "00000" / "first_frame.png").is_file()
+    with pytest.raises(ValueError, match="another folder"):
+        rewrite(root / "truth", again, root / "truth")
 
 
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the example trees are not at hand")
