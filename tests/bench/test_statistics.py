@@ -135,6 +135,20 @@ def test_without_a_different_pair_the_difference_is_still_uncertain():
     assert difference_interval([0], [8]).high == pytest.approx(0.975)
 
 
+def test_few_pictures_bound_what_is_won_and_what_is_lost_each_by_itself():
+    won, lost = stats.binomtest(2, 5).proportion_ci(method="exact"), stats.binomtest(1, 5).proportion_ci(method="exact")
+    found = difference_interval([8, -8, 8, 0, 0], [8] * 5)
+    assert_same(found, won.low - lost.high, won.high - lost.low)
+    assert (round(found.low, 4), round(found.high, 4)) == (-0.6637, 0.8483)
+
+
+def test_the_interval_of_a_difference_turns_round_with_its_sign():
+    for sums in ([8, -3, 2, 0, 0], [8] * 20 + [7], [3, -1, 2, 0, 4, 1, 0, -2, 5, 1, 2, 0]):
+        found, turned = (difference_interval(s, [8] * len(sums)) for s in (sums, [-s for s in sums]))
+        assert_same(turned, -found.high, -found.low)
+        assert -1 <= turned.low <= turned.high <= 1
+
+
 def test_the_interval_of_a_difference_holds_0_wherever_the_test_shows_none():
     for pictures in (5, 9, 10, 40):
         for won in range(min(pictures, 9) + 1):

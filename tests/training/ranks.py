@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 from tests.training.toy import ToyGenerator, ToyJudge, write_run
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import World, join
+from wmsd_core.training.held_out import HeldOut
 from wmsd_core.training.loop import Trainer
 
 SETTINGS: dict[str, Any] = {
@@ -45,8 +46,10 @@ def gradients(folder: Path, world: World) -> None:
     for name, case in CASES.items():
         config = TrainConfig.model_validate(SETTINGS | case)
         generator = Blocks() if world.sharded else ToyGenerator()
-        run = Trainer(config, generator, write_run(folder / f"run-{world.rank}", config), ToyJudge(), world=world)
+        examples = write_run(folder / f"run-{world.rank}", config)
+        run = Trainer(config, generator, examples, ToyJudge(), world=world)
         row = run.step()
+        tried = HeldOut(run, examples[:6], ToyJudge()).scores()
         if world.leads:
             kind = "sharded" if world.sharded else "whole"
             found = {
@@ -56,7 +59,7 @@ def gradients(folder: Path, world: World) -> None:
                 if weight.grad is not None
             }
             save_file(found, folder / f"{name}-{kind}-{world.size}.safetensors")
-            report = row | {"seconds": None, "speed": None, "held": held(generator.network)}
+            report = row | {"seconds": None, "speed": None, "held": held(generator.network), "tried": tried}
             (folder / f"{name}-{kind}-{world.size}.json").write_text(json.dumps(report))
 
 

@@ -51,6 +51,16 @@ def test_the_metrics_of_two_processes_are_those_of_the_whole_step(learned: Path,
             assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-7), name
 
 
+@pytest.mark.parametrize("kind", ["whole", "sharded"])
+def test_two_processes_find_on_held_out_tasks_what_one_finds(learned: Path, kind: str) -> None:
+    for case in CASES:
+        one, two = (
+            json.loads((learned / f"{case}-{k}-{n}.json").read_text())["tried"] for k, n in (("whole", 1), (kind, 2))
+        )
+        assert one["unread"] == 4 and 0 < one["score"] < 1  # "goal 0" twice, by two criteria each
+        assert two == one, case
+
+
 def test_a_split_base_is_held_in_parts(learned: Path) -> None:
     whole, split = (json.loads((learned / f"full-{kind}-2.json").read_text())["held"] for kind in ("whole", "sharded"))
     assert whole == 1 and split == pytest.approx(0.5, abs=0.1)
