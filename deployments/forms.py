@@ -38,7 +38,7 @@ from wmsd_core.filters import FilterConfig
 from wmsd_core.recipe import Recipe
 from wmsd_core.workspace import Workspace
 
-RecipeName = Literal["workspace", "miniature", "worldtasks", "ltx2", "hunyuan15"]
+RecipeName = Literal["workspace", "miniature", "worldtasks", "ltx2", "hunyuan15", "miniature-ltx2"]
 """A recipe; "workspace" stands for what the workspace's `wmsd.yaml` says."""
 
 LATEST = timedelta(hours=6)

@@ -190,11 +190,32 @@ def hunyuan15() -> Recipe:
     )
 
 
+def miniature_ltx2() -> Recipe:
+    """The miniature's world by an LTX-2 of its size: real classes, real adapter, one core.
+
+    Its weights come from `wmsd miniature pretrain-ltx2`, which by default writes where this recipe looks.
+    """
+    from wmsd_core.miniature.ltx2_settings import adapter
+    from wmsd_core.models import ModelsConfig
+    from wmsd_core.training.recordings import RecordingConfig
+
+    pixels = miniature()
+    settings = adapter("miniature-ltx2")
+    return pixels.model_copy(
+        update={
+            "models": ModelsConfig(generator="ltx2", ltx2=settings),
+            "recordings": RecordingConfig(frames=settings.frames, fps=settings.fps),
+            "train": pixels.train.model_copy(update={"steps": 120, "micro_batch": 128}),
+        }
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "miniature": miniature,
     "worldtasks": worldtasks,
     "ltx2": ltx2,
     "hunyuan15": hunyuan15,
+    "miniature-ltx2": miniature_ltx2,
 }
 
 

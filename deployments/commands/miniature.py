@@ -39,3 +39,21 @@ def pretrain(
     from wmsd_core.miniature.pretrain import PretrainConfig
 
     return flow(output, overrides.apply(PretrainConfig(), settings or []))
+
+
+@command(app, name="pretrain-ltx2")
+def pretrain_ltx2(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the pipeline.")] = Path(
+        "miniature-ltx2"
+    ),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="Change one setting.", metavar="KEY=VALUE")
+    ] = None,
+    questions: Annotated[int, typer.Option(min=1, help="Held-out tasks of the exam at its end.")] = 400,
+) -> Summary:
+    """Teach an LTX-2 of the miniature's size its motions, from nothing (hours of one core); stopped, it goes on."""
+    from flows.pretrain import pretrain_ltx2 as flow
+    from wmsd_core import overrides
+    from wmsd_core.miniature.pretrain_ltx2 import PretrainLtx2Config
+
+    return flow(output, overrides.apply(PretrainLtx2Config(), settings or []), questions)

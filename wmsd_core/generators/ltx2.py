@@ -32,8 +32,6 @@ from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
 DISTILLED = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0)
 """The published grid of the distilled model. Its scheduler's shift must not act on it."""
-TEXT_LENGTH = 1024
-"""Most tokens of a text."""
 _ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 _FEED_FORWARD = ("net.0.proj", "net.2")
 
@@ -150,12 +148,12 @@ class Ltx2Generator(PretrainedGenerator):
     def _encode_text(self, text: str) -> Features:
         encoders = self.encoders
         length = len(encoders.tokenizer(text.strip()).input_ids)
-        if length > TEXT_LENGTH:
+        if length > self.config.text_length:
             raise ValueError(
-                f"a text of {length} tokens is too long for LTX-2, which reads {TEXT_LENGTH}: '{text[:60]}...'"
+                f"a text of {length} tokens is too long for LTX-2, which reads {self.config.text_length}: '{text[:60]}...'"
             )
         hidden, mask, _, _ = encoders.encode_prompt(
-            text, do_classifier_free_guidance=False, max_sequence_length=TEXT_LENGTH, device=self.device
+            text, do_classifier_free_guidance=False, max_sequence_length=self.config.text_length, device=self.device
         )
         side = encoders.tokenizer.padding_side
         video, audio, mask = encoders.connectors(hidden, mask, padding_side=side)
@@ -278,6 +276,8 @@ class Ltx2Generator(PretrainedGenerator):
         if self.audio_tokens and (scale.modality > 1 or scale.audio_modality > 1):
             weight = self._weights(scale.modality - 1, scale.audio_modality - 1)
             predictions.append((weight, self._unguided(x, sigma, condition.text, isolated=True)))
+        if not predictions:
+            return v
         level = sigma.float().view(-1, 1, 1)
         x_0 = x - level * v
         guided = x_0 + sum(weight * (x_0 - (x - level * other)) for weight, other in predictions)

@@ -81,6 +81,8 @@ class Ltx2Config(PretrainedConfig):
     audio: Literal["joint", "off"] = "joint"
     """joint: sound is sampled with the video, and trained with it. off: the video branch alone, in rollouts and training
     alike; the two differ, for the video otherwise hears its sound."""
+    text_length: int = Field(default=1024, gt=0)
+    """Most tokens of a text; shorter ones are filled up to it. The published models read 1024."""
     image_crf: int = Field(default=33, ge=0, le=51)
     """Quality of the H.264 pass that the given image goes through, as in the model's training. 0: none."""
 

@@ -18,18 +18,18 @@ def waypoints(start: np.ndarray, end: np.ndarray, horizontal_first: np.ndarray) 
     return np.stack([start, corner, end], axis=1).astype(np.float32)
 
 
-def positions(route: np.ndarray) -> np.ndarray:
-    """float32 [B, 6, 2]: where the mover is in each frame after the first; it arrives in the last."""
+def positions(route: np.ndarray, frames: int = FRAMES) -> np.ndarray:
+    """float32 [B, frames - 1, 2]: where the mover is in each frame after the first; it arrives in the last."""
     legs = np.diff(route, axis=1)
     lengths = np.abs(legs).sum(-1)
-    travelled = lengths.sum(1, keepdims=True) * np.arange(1, FRAMES) / (FRAMES - 1)
+    travelled = lengths.sum(1, keepdims=True) * np.arange(1, frames) / (frames - 1)
     before = np.stack([np.zeros_like(lengths[:, 0]), lengths[:, 0]], axis=1)
     share = np.clip((travelled[:, :, None] - before[:, None]) / np.maximum(lengths, 1e-6)[:, None], 0, 1)
     return (route[:, :1] + (share[..., None] * legs[:, None]).sum(2)).astype(np.float32)
 
 
-def film(scenes: Scenes, mover: np.ndarray, route: np.ndarray) -> np.ndarray:
-    """float32 [B, 7, 20, 20, 3] in [0, 1]: object `mover` [B] (0 or 1) goes along `route`, all else rests.
+def film(scenes: Scenes, mover: np.ndarray, route: np.ndarray, frames: int = FRAMES) -> np.ndarray:
+    """float32 [B, frames, 20, 20, 3] in [0, 1]: object `mover` [B] (0 or 1) goes along `route`, all else rests.
 
     The mover passes over whatever lies on its way, the other mover included: a wrong solution is drawn faithfully.
     """
@@ -38,7 +38,7 @@ def film(scenes: Scenes, mover: np.ndarray, route: np.ndarray) -> np.ndarray:
     still = 1 - mover
     rest = coverage(scenes.kinds[rows, still], scenes.cells[rows, still])
     under = paint(under, rest, RGB[scenes.colours[rows, still]])
-    track = np.concatenate([route[:, :1], positions(route)], axis=1)
-    kind = np.repeat(scenes.kinds[rows, mover], FRAMES)
-    cover = coverage(kind, track.reshape(-1, 2)).reshape(len(scenes), FRAMES, *under.shape[1:3])
+    track = np.concatenate([route[:, :1], positions(route, frames)], axis=1)
+    kind = np.repeat(scenes.kinds[rows, mover], frames)
+    cover = coverage(kind, track.reshape(-1, 2)).reshape(len(scenes), frames, *under.shape[1:3])
     return paint(under[:, None], cover, RGB[scenes.colours[rows, mover]][:, None])

@@ -31,7 +31,7 @@ from wmsd_core.config import Config
 from wmsd_core.files import replacing
 from wmsd_core.miniature import exam, language
 from wmsd_core.miniature.generator import MiniatureGenerator
-from wmsd_core.miniature.motion import film, waypoints
+from wmsd_core.miniature.motion import FRAMES, film, waypoints
 from wmsd_core.miniature.network import Network, NetworkConfig, noise_shift
 from wmsd_core.miniature.scene import SIDE, Scenes, sample
 from wmsd_core.seeds import derive
@@ -76,8 +76,10 @@ class Progress:
     """The averaged weights so far."""
 
 
-def captioned(rng: np.random.Generator, count: int, config: PretrainConfig) -> tuple[np.ndarray, list[str]]:
-    """Frames float32 [count, 7, 20, 20, 3] in [0, 1], and their captions."""
+def captioned(
+    rng: np.random.Generator, count: int, config: PretrainConfig, frames: int = FRAMES
+) -> tuple[np.ndarray, list[str]]:
+    """Clips float32 [count, frames, 20, 20, 3] in [0, 1], and their captions."""
     scenes = sample(rng, count)
     mover = rng.integers(0, 2, count)
     start = scenes.cells[np.arange(count), mover]
@@ -88,7 +90,7 @@ def captioned(rng: np.random.Generator, count: int, config: PretrainConfig) -> t
         _caption(scenes, row, mover[row], start[row], end[row], bool(horizontal_first[row]), draws[row], config)
         for row in range(count)
     ]
-    return film(scenes, mover, waypoints(start, end, horizontal_first)), texts
+    return film(scenes, mover, waypoints(start, end, horizontal_first), frames), texts
 
 
 def _ends(rng: np.random.Generator, scenes: Scenes, start: np.ndarray) -> np.ndarray:
