@@ -55,7 +55,7 @@ def run_name() -> str:
     if (recipe := given.pop("recipe")) != "workspace":
         what += f" by {recipe}"
     thresholds: FilterConfig = given.pop("thresholds", FilterConfig())
-    given |= thresholds.model_dump(exclude_unset=True)
+    given |= altered(thresholds)
     told = [*given.pop("settings", ()), *(f"{name}={value}" for name, value in given.items() if value)]
     return textwrap.shorten(f"{what}: {', '.join(told)}" if told else what, NAME, placeholder=" ...")
 
@@ -97,7 +97,7 @@ def filter_(
     With other thresholds no image is read again.
 
     Args:
-        thresholds: What is good enough. What is left alone is as the settings say.
+        thresholds: What is good enough. A value that is left as it is shown here is as the settings say.
         workspace: Folder of the store; absolute, as the worker sees it.
         frames: Further images and videos: absolute folders, files, patterns, manifests. Without any, those that the
             workspace has.
@@ -107,10 +107,9 @@ def filter_(
     """
     with sole_use(begun(workspace)):
         c = configuration(workspace, recipe, settings)
-        changed = thresholds.model_dump(exclude_unset=True)
         place = Workspace(workspace)
         given = sources(frames) or (None if place.store.exists() else [str(place.frames)])
-        limits = FilterConfig.model_validate(c.filter.model_dump() | changed)
+        limits = FilterConfig.model_validate(c.filter.model_dump() | altered(thresholds))
         return filter_frames.fn(workspace, given, c.scan, c.measure, limits, refresh=refresh)
 
 
@@ -246,6 +245,12 @@ def nightly_evaluation(
     if late > LATEST:
         return Cancelled(message=f"{late.total_seconds() / 3600:.0f} hours late: left out, the next night has its own")
     return evaluate.fn(workspace, "", recipe, settings)
+
+
+def altered(thresholds: FilterConfig) -> dict[str, Any]:
+    """The thresholds of a form that are not as it showed them: the form sends all, touched or not."""
+    shown = FilterConfig().model_dump()
+    return {name: value for name, value in thresholds.model_dump().items() if value != shown[name]}
 
 
 def begun(workspace: Path, *, holds_frames: bool = False) -> Path:

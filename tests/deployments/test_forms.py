@@ -71,3 +71,8 @@ def test_what_a_run_says_does_not_speak_of_options_of_the_command_line(folder: s
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
         assert not [text for text in told if re.search(r"--(set|workspace|refresh|frames|recipe)\b", text)], module
+
+
+def test_of_the_thresholds_that_a_form_sends_those_count_that_are_not_as_it_showed_them() -> None:
+    sent = FilterConfig().model_dump() | {"min_sharpness": 5.0}
+    assert forms.altered(FilterConfig.model_validate(sent)) == {"min_sharpness": 5.0}
