@@ -190,7 +190,7 @@ def _reply(rng: np.random.Generator) -> Behaviour:
     data = _written(body)
     if rng.random() < 0.15:
         data = _HARM[int(rng.integers(len(_HARM)))](rng, data)
-    status = int(rng.choice([400, 404, 429, 500, 503, 302, 204])) if rng.random() < 0.1 else 200
+    status = int(rng.choice([400, 429, 500, 503, 302, 204])) if rng.random() < 0.1 else 200
     return _sent(status, data, missing=int(rng.integers(1, 50)) if rng.random() < 0.05 else 0)
 
 

@@ -187,6 +187,9 @@ def test_broken_videos_are_refused_with_a_reason_and_nothing_is_opened_beside_th
         text_mkv=b"no video",
         raw_mkv=raw,  # FFmpeg could read it, and a hundred other formats, if it were let
         sound_mp4=sound_only(tmp_path / "sound.mp4").read_bytes(),
+        other_mkv=write_video(tmp_path / "h264.mkv", scenes(10, 10))
+        .read_bytes()
+        .replace(b"V_MPEG4/ISO/AVC", b"V_NOBODYS/CODEC"),
         huge_avi=claiming(16_000, 16_000, tmp_path / "huge.avi"),
         list_mp4=b"#EXTM3U\n#EXTINF:1,\n" + str(tmp_path / "good.mp4").encode() + b"\n",
         concat_mov=b"ffconcat version 1.0\nfile '" + str(tmp_path / "good.mp4").encode() + b"'\n",
@@ -196,6 +199,7 @@ def test_broken_videos_are_refused_with_a_reason_and_nothing_is_opened_beside_th
         "text.mkv": {"not_a_video"},
         "raw.mkv": {"not_a_video"},
         "sound.mp4": {"no_video"},
+        "other.mkv": {"unsupported"},
         "huge.avi": {"too_large"},
         "list.mp4": {"not_a_video"},
         "concat.mov": {"not_a_video"},

@@ -206,7 +206,7 @@ class _Video:
         """The readable frames in order.
 
         Raises:
-            Refusal: not_a_video, no_video, or too_large.
+            Refusal: not_a_video, no_video, unsupported, or too_large.
         """
         self._file.seek(0)
         try:
@@ -237,7 +237,9 @@ class _Video:
         return None
 
     def _decoded(self, container: InputContainer, stream: VideoStream, report: Report) -> Iterator[_Shot]:
-        size = stream.codec_context
+        size: Any = stream.codec_context  # None where FFmpeg has no decoder, whatever the types of PyAV say
+        if size is None:
+            raise Refusal("unsupported", "its pictures are coded in a way that FFmpeg cannot read; convert it to H.264")
         _refuse_large(size.width, size.height, self._max_pixels)
         size.options = {"max_pixels": str(self._max_pixels)}  # the size may change on the way
         stream.thread_type = "AUTO"
