@@ -220,7 +220,7 @@ def test_a_long_text_that_holds_no_answer_is_given_up_soon(text: str) -> None:
     began = time.process_time()
     with pytest.raises(ValueError, match="the answer"):
         read(text, Outer)
-    assert time.process_time() - began < 5  # hours, where every beginning is followed to the end
+    assert time.process_time() - began < 5  # minutes and more, where every beginning is followed to the end
 
 
 @pytest.mark.parametrize("text", ["", " ", "<think>I am not sure</think>", '{"title": "a', '{"title": [}'])
