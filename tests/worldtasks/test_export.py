@@ -310,7 +310,7 @@ def test_a_failure_leaves_the_earlier_export_and_a_kill_too(store: Path, tmp_pat
     written(store, out)
     before = tree(out)
     with (
-        pytest.raises(ValueError, match=r"cannot write .*out: full\. An earlier export is kept"),
+        pytest.raises(ValueError, match=r"cannot write .*out: full\. What was there before is kept"),
         publishing(out) as folder,
     ):
         (folder / "half").write_text("half")

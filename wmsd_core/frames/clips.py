@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
+from wmsd_core import files
 from wmsd_core.arrays import Video
 from wmsd_core.files import replacing
 from wmsd_core.frames.videos import whole
@@ -43,7 +44,7 @@ def write(video: Video, folder: Path) -> tuple[Path, str]:
 
 def intact(path: Path, sha256: str) -> bool:
     """Whether the file is there and has the bytes that were written."""
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    return path.is_file() and files.sha256(path) == sha256
 
 
 def read(path: Path) -> Video:

@@ -25,7 +25,7 @@ from wmsd_core.frames.entry import Afar, Entry, Found, Ignored, Listed, RefusedI
 from wmsd_core.frames.fetching import FetchConfig, Fetching, with_fetched
 from wmsd_core.frames.formats import suffix_of
 from wmsd_core.frames.header import Header, read_header
-from wmsd_core.frames.ledger import LedgerLine
+from wmsd_core.frames.ledger import Fate, LedgerLine
 from wmsd_core.frames.refusal import Refusal, failed, record
 from wmsd_core.frames.sources import checked, several
 from wmsd_core.frames.videos import Report, VideoConfig, with_frames_of_videos
@@ -154,6 +154,10 @@ class _Tally:
     def files(self) -> int:
         return self.new + self.known + self.rejected.total()
 
+    def count(self, *, known: bool) -> None:
+        """One file more."""
+        self.known, self.new = self.known + known, self.new + (not known)
+
 
 @dataclass(frozen=True)
 class _Look:
@@ -198,92 +202,116 @@ def _unsettled(ahead: Sequence[Found], there: _There, config: FramesConfig, tall
     is said but their path."""
     settings = config.digest()
     for found in ahead:
-        rows = there.get(str(found.path), []) if config.trust_timestamps and isinstance(found, Entry) else []
-        if any(row["settled"] and row["stamp"] for row in rows) and found == Entry(found.path, found.source):
+        rows = there.get(str(found.path), []) if config.trust_timestamps else []
+        if (
+            isinstance(found, Entry)
+            and any(row["settled"] and row["stamp"] for row in rows)
+            and found == Entry(found.path, found.source)
+        ):
             stamp = _stamp(found.path, settings)
             if any(row["settled"] and row["stamp"] == stamp for row in rows):
                 tally.sources.add(storable(found.source))
-                tally.known += 1
+                tally.count(known=True)
                 continue
         yield found
 
 
 def _register_batch(store: Path, batch: Sequence[Found], there: _There, config: FramesConfig, tally: _Tally) -> None:
-    looks: list[_Look] = []
-    refused: list[tuple[str, Path, Refusal]] = []
-    lines: list[LedgerLine] = []
-
-    def refuse(item: str, told: str, path: Path, refusal: Refusal, *, has_line: bool, frame_id: str = "") -> None:
-        """Among rejections a file is known by its path (`told`), in the ledger by the line that named it (`item`)."""
-        refused.append((told, Path(stored_path(path)), refusal))
-        if has_line:
-            lines.append(LedgerLine(item, stored_path(path), "rejected", refusal.reason, refusal.detail, frame_id))
-
-    settings = config.digest()
     trusted = _trusted(there) if config.trust_timestamps else {}
+    made = _Batch(config, tally)
     for found in batch:
+        made.look(found, trusted)
+    with reading(store) as con:
+        known = _known(con, [look.frame_id for look in made.looks])
+        claims = _claims(con, made.looks, known, tally.manifests)
+    made.decide(known, claims)
+    tally.manifests.update(_manifest(found.line) for found in batch if isinstance(found, Entry) and found.line)
+    tally.rejected.update(refusal.reason for *_, refusal in made.refused)
+    with writing(store) as con:
+        _forget_refusals(con, batch, made.usable)
+        insert(con, "frames", list(made.rows.values()), replace=True)
+        record(con, [*made.refused, *_overwritten(con, made.looks, there, trusted)], config.digest())
+        ledger.write(con, made.lines)
+
+
+class _Batch:
+    """What inputs come to: rows, refusals and lines of the ledger, until they are stored together."""
+
+    def __init__(self, config: FramesConfig, tally: _Tally) -> None:
+        self.looks: list[_Look] = []
+        self.rows: dict[str, dict[str, Any]] = {}
+        """Frame id -> row, of those that are new or say something new."""
+        self.usable: list[str] = []
+        self.refused: list[tuple[str, Path, Refusal]] = []
+        self.lines: list[LedgerLine] = []
+        self._config, self._settings, self._tally = config, config.digest(), tally
+
+    def look(self, found: Found, trusted: dict[tuple[str, str], dict[str, Any]]) -> None:
+        """Takes one input in; of a file, what its bytes say."""
+        if not isinstance(found, Ignored):
+            self._tally.sources.add(storable(found.source))
         match found:
             case Ignored(path, detail, address):
-                tally.ignored += 1
-                lines.append(
-                    LedgerLine(address or stored_path(path), stored_path(path), "ignored", "", storable(detail))
-                )
-            case RefusedInput(item, path, source, refusal):
-                tally.sources.add(storable(source))
-                refuse(item, item, path, refusal, has_line=True)
-            case Watched(item, path, source, frames, damage):
-                tally.sources.add(storable(source))
+                self._tally.ignored += 1
+                self._line(address or stored_path(path), path, "ignored", "", storable(detail))
+            case RefusedInput(item, path, _, refusal):
+                self._refuse(item, item, path, refusal, has_line=True)
+            case Watched(item, path, _, frames, damage):
                 if damage:
-                    refused.append((stored_path(path), Path(stored_path(path)), damage))
+                    self.refused.append((stored_path(path), Path(stored_path(path)), damage))
                 detail = f"{frames} frames" + (f"; {damage.detail}" if damage else "")
-                fate = "registered" if frames else "rejected"
-                lines.append(LedgerLine(item, stored_path(path), fate, damage.reason if damage else "", detail))
-            case Entry(path, source):
-                tally.sources.add(storable(source))
+                self._line(item, path, "registered" if frames else "rejected", damage.reason if damage else "", detail)
+            case Entry(path):
                 try:
-                    looks.append(_look(found, config, settings, trusted))
+                    self.looks.append(_look(found, self._config, self._settings, trusted))
                 except Exception as error:
-                    refuse(found.item, stored_path(path), path, failed(error), has_line=found.input)
-    with reading(store) as con:
-        known = _known(con, [look.frame_id for look in looks])
-        claims = _claims(con, looks, known, tally.manifests)
-    before = known.copy()
-    kept = {frame_id: Path(row["path"]) for frame_id, row in known.items()}
-    rows: dict[str, dict[str, Any]] = {}
-    usable: list[str] = []
-    for look in looks:
-        entry, path, frame_id = look.entry, look.entry.path, look.frame_id
-        try:
-            against = _contradiction(entry, known.get(frame_id), claims.get(frame_id))
-            _refuse_second(path, frame_id, kept.get(frame_id), config.max_bytes, against)
-            if against:
-                raise Refusal("contradiction", against)
-            row = _row(look, known.get(frame_id))
-        except Exception as error:
-            refusal = failed(error)
-            told = entry.line if refusal.reason == "contradiction" else stored_path(path)
-            refuse(entry.item, told, path, refusal, has_line=entry.input, frame_id=frame_id)
-            continue
-        if frame_id in kept:
-            tally.known += 1
-        else:
-            tally.new += 1
-        kept[frame_id], known[frame_id] = path, row
-        if entry.line:
-            claims.setdefault(frame_id, entry.line)
-        usable.append(frame_id)
-        if row != before.get(frame_id):
-            rows[frame_id] = row
+                    self._refuse(found.item, stored_path(path), path, failed(error), has_line=found.input)
+
+    def decide(self, known: dict[str, dict[str, Any]], claims: dict[str, str]) -> None:
+        """Makes rows or refusals of what was looked at, in order: of several files with one content the first is kept.
+
+        `known` has the rows of contents that are registered, `claims` the lines that named them first in this run.
+        """
+        before, known, claims = known, known.copy(), claims.copy()
+        kept = {frame_id: Path(row["path"]) for frame_id, row in known.items()}
+        for look in self.looks:
+            entry, frame_id = look.entry, look.frame_id
+            try:
+                against = _contradiction(entry, known.get(frame_id), claims.get(frame_id))
+                _refuse_second(entry.path, frame_id, kept.get(frame_id), self._config.max_bytes, against)
+                if against:
+                    raise Refusal("contradiction", against)
+                row = _row(look, known.get(frame_id))
+            except Exception as error:
+                refusal = failed(error)
+                told = entry.line if refusal.reason == "contradiction" else stored_path(entry.path)
+                self._refuse(entry.item, told, entry.path, refusal, has_line=entry.input, frame_id=frame_id)
+                continue
+            self._tally.count(known=frame_id in kept)
+            kept[frame_id], known[frame_id] = entry.path, row
+            if entry.line:
+                claims.setdefault(frame_id, entry.line)
+            self._register(look, row, before.get(frame_id))
+
+    def _register(self, look: _Look, row: dict[str, Any], before: dict[str, Any] | None) -> None:
+        entry, frame_id = look.entry, look.frame_id
+        self.usable.append(frame_id)
+        if row != before:
+            self.rows[frame_id] = row
         if entry.input:
             note = "value_left_out" if entry.note else ""
-            lines.append(LedgerLine(entry.item, stored_path(path), "registered", note, entry.note, frame_id))
-    tally.manifests.update(_manifest(found.line) for found in batch if isinstance(found, Entry) and found.line)
-    tally.rejected.update(refusal.reason for *_, refusal in refused)
-    with writing(store) as con:
-        _forget_refusals(con, batch, usable)
-        insert(con, "frames", list(rows.values()), replace=True)
-        record(con, [*refused, *_overwritten(con, looks, there, trusted)], config.digest())
-        ledger.write(con, lines)
+            self._line(entry.item, entry.path, "registered", note, entry.note, frame_id)
+
+    def _refuse(
+        self, item: str, told: str, path: Path, refusal: Refusal, *, has_line: bool, frame_id: str = ""
+    ) -> None:
+        """Among rejections a file is known by its path (`told`), in the ledger by the line that named it (`item`)."""
+        self.refused.append((told, Path(stored_path(path)), refusal))
+        if has_line:
+            self._line(item, path, "rejected", refusal.reason, refusal.detail, frame_id)
+
+    def _line(self, item: str, path: Path, fate: Fate, reason: str, detail: str, frame_id: str = "") -> None:
+        self.lines.append(LedgerLine(item, stored_path(path), fate, reason, detail, frame_id))
 
 
 def _claims(

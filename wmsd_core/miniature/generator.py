@@ -3,7 +3,6 @@
 A state is float [B, 7, 3, 20, 20] in [-1, 1]; frame 0 is the given picture.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from wmsd_core.arrays import Image, Images, Videos
+from wmsd_core.files import sha256
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter, Condition
 from wmsd_core.miniature.drawing import SIZE, shrink
@@ -65,7 +65,7 @@ class MiniatureGenerator:
         with safe_open(path, "pt") as file:
             network = Network(NetworkConfig(**json.loads(file.metadata()["network"])))
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118, not a mapping
-        return cls(network.float().to(device), hashlib.sha256(path.read_bytes()).hexdigest())
+        return cls(network.float().to(device), sha256(path))
 
     @property
     def device(self) -> torch.device:
