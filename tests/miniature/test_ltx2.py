@@ -113,9 +113,9 @@ def test_connectors_and_network_learn_and_sound_keeps_its_gates_closed(folder: P
     pupil = Pupil(folder, SMALL)
     before = {name: weight.detach().clone() for name, weight in pupil.trained.items()}
     assert pupil.learn() > 0
-    # Keys and queries of what is read alone may stay for a step: nearly all else has moved.
+    # What modulates the exchange with sound gets no gradient where sound is off.
     moved = [name for name, weight in pupil.trained.items() if not torch.equal(weight, before[name])]
-    assert len(moved) > 0.9 * len(before) and {name.split(".")[0] for name in moved} == {"transformer", "connectors"}
+    assert len(moved) > 0.85 * len(before) and {name.split(".")[0] for name in moved} == {"transformer", "connectors"}
     network = pupil.network
     assert not network.av_cross_attn_video_a2v_gate.linear.weight.any()
     assert not network.transformer_blocks[0].video_a2v_cross_attn_scale_shift_table[4].any()
