@@ -54,9 +54,11 @@ def _prepare(workspace: Path, recipe: Recipe) -> None:
 
 
 def _having(known: Results, run: Planned, future: "PrefectFuture[list[dict[str, object]]]") -> Results:
-    """With one run's lines; of one that has failed, which takes no other with it, with the reason."""
+    """With one run's lines; of one that has failed, which takes no other with it, with the reason, or what it had before."""
     try:
-        return known.having(parsed(future.result()))
+        lines = parsed(future.result())
     except (ValueError, RuntimeError) as error:
         get_run_logger().warning(f"{run.arm}, seed {run.seed}, has failed: {error}")
-        return known.having([RunLine(arm=run.arm, seed=run.seed, key=run.key, failed=str(error))])
+        before = any((line.arm, line.seed, line.failed) == (run.arm, run.seed, "") for line in known.runs)
+        lines = [] if before else [RunLine(arm=run.arm, seed=run.seed, key=run.key, failed=str(error))]
+    return known.having(lines)

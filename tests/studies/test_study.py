@@ -120,6 +120,10 @@ def test_results_come_back_from_their_file_and_stale_ones_are_left_out(study: St
     other = study.model_copy(update={"settings": {"train.steps": 20}})
     kept, stale = back.only(planned(other, RECIPE))
     assert len(stale) == 3 and {line.arm for line in kept.measurements} == {"demonstrator"}
+    larger = study.model_copy(update={"test": 48})
+    assert back.only(planned(larger, RECIPE))[0] == Results(), (
+        "other items: the boards of before do not stand in the way"
+    )
     (tmp_path / "r.jsonl").write_text('{"kind": "run", "arm"\n')
     with pytest.raises(ValueError, match="line 1, is no line of results"):
         load(tmp_path / "r.jsonl")

@@ -165,10 +165,12 @@ class Results:
         found = self
         for line in stale:
             found = found.without(line.arm, line.seed)
-        ordered = replace(
-            found,
+        measured = [line for line in found.measurements if (line.arm, line.seed) in wanted]
+        used = {line.board for line in measured}
+        ordered = Results(
+            boards={board: line for board, line in found.boards.items() if board in used},
             runs=tuple(sorted(found.runs, key=lambda line: wanted[line.arm, line.seed][0])),
-            measurements=tuple(sorted(found.measurements, key=lambda m: (wanted[m.arm, m.seed][0], m.step, m.board))),
+            measurements=tuple(sorted(measured, key=lambda m: (wanted[m.arm, m.seed][0], m.step, m.board))),
         )
         return ordered, [f"{line.arm}, seed {line.seed}" for line in stale]
 
