@@ -107,12 +107,9 @@ class Planned:
     recipe: Recipe
     every: int
     tasks: dict[Board, int]
-
-    @property
-    def key(self) -> str:
-        """SHA-256 of all that shapes its results, beside the data: a changed file does not pass for the one that was run."""
-        settings = [self.recipe.models.digest(), *(config.digest() for _, config in self.evaluations)]
-        return digest([*settings, self.recipe.train.digest() if self.role == "executor" else self.role])
+    key: str
+    """SHA-256 of all that the file says of it: a changed file does not pass for the one that was run. What the program adds,
+    such as a setting that is new, is known by the run's own id, and made again where it is another."""
 
     @property
     def steps(self) -> list[int]:
@@ -166,6 +163,8 @@ def planned(study: Study, recipe: Recipe) -> list[Planned]:
             raise ValueError(f"arm '{name}': {error}") from error
         for place, seed in enumerate(study.seeds[: arm.seeds] if trained else [None]):
             train = changed.train.model_copy(update={"seed": seed or 0, "keep_every": study.every})
-            run = Planned(name, seed, arm.role, changed.model_copy(update={"train": train}), study.every, tasks)
+            said = {key: value for key, value in given.items() if trained or not key.startswith("train.")}
+            key = digest([study.recipe, name, arm.role, seed, study.every, dict(tasks), said])
+            run = Planned(name, seed, arm.role, changed.model_copy(update={"train": train}), study.every, tasks, key)
             found.append((place, run))
     return [run for _, run in sorted(found, key=lambda placed: placed[0])]
