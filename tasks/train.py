@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ REMARKS = 200
 """Lines of the training process's own words in the log of a run."""
 RECORD_EVERY = 15.0
 """Seconds between two copies of the metrics into the store while a run is going on."""
+LEADER_COMES = 1800.0
+"""Seconds in which the machine that leads a run of several has begun it."""
 
 
 def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> RunFolder:
@@ -189,6 +192,31 @@ def trained(
         raise ValueError(f"training has ended well and left no whole adapter in {run.adapter}: run it again")
     told = {"steps": config.steps, "adapter": run.checksum, "trained": "before" if before else "now"}
     return run, summary | told
+
+
+def join_run(workspace: Path, config: TrainConfig, models: ModelsConfig, launching: LaunchConfig) -> Summary:
+    """Lends this machine to a run of several, whose stage runs on another: waits for the run's folder there, then trains.
+
+    Raises:
+        ValueError: the run is one of a single machine, or nobody has begun it.
+        ProcessFailed: the run has failed; the next try, on all machines, goes on from its checkpoint.
+    """
+    if launching.nodes == 1:
+        raise ValueError(
+            "--join lends this machine to a run of several: set launch.nodes and launch.rendezvous as there"
+        )
+    folder, waited = planned_run(workspace, config, models), 0.0
+    while not (folder.path / "examples.jsonl").is_file():
+        if waited > LEADER_COMES:
+            raise ValueError(
+                f"nobody leads a run in {folder.path}: give the same command without --join on another machine, with the "
+                "same settings and workspace"
+            )
+        time.sleep(1)
+        waited += 1
+    log = folder.path / f"process-{socket.gethostname()}.log"
+    watch(launch.command(folder.path, launching, Workspace(workspace).features), lambda _: None, log=log)
+    return {"run": folder.run_id, "adapter": folder.checksum}
 
 
 def rehearse_run(

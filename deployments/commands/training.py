@@ -29,6 +29,13 @@ def train(
             help="Train nothing: reach all that is needed, count memory by part, time a small step, refuse what cannot fit.",
         ),
     ] = False,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join",
+            help="Lend this machine to a run of several (launch.nodes) that the same command, without --join, leads elsewhere.",
+        ),
+    ] = False,
 ) -> Summary:
     """Distil the Demonstrator into the Executor. Stop it at any time: it resumes from its last checkpoint.
 
@@ -40,6 +47,10 @@ def train(
         from tasks.train import rehearse_run
 
         return rehearse_run(root, training, c.models, c.launch, tell=note)
+    if join:
+        from tasks.train import join_run
+
+        return join_run(root, training, c.models, c.launch)
     with orchestration("flows.train"):
         from flows.train import train as flow
 

@@ -10,6 +10,10 @@ set -eu
 [ $# -ge 1 ] || { echo "usage: $0 MODEL [vllm arguments]" >&2; exit 2; }
 model=$1
 shift
+case ${HOST:-127.0.0.1} in
+  127.0.0.1 | localhost) ;;
+  *) [ -n "${VLLM_API_KEY:-}" ] || { echo "to listen on $HOST, set VLLM_API_KEY: whoever reaches it could use it" >&2; exit 2; } ;;
+esac
 export VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1
 # --trust-request-mm-kwargs: requests say at which times the frames of a video were taken.
 # --generation-config vllm: temperature and the rest are what the request says, not what the model's folder prefers.
