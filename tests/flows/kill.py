@@ -8,6 +8,7 @@ same command is run again, until it finishes. Store, videos and adapter must be 
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -70,14 +71,26 @@ def stages(place: Workspace) -> list[str]:
         return [row["stage"] for row in store.query(con, "SELECT stage FROM stage_runs ORDER BY started")]
 
 
+UNTIMED = "COLUMNS(lambda name: name <> 'seconds')"
+"""All columns of a table but durations, which no two runs share."""
+
+
+def untimed(record: Any) -> Any:
+    """Plain JSON without its durations."""
+    if isinstance(record, dict):
+        return {key: untimed(value) for key, value in record.items() if "seconds" not in key}
+    return [untimed(value) for value in record] if isinstance(record, list) else record
+
+
 def content(place: Workspace) -> dict[str, list[Any]]:
     """Every row of the store but times, stamps of files and the store's own id; the hash of every video and adapter."""
     with store.reading(place.store) as con:
         tables = [row["name"] for row in store.query(con, "SELECT table_name AS name FROM information_schema.tables")]
-        rows = {table: con.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for table in tables}
+        rows = {table: con.execute(f"SELECT {UNTIMED} FROM {table} ORDER BY ALL").fetchall() for table in tables}
         rows["frames"] = con.execute("SELECT * EXCLUDE (stamp) FROM frames ORDER BY ALL").fetchall()
         rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
-        rows["evaluation_runs"] = con.execute("SELECT * EXCLUDE (counted) FROM evaluation_runs ORDER BY ALL").fetchall()
+        records = con.execute("SELECT evaluation_id, benchmark, record FROM evaluation_runs ORDER BY ALL").fetchall()
+        rows["evaluation_runs"] = [(*named, untimed(json.loads(record))) for *named, record in records]
     del rows["workspace"]
     rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith(("seconds/", "speed/"))]
     files = [*place.videos.rglob("*.png"), *place.training.rglob("adapter/**/*")]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from tests.vlm import tiny
-from wmsd_core.models import vlm
+from wmsd_core.models import ModelsConfig, vlm
 from wmsd_core.vlm.local import LocalVLM
 from wmsd_core.vlm.protocol import Message, Question, Refused
 from wmsd_core.vlm.settings import LocalConfig
@@ -132,11 +132,13 @@ def test_the_name_tells_weights_apart(tmp_path: Path) -> None:
 
 
 def test_models_are_found_by_name_and_mistakes_have_a_cure(tmp_path: Path, folder: Path) -> None:
-    local = LocalConfig(model=str(folder), device="cpu")
-    assert vlm("transformers", local=local) is vlm("transformers", local=local)
+    def using(weights: Path) -> ModelsConfig:
+        return ModelsConfig(local=LocalConfig(model=str(weights), device="cpu"))
+
+    assert vlm(using(folder), "transformers") is vlm(using(folder), "transformers")
     with pytest.raises(ValueError, match=r"models\.local\.model"):
-        vlm("transformers")
+        vlm(ModelsConfig(), "transformers")
     with pytest.raises(ValueError, match="cannot be loaded"):
-        vlm("transformers", local=LocalConfig(model=str(tmp_path)))
+        vlm(using(tmp_path), "transformers")
     with pytest.raises(ValueError, match=r"choose from miniature, vllm, transformers"):
-        vlm("gpt")
+        vlm(ModelsConfig(), "gpt")

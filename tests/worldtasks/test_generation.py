@@ -209,7 +209,7 @@ def test_seeds_belong_to_the_frame_and_not_to_the_order(tmp_path: Path) -> None:
 def test_a_pair_that_is_none_costs_the_others_nothing_and_is_kept_with_its_reason(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 1)
     good = good_answer(7).model_dump()["pairs"]
-    bad: list[object] = [{"task": "[Man]: Sit down."}, "text", None, {**good[0], "agent_visible": "perhaps"}]
+    bad: list[object] = [{"task": "[Man]: Sit down."}, "text", None, {**good[0], "task": 7}]
     answer = RootModel[Any]({"pairs": [bad[0], *good, *bad[1:]]})
     found = generate_pairs(store, ids, ScriptedVLM(lambda call: answer), CONFIG.model_copy(update={"count": 8}))
     assert (found.frames, found.pairs, found.faults) == (1, 7, {"malformed": 4})
