@@ -65,9 +65,7 @@ def main() -> None:
 
 def _told(ended: BaseException) -> int:
     """Tells how a command has ended otherwise than well; returns its status. A fault of the program is raised again."""
-    if (
-        interruption.received
-    ):  # typer makes an exit of it, and a library what it likes: a call that was broken off fails
+    if interruption.received:  # a library may make anything of it: a call that was broken off fails
         err.print(interruption.KEPT, markup=False, highlight=False, soft_wrap=True)
         return interruption.status()
     match ended:

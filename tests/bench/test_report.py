@@ -266,11 +266,11 @@ def test_sentences_follow_the_data(tmp_path: Path):
     path = build(tmp_path, frames=150, tasks=80)
     all_yes = evaluated(path, "UPDATE judgments SET verdict = true WHERE criterion = 'agent'")
     assert "Agent: every verdict is “fulfilled”; the judge did not tell videos apart." in all_yes
-    # The Executor has everything right and the base four in ten; then half of the Executor's verdicts go missing.
+    # The Executor has everything right and the base four in ten; then two thirds of the Executor's verdicts go missing.
     of = "video_id IN (SELECT video_id FROM videos WHERE arm = '{}')"
     clear = f"UPDATE judgments SET verdict = {of.format('executor')} OR hash(video_id) % 10 < 4"
     assert "It is better than the Base by" in evaluated(path, clear)
-    lost = f"UPDATE judgments SET verdict = NULL WHERE {of.format('executor')} AND hash(video_id) % 2 = 0"
+    lost = f"UPDATE judgments SET verdict = NULL WHERE {of.format('executor')} AND hash(video_id) % 3 > 0"
     assert "Whether it is better than the Base is not shown" in evaluated(path, lost)
     assert "there is no score to show" in evaluated(path, "UPDATE judgments SET verdict = NULL")
 

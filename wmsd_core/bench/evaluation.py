@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from typing import Self, get_args
+from typing import ClassVar, Self, get_args
 
 import duckdb
 from pydantic import Field, model_validator
@@ -14,6 +14,8 @@ from wmsd_core.config import Config, digest
 
 class EvaluateConfig(Config):
     """What is generated and judged."""
+
+    revision: ClassVar[int] = 2
 
     benchmark: str = "worldtasks"
     """By name, or as `package.module:factory`."""
@@ -106,7 +108,7 @@ def items_of(con: duckdb.DuckDBPyConnection, config: EvaluateConfig, *, writer: 
 
 
 def video_id(item: Item, arm: Arm, evaluation: Evaluation) -> str:
-    """SHA-256 of item, arm, text, weights, adapter, seed and sampler.
+    """SHA-256 of item, arm, text, weights, adapter, seed, sampler, and the revision of how videos are made.
 
     The text is part of it because an item keeps its id when its solution is written anew. The benchmark is not: what two
     of them ask about the same video is asked of one file. Of a clip from elsewhere its content says where it is from.
@@ -124,5 +126,6 @@ def video_id(item: Item, arm: Arm, evaluation: Evaluation) -> str:
             evaluation.adapter_of(arm),
             item.seed(config.seed),
             config.sampler,
+            config.revision,
         ]
     )
