@@ -32,6 +32,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments import configuration, recipes
+from tasks.stages import PARTS
 from wmsd_core.unicode import visible
 
 if TYPE_CHECKING:
@@ -174,6 +175,20 @@ class Intake(Repeatable):
         return [source.name for source in checked(several(frames, scan.columns, scan.fetch.allow)).sources]
 
 
+USES = {stage: {*parts} for stage, parts in PARTS.items()} | {
+    "train": {*PARTS["train"], "launch"},
+    "export": {"export", "split"},
+    "import": {"importing", "scan", "split"},
+}
+"""Which parts of a recipe a command uses, of those that use few."""
+
+
+def unused(command: str, settings: Sequence[str]) -> list[str]:
+    """Keys given with --set that a command does not look at."""
+    keys = [assignment.partition("=")[0].strip() for assignment in settings]
+    return [key for key in keys if command in USES and key.partition(".")[0] not in USES[command]]
+
+
 def command(
     app: typer.Typer, name: str | None = None, **options: Any
 ) -> Callable[[Callable[..., Summary | Rows | None]], Callable[..., Summary | Rows | None]]:
@@ -189,6 +204,9 @@ def command(
                 parameter: kind(**{field.name: given.pop(field.name) for field in dataclasses.fields(kind)})
                 for parameter, kind in grouped.items()
             }
+            for one in arguments.values():
+                for key in unused(title, one.settings or ()) if isinstance(one, Configured) else ():
+                    note("note", f"`wmsd {title}` does not use {key}")
             result = function(**arguments, **given)
             if result is not None:
                 show(title, result, as_json=as_json)

@@ -53,7 +53,7 @@ def generate(
             stage.forget_pairs(workspace)
         model = writer(workspace, models).name
         parts = shards(Workspace(workspace), after="screen", size=SHARD)
-        _write(workspace, parts, model, models, config)
+        summary["written_now"] = _write(workspace, parts, model, models, config)
         summary |= stage.counts(workspace, model, config)
         summary |= _label(workspace, parts, models, labelling)
         _verify(workspace, parts, models, selection)
@@ -66,9 +66,11 @@ def generate(
     return summary
 
 
-def _write(workspace: Path, parts: Sequence[Shard], model: str, models: ModelsConfig, config: GenerateConfig) -> None:
+def _write(workspace: Path, parts: Sequence[Shard], model: str, models: ModelsConfig, config: GenerateConfig) -> int:
+    """Returns the number of frames that were written for now."""
     lacking = unwritten(Workspace(workspace).store, model, config)
-    in_shards(stage.generate, workspace, parts, lacking, models, model, prompts.version("generate"), config)
+    done = in_shards(stage.generate, workspace, parts, lacking, models, model, prompts.version("generate"), config)
+    return sum(part["frames"] for part in done)
 
 
 def _label(workspace: Path, parts: Sequence[Shard], models: ModelsConfig, config: LabelConfig) -> Summary:

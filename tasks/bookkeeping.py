@@ -15,7 +15,7 @@ from wmsd_core import store
 from wmsd_core.config import Config
 from wmsd_core.models import ModelsConfig
 from wmsd_core.store import overview
-from wmsd_core.store.stage_runs import record_stage
+from wmsd_core.store.stage_runs import last_runs, record_stage
 from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
 
@@ -58,6 +58,16 @@ def go_on(summary: Summary) -> Summary:
     if "caution" in summary:
         raise ValueError(summary["caution"])
     return summary
+
+
+def outdated(workspace: Path) -> Summary:
+    """Which stages have finished with other frames than are left now, and what brings them up to date; empty if none."""
+    with store.reading(Workspace(workspace).store) as con:
+        stages = [stage for stage, run in last_runs(con, "").items() if run.outdated]
+    if not stages:
+        return {}
+    told = f"{', '.join(stages)} had other frames, and what comes after may change: see `wmsd pipeline --plan`"
+    return {"outdated": told}
 
 
 def counted(reasons: Mapping[str, int]) -> str:

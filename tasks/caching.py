@@ -7,7 +7,7 @@ Prefect remembers what it has seen done, and a store can be copied, restored fro
 memory therefore counts only for shards of which the store lacks nothing: `in_shards`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ PERSISTED: dict[str, Any] = {"persist_result": True, "result_serializer": "json"
 
 
 def in_shards(
-    task: Task[..., Summary], workspace: Path, parts: Sequence[Shard], lacking: frozenset[str], *arguments: Any
+    task: Task[..., Summary], workspace: Path, parts: Sequence[Shard], lacking: Collection[str], *arguments: Any
 ) -> list[Summary]:
     """The task over all shards: remembered where the store lacks nothing, else run. Returns what was done now.
 

@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, a line now and then in a log, a progress artifact in the Prefect UI."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -10,8 +11,10 @@ import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
+from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.theme import Theme
 
 Report = Callable[[int, int], None]
 """Called with (done, total) as often as the work likes."""
@@ -27,7 +30,8 @@ def progress(description: str, key: str) -> Generator[Report]:
     artifact = create_progress_artifact(progress=0.0, key=key, description=description)
     assert isinstance(artifact, UUID)  # not a coroutine: this is no async context
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    screen = console()
+    bar = Progress(*columns, console=screen, transient=True, disable=not sys.stderr.isatty())
     line = bar.add_task(description, total=None)
     last = time.monotonic()
 
@@ -43,8 +47,14 @@ def progress(description: str, key: str) -> Generator[Report]:
                 # A server that is away for a while is no reason to stop a night of training.
                 logger.warning(f"the progress display could not be updated: {error}")
 
-    with bar:
+    with screen.use_theme(Theme()), bar:  # Prefect's console knows the styles of a log alone
         yield report
+
+
+def console() -> Console:
+    """The one that the log is written to: a bar on another one and the lines of the log would write over each other."""
+    handlers = logging.getLogger().handlers
+    return next((each.console for each in handlers if isinstance(each, PrefectConsoleHandler)), Console(stderr=True))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.bookkeeping import Summary, counted, nothing_kept, plain, stage_run
+from tasks.bookkeeping import Summary, counted, nothing_kept, outdated, plain, stage_run
 from wmsd_core.filters import FilterConfig, MeasureConfig, decide
 from wmsd_core.filters.measuring import unmeasured
 from wmsd_core.filters.verdict import nearest
@@ -21,7 +21,7 @@ def rejudge(workspace: Path, scan: FramesConfig, measuring: MeasureConfig, thres
         if not summary["kept"]:
             why = counted(summary["reasons"]) or "there is no readable picture"
             summary |= nothing_kept("filter", why, nearest_thresholds(workspace, measuring, thresholds))
-    return summary
+    return summary | outdated(workspace)
 
 
 def nearest_thresholds(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> str:

@@ -1,6 +1,6 @@
 """A stage's work in pieces of seconds to minutes, each named by reference: a range of frame ids and a digest of its members."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from wmsd_core import store
 from wmsd_core.config import Config
@@ -18,7 +18,7 @@ class Shard(Config):
     members: str
     """Digest of the frame ids: the input set of a cache key."""
 
-    def holds(self, beginnings: frozenset[str]) -> bool:
+    def holds(self, beginnings: Collection[str]) -> bool:
         """Whether ids that begin so can be among its frames."""
         return any(self.first[: len(begin)] <= begin <= self.last[: len(begin)] for begin in beginnings)
 

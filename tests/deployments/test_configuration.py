@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments import configuration, recipes
+from deployments import configuration, options, recipes
+from wmsd_core import overrides
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -41,3 +42,12 @@ def test_a_wrong_file_says_what_to_change(tmp_path: Path, text: str, message: st
     (tmp_path / configuration.FILE).write_text(text)
     with pytest.raises(ValueError, match=message):
         configuration.effective(tmp_path, None, [])
+
+
+def test_a_setting_that_a_command_does_not_look_at_is_named() -> None:
+    given = ["filter.min_sharpness=3", "train.steps=5", "launch.processes=2"]
+    assert options.unused("filter", given) == ["train.steps", "launch.processes"]
+    assert options.unused("train", given) == ["filter.min_sharpness"]
+    assert options.unused("pipeline", given) == []
+    parts = {key.partition(".")[0] for key in overrides.keys(recipes.miniature())}
+    assert set().union(*options.USES.values()) <= parts, "they are parts of a recipe"

@@ -23,6 +23,8 @@ SRUN = """#!/usr/bin/env python3
 import json, os, signal, sys, time
 with open(os.environ["SAID"], "a") as said:
     said.write(json.dumps([sys.argv[1:], bool(os.environ.get("VLLM_API_KEY")), os.environ.get("HOST", "")]) + "\\n")
+while "--kill-on-bad-exit=0" in sys.argv and len(open(os.environ["SAID"]).readlines()) < int(os.environ["STEPS"]):
+    time.sleep(0.01)  # the step that leads goes on for as long as the others need to begin
 if os.environ.get("SLOW"):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     time.sleep(60)
@@ -43,6 +45,7 @@ def cluster(tmp_path: Path) -> dict[str, str]:
         "SLURM_JOB_ID": "7",
         "WORKSPACE": "/shared/w",
         "SAID": str(tmp_path / "said"),
+        "STEPS": "3",
     }
     return {"PATH": f"{tmp_path}:{os.environ['PATH']}", **job}
 
@@ -82,7 +85,7 @@ def test_a_slurm_job_trains_on_three_nodes_and_judges_on_the_last(cluster: dict[
 
 
 def test_a_slurm_job_that_runs_out_of_time_stands_in_line_again(cluster: dict[str, str]) -> None:
-    process = job(cluster | {"SLOW": "1", "JUDGES": "0"})
+    process = job(cluster | {"SLOW": "1", "JUDGES": "0", "STEPS": "2"})
     deadline = time.monotonic() + 60
     while len(started(cluster)) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -17,6 +17,7 @@ from flows.filter import filter_frames
 from flows.pipeline import pipeline
 from flows.rank import rank
 from flows.train import train
+from tasks.plan import plan
 from tasks.process import ProcessFailed
 from tasks.train import train as training
 from tests.flows.kill import content
@@ -142,6 +143,63 @@ def test_a_new_threshold_reads_no_image_and_acts(
     again = filter_frames(place.root, [str(place.frames)], SMALL.scan, SMALL.measure, SMALL.filter)
     assert again["kept"] > 40
     assert content(place)["rejections"] == rows["rejections"]
+
+
+def reasons(place: Workspace, recipe: Recipe) -> dict[str, str]:
+    """Stage -> why the pipeline would find it other than it was."""
+    return {row["stage"]: row["because"] for row in plan(place.root, recipe)}
+
+
+def test_a_plan_before_the_first_run_makes_nothing(tmp_path: Path) -> None:
+    rows = plan(tmp_path / "new", SMALL)
+    assert (rows[0]["stage"], rows[0]["to_do"]) == ("render", "60 pictures to render")
+    assert {row["because"] for row in rows} == {"it has not run yet"} and len(rows) == 9
+    assert not (tmp_path / "new").exists()
+    assert next(row["stage"] for row in plan(tmp_path / "new", SMALL, ["/pictures"])) == "filter"
+
+
+def test_a_plan_says_what_is_left_and_why(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]], tmp_path: Path
+) -> None:
+    place, _, rows = finished
+    assert set(reasons(place, SMALL).values()) == {"up to date"}
+    assert content(place) == rows
+
+    longer = overrides.apply(SMALL, ["train.steps=5", "rank.keep_fraction=0.5"])
+    told = {row["stage"]: row for row in plan(place.root, longer)}
+    assert told["dedup"]["because"] == "up to date" and told["rank"]["because"] == "its settings have changed"
+    assert told["screen"]["because"] == "a stage before it changes"
+    assert told["train"]["to_do"] == "2 steps to train"
+    assert told["train"]["expected_s"] > 0 and "not finished" not in told["train"]["because"]
+    assert "there is no finished training run" not in told["evaluate"]["because"], "what comes first is told first"
+
+    copy = Workspace(tmp_path / "copy")
+    shutil.copytree(place.root, copy.root)
+    with store.writing(copy.store) as con:
+        con.execute(
+            "DELETE FROM measurements WHERE frame_id IN (SELECT frame_id FROM measurements ORDER BY ALL LIMIT 2)"
+        )
+        con.execute("DELETE FROM videos WHERE video_id IN (SELECT video_id FROM videos ORDER BY ALL LIMIT 3)")
+    told = {row["stage"]: row for row in plan(copy.root, SMALL)}
+    assert told["filter"]["to_do"].startswith("2 frames to measure")
+    assert told["filter"]["because"] == "something is missing"
+    assert told["evaluate"]["to_do"].startswith("3 videos to make")
+
+
+def test_stages_that_had_other_frames_are_named_when_a_threshold_changes(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    place, _, rows = finished
+    with store.reading(place.store) as con:
+        (sharp,) = con.execute("SELECT quantile_cont(sharpness, 0.5) FROM measurements").fetchall()[0]
+    harsher = SMALL.filter.model_copy(update={"min_sharpness": sharp})
+    summary = filter_frames(place.root, None, SMALL.scan, SMALL.measure, harsher)
+    assert summary["outdated"].startswith("dedup, rank, screen, generate had other frames")
+    changed = SMALL.model_copy(update={"filter": harsher})
+    assert reasons(place, changed)["dedup"] == "it was given other frames"
+    assert reasons(place, SMALL)["filter"] == "its settings have changed"
+    assert "outdated" not in filter_frames(place.root, None, SMALL.scan, SMALL.measure, SMALL.filter)
+    assert content(place) == rows and set(reasons(place, SMALL).values()) == {"up to date"}
 
 
 def test_each_stage_leaves_an_artifact_to_read(

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import unicodedata
+from collections.abc import Generator
 from pathlib import Path
 
 import pyarrow as pa
@@ -284,16 +285,25 @@ def test_names_find_each_other_however_their_accents_are_written(tmp_path: Path)
     assert existing(tmp_path, "a\ud800") is None and existing(tmp_path, "a\0") is None
 
 
+@pytest.fixture
+def deep(tmp_path: Path) -> Generator[Path]:
+    """A file below 1,100 folders, which go with it: pytest could not remove them."""
+    made = [str(tmp_path / "c") + "/d" * depth for depth in range(1100)]
+    for folder in made:
+        os.mkdir(folder)  # noqa: PTH102 - pathlib's own functions go by recursion
+    file = Path(made[-1] + "/d")
+    yield file
+    file.unlink()
+    for folder in reversed(made):
+        os.rmdir(folder)  # noqa: PTH106
+
+
 def test_a_folder_that_cannot_be_listed_and_one_that_is_nested_too_deep_end_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, deep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder_of(tmp_path / "a", 1)
     folder_of(tmp_path / "b", 1, first=1)
-    deep = str(tmp_path / "c")
-    for _ in range(1100):
-        os.mkdir(deep)  # noqa: PTH102 - pathlib's own functions go by recursion
-        deep += "/d"
-    Path(deep).write_bytes(encode(scene(2)))
+    deep.write_bytes(encode(scene(2)))
     scandir = os.scandir
 
     def refusing(path: Path) -> object:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.shards import frame_ids, shards
 from tests.store.test_store import frame
 from wmsd_core import store
-from wmsd_core.store.funnel import buckets, count, survivors
+from wmsd_core.store.funnel import buckets, count, lacking, members, survivors
 from wmsd_core.workspace import Workspace
 
 IDS = sorted(hashlib.sha256(str(n).encode()).hexdigest() for n in range(3000))
@@ -52,3 +52,18 @@ def test_a_crowded_beginning_stands_alone(tmp_path: Path) -> None:
         store.insert(con, "frames", [frame(f"aaa{n:03}") for n in range(30)] + [frame(f"b{n:03}") for n in range(5)])
     assert [part.frames for part in shards(place, None, 10)] == [30, 5]
     assert shards(Workspace(tmp_path), "filter", 100)[0].frames == 35
+
+
+def test_work_that_is_left_is_counted_and_a_set_of_frames_has_one_digest(tmp_path: Path) -> None:
+    one, other = filled(tmp_path / "one", IDS), filled(tmp_path / "other", IDS[::-1])
+    with store.reading(one.store) as con, store.reading(other.store) as reverse:
+        done = "SELECT frame_id FROM frames WHERE frame_id < 'f'"
+        left = lacking(con, "filter", done, digits=2)
+        assert sum(left.values()) == sum(name >= "f" for name in IDS) and set(left) == {n[:2] for n in IDS if n >= "f"}
+        assert lacking(con, "filter", "SELECT frame_id FROM frames") == {}
+        assert members(con, "filter") == members(reverse, "filter") != members(con, "frames")
+    with store.writing(other.store) as con:
+        con.execute("UPDATE rejections SET item = ? WHERE item = ?", [IDS[-1], IDS[0]])  # as many frames, other ones
+        changed = members(con, "filter")
+    with store.reading(one.store) as con:
+        assert changed != members(con, "filter") and changed.split("-")[0] == members(con, "filter").split("-")[0]

@@ -66,6 +66,11 @@ def generate_videos(path: Path, videos: Path, generator: Generator, evaluation: 
     return Generated(made, found, skipped)
 
 
+def missing_videos(path: Path, evaluation: Evaluation) -> int:
+    """How many videos `generate_videos` would make, texts that are not written yet left aside."""
+    return sum(len(_missing(path, evaluation, arm).missing) for arm in evaluation.config.arms)
+
+
 @dataclass(frozen=True)
 class _File:
     """A video that has just been made."""

@@ -49,7 +49,7 @@ class Measured:
     unusable: int
 
 
-def unmeasured(store: Path, config: MeasureConfig) -> frozenset[str]:
+def unmeasured(store: Path, config: MeasureConfig) -> dict[str, int]:
     """How the ids of readable frames begin that this configuration has not measured."""
     with reading(store) as con:
         done = "SELECT frame_id FROM measurements WHERE config_hash = $config_hash"

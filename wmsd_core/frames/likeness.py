@@ -52,7 +52,7 @@ class Signed:
     unusable: int
 
 
-def unsigned(store: Path) -> frozenset[str]:
+def unsigned(store: Path) -> dict[str, int]:
     """How the ids of frames begin that passed the filter and have no signature."""
     with reading(store) as con:
         return lacking(con, "filter", "SELECT frame_id FROM signatures")

@@ -34,7 +34,7 @@ class Scored:
     unusable: int
 
 
-def unscored(store: Path, aesthetic: LaionAesthetic | None) -> frozenset[str]:
+def unscored(store: Path, aesthetic: LaionAesthetic | None) -> dict[str, int]:
     """How the ids of frames begin that are to be ranked and lack a score, or the embedding behind it.
 
     Raises:

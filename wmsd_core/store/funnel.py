@@ -42,6 +42,20 @@ def count(con: duckdb.DuckDBPyConnection, after: Stage | None) -> int:
     return con.execute(f"SELECT count(*) FROM ({SURVIVORS})", parameters).fetchall()[0][0]
 
 
+def members(con: duckdb.DuckDBPyConnection, after: Stage | None) -> str:
+    """Digest of the frames that are left after a stage: the same for the same set."""
+    parameters = {"source": None, "stages": up_to(after), "first": "", "last": LAST}
+    number, mixed = con.execute(f"SELECT count(*), bit_xor(hash(frame_id)) FROM ({SURVIVORS})", parameters).fetchall()[
+        0
+    ]
+    return f"{number}-{mixed or 0:016x}"
+
+
+def before(stage: str) -> Stage | None:
+    """The stage whose survivors a data stage is given; None for all else."""
+    return STAGES[STAGES.index(stage) - 1] if stage in STAGES[1:] else None
+
+
 @dataclass(frozen=True)
 class Bucket:
     """The survivors whose ids begin alike: their first and last id, their number, and a digest of them all."""
@@ -70,19 +84,19 @@ def buckets(con: duckdb.DuckDBPyConnection, after: Stage | None, digits: int = 3
 
 def lacking(
     con: duckdb.DuckDBPyConnection, after: Stage | None, done: str, digits: int = 3, **parameters: object
-) -> frozenset[str]:
-    """How the ids begin of readable survivors of `after` that `done` does not list: where work is left, or was lost.
+) -> dict[str, int]:
+    """How the ids begin of readable survivors of `after` that `done` does not list, and how many: work left, or lost.
 
     `done` is SQL for one column of frame ids, with named parameters. A frame that could not be decoded lacks nothing.
     """
     rows = con.execute(
-        f"SELECT DISTINCT left(frame_id, $digits) FROM ({SURVIVORS}) WHERE frame_id NOT IN ({done})",
+        f"SELECT left(frame_id, $digits), count(*) FROM ({SURVIVORS}) WHERE frame_id NOT IN ({done}) GROUP BY ALL",
         {
             **{"source": None, "stages": up_to(after or "frames"), "first": "", "last": LAST, "digits": digits},
             **parameters,
         },
     ).fetchall()
-    return frozenset(row[0] for row in rows)
+    return dict(rows)
 
 
 def up_to(stage: Stage | None) -> list[Stage]:

@@ -37,6 +37,18 @@ def runs(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return query(con, RUNS)
 
 
+def pace(con: duckdb.DuckDBPyConnection, run_id: str) -> tuple[int, float | None]:
+    """The last step of a training run that the store knows, and the mean seconds of one; 0 and None before the first."""
+    steps, each = con.execute(
+        """
+        SELECT coalesce(max(step), 0), sum(value) FILTER (starts_with(metric, 'seconds/')) / count(DISTINCT step)
+        FROM training_steps WHERE run_id = ?
+        """,
+        [run_id],
+    ).fetchall()[0]
+    return steps, each
+
+
 def row_counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """How many rows each of `WORK` has."""
     return {table: query(con, f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in WORK}

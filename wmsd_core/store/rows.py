@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from wmsd_core.unicode import all_storable
 
@@ -28,6 +27,8 @@ def insert(
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    import pyarrow as pa  # here: it takes a sixth of a second to load, and `wmsd settings` writes no row
+
     try:
         return pa.Table.from_pylist(list(rows))
     except UnicodeEncodeError:  # rare, and a look at every text would cost all others

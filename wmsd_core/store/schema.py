@@ -222,6 +222,8 @@ MIGRATIONS = (
         PRIMARY KEY (video_id, scorer)
     );
     """,
+    # 14: what a stage's verdicts were made of
+    "ALTER TABLE stage_runs ADD COLUMN members VARCHAR DEFAULT ''",  # digest of the frames it was given; '' of no data stage
 )
 
 VERSION = len(MIGRATIONS)

@@ -1,7 +1,8 @@
-"""The last finished run of each stage: settings, counts and duration."""
+"""The last finished run of each stage: settings, counts, duration, and a digest of the frames that it was given."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,13 @@ import duckdb
 
 from wmsd_core import __version__
 from wmsd_core.config import Config, digest
-from wmsd_core.store.rows import insert
+from wmsd_core.store.funnel import before, members
+from wmsd_core.store.rows import insert, query
+
+
+def cache_key(configs: Mapping[str, Config]) -> str:
+    """Identity of a stage's settings."""
+    return digest({name: config.digest() for name, config in configs.items()})
 
 
 def record_stage(
@@ -27,11 +34,42 @@ def record_stage(
     row = {
         "stage": stage,
         "benchmark": benchmark,
-        "cache_key": digest({name: config.digest() for name, config in configs.items()}),
+        "cache_key": cache_key(configs),
         "code_version": __version__,
         "config": json.dumps({name: config.model_dump(mode="json") for name, config in configs.items()}),
         "summary": json.dumps(summary),
         "started": started.replace(tzinfo=None),
         "seconds": (datetime.now(UTC) - started).total_seconds(),
+        "members": _given(con, stage),
     }
     insert(con, "stage_runs", [row], replace=True)
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """The last finished run of a stage."""
+
+    cache_key: str
+    summary: dict[str, Any]
+    seconds: float
+    outdated: bool
+    """Whether the frames that it was given are others now. A store from before this was kept counts as outdated."""
+
+
+def last_runs(con: duckdb.DuckDBPyConnection, benchmark: str) -> dict[str, StageRun]:
+    """The last run of each stage that has finished, of those of a benchmark this one's, in order of time."""
+    rows = query(
+        con,
+        "SELECT stage, cache_key, summary, seconds, members FROM stage_runs WHERE benchmark IN ('', ?) ORDER BY started",
+        [benchmark],
+    )
+    return {
+        row["stage"]: StageRun(
+            row["cache_key"], json.loads(row["summary"]), row["seconds"], row["members"] != _given(con, row["stage"])
+        )
+        for row in rows
+    }
+
+
+def _given(con: duckdb.DuckDBPyConnection, stage: str) -> str:
+    return members(con, given) if (given := before(stage)) else ""

@@ -117,7 +117,7 @@ _DONE = """
 """SQL: the frames that a generation has finished with."""
 
 
-def unwritten(store: Path, model: str, config: GenerateConfig) -> frozenset[str]:
+def unwritten(store: Path, model: str, config: GenerateConfig) -> dict[str, int]:
     """How the ids of suitable frames begin that have neither pairs of this generation nor its word that there are none."""
     with reading(store) as con:
         return lacking(con, "screen", _DONE, made_by=generation(model, config))

@@ -50,7 +50,7 @@ class Suitable:
     unread: int
 
 
-def unscreened(store: Path, model: str) -> frozenset[str]:
+def unscreened(store: Path, model: str) -> dict[str, int]:
     """How the ids of frames begin that `model` has given no readable answer for under the present prompt."""
     done = """
         SELECT frame_id FROM screenings

@@ -74,7 +74,7 @@ class Provenance:
 
 def provenance(con: duckdb.DuckDBPyConnection) -> Provenance:
     """Everything that the store and this environment know about how the numbers came about."""
-    runs = store.query(con, "SELECT * FROM stage_runs ORDER BY started, stage")
+    runs = store.query(con, "SELECT * EXCLUDE (members) FROM stage_runs ORDER BY started, stage")
     training = store.query(
         con,
         """
