@@ -11,7 +11,7 @@ VLLM := .venv-vllm
 # pip must not be content with a CUDA wheel that breaks transformers on a CPU; vLLM works without these two.
 VLLM_BROKEN := torchaudio torchcodec
 
-.PHONY: demo test check mutants setup vllm-test clean
+.PHONY: demo test check ui-test mutants setup vllm-test clean
 
 demo: setup
 	$(BIN)/wmsd pipeline --workspace $(WORKSPACE)
@@ -27,6 +27,11 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
+
+# By clicking in the system's Chromium: Prefect's UI as `wmsd up` serves it, and the page of an evaluation. `make test` does it too.
+ui-test: setup
+	@command -v chromium chromium-browser >/dev/null || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
+	$(BIN)/pytest tests/deployments/test_ui.py tests/bench/test_viewer.py --durations=5
 
 # Small faults put into objectives, sampling, rewards and statistics, one at a time: those that no test notices are listed.
 mutants: setup

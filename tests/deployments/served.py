@@ -102,6 +102,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         assert not left, [" ".join(each.cmdline()) for each in left]
 
 
+def trainings(up: Served) -> list[psutil.Process]:
+    """Processes below this `wmsd up` that train."""
+    below = psutil.Process(up.process.pid).children(recursive=True)
+    return [process for process in below if "wmsd_core.training" in process.cmdline()]
+
+
 def wmsd(*arguments: str, home: Path) -> tuple[int, Any]:
     """Status and JSON of a command."""
     command = [sys.executable, "-m", "deployments.cli", *arguments]

@@ -12,7 +12,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.states import Cancelling, Scheduled
 
 from deployments.up import names
-from tests.deployments.served import Served, served, stop, until, wmsd
+from tests.deployments.served import Served, served, stop, trainings, until, wmsd
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.miniature.pictures import RenderConfig, render
 from wmsd_core.miniature.vlm import MiniatureVLM
@@ -157,9 +157,3 @@ def test_the_check_says_what_is_up_and_the_end_leaves_nothing_behind(up: Served)
     assert up.process.returncode in (0, 130) and not any(process.is_running() for process in training)
     status, said = wmsd(*arguments, home=home)
     assert status == 1 and "`wmsd up` starts it" in said
-
-
-def trainings(up: Served) -> list[psutil.Process]:
-    """Processes below this `wmsd up` that train."""
-    below = psutil.Process(up.process.pid).children(recursive=True)
-    return [process for process in below if "wmsd_core.training" in process.cmdline()]
