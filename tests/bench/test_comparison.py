@@ -2,7 +2,7 @@ from pathlib import Path
 
 from wmsd_core.bench.benchmark import Item
 from wmsd_core.bench.comparison import Comparison, compare_arms
-from wmsd_core.bench.report.headline import in_words
+from wmsd_core.bench.report.headline import in_words, loses, lost
 from wmsd_core.bench.scores import Outcome
 from wmsd_core.frames import Frame
 
@@ -36,7 +36,7 @@ def test_a_difference_that_missing_verdicts_could_undo_is_not_shown():
     undone = compare_arms(by_arm, ["task"])[0]
     assert undone.p_holm < 0.05 and undone.worst == 1 and undone.undone and not undone.shown
     assert "could undo" in in_words(undone) and "70 %" in in_words(undone)
-    assert "better" in in_words(wins_at_most_eight)
+    assert "better" in in_words(wins_at_most_eight) and not loses(wins_at_most_eight) and not loses(undone)
 
 
 def test_with_95_per_cent_valid_a_difference_stands_as_it_is():
@@ -57,5 +57,9 @@ def test_what_is_worse_is_held_to_the_same():
     }
     worse = compare_arms(by_arm, ["task"])[0]
     assert worse.difference < 0 and worse.shown  # 10 wins at most, and 28 losses
+    assert loses(worse)
+    assert lost(worse, "Task").startswith(
+        f"On task alone it is worse than the Base, by {-100 * worse.difference:.1f} points ("
+    )
     by_arm["base"] = found("base", [True] * 10 + [False] * 30)
     assert compare_arms(by_arm, ["task"])[0].undone

@@ -94,6 +94,7 @@ def headline(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Headline
         sentences=[
             reached(by_measure["average"], len(items)),
             *(in_words(c) for c in compared if c.measure == "average" and c.arm == "executor"),
+            *(lost(c, benchmark.describe(c.measure)[0]) for c in compared if c.arm == "executor" and loses(c)),
         ],
         cautions=[
             *_cautions(con, name, counted, evaluation, len(items)),
@@ -122,6 +123,20 @@ def in_words(comparison: Comparison) -> str:
     return (
         f"It is {how} than the {against} by {abs(points):.1f} points ({interval}), "
         f"{chance} ({p_text(comparison.p_holm)})."
+    )
+
+
+def loses(comparison: Comparison) -> bool:
+    """Whether a criterion is shown to be worse, verdicts that are missing allowed for."""
+    return comparison.shown and comparison.difference < 0 and comparison.measure not in ("all", "average")
+
+
+def lost(comparison: Comparison, title: str) -> str:
+    """The sentence about a criterion that an arm loses."""
+    interval = f"95 % interval {_signed(comparison.low)} to {_signed(comparison.high)}"
+    return (
+        f"On {title.lower()} alone it is worse than the {arm_text(comparison.against)[0]}, by "
+        f"{-100 * comparison.difference:.1f} points ({interval}; {p_text(comparison.p_holm)})."
     )
 
 
