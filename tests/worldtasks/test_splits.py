@@ -24,7 +24,8 @@ from wmsd_core.worldtasks import (
     label_tasks,
     split_pairs,
 )
-from wmsd_core.worldtasks.leaks import Leak
+from wmsd_core.worldtasks import splits as splitting
+from wmsd_core.worldtasks.leaks import Leak, LeakConfig, leaks_in
 from wmsd_core.worldtasks.splits import GIVEN, forget_division, own_split
 
 HALF = SplitConfig(bench_fraction=0.5)
@@ -365,3 +366,30 @@ def test_frames_with_like_embeddings_are_kept_apart_and_the_later_one_yields(tmp
         con.execute("INSERT INTO splits VALUES (?, 'train', ?, NULL)", [twins[0], split.digest()])
     assert assign_splits(store, split).withheld == 1
     assert set(splits(store)) == set(ids) - {twins[1]}
+
+
+def test_leaks_are_searched_again_when_what_is_searched_has_changed_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = generated(tmp_path, 12)
+    searches: list[Path] = []
+
+    def counting(path: Path, near: float, config: LeakConfig, *, threads: int = 1) -> list[Leak]:
+        searches.append(path)
+        return leaks_in(path, near, config, threads=threads)
+
+    monkeypatch.setattr(splitting, "leaks_in", counting)
+    changes = [
+        "",
+        "UPDATE task_pairs SET solution = solution || ' slowly' WHERE pair_id = (SELECT min(pair_id) FROM task_pairs)",
+        "INSERT INTO embeddings SELECT frame_id, 'an encoder', [1.0, 0.0] FROM splits WHERE split = 'train' LIMIT 1",
+        "INSERT INTO rejections SELECT 'filter', frame_id, 'dark', '', '', '' FROM splits LIMIT 1",
+    ]
+    for number, change in enumerate(changes):
+        with writing(store) as con:
+            con.execute(change or "SELECT 1")
+        assert assign_splits(store, HALF) == assign_splits(store, HALF)
+        assert len(searches) == number
+    stricter = HALF.model_copy(update={"leaks": HALF.leaks.model_copy(update={"cosine": 0.99})})
+    assign_splits(store, stricter)
+    assert len(searches) == len(changes)

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from wmsd_core.config import Config
+from wmsd_core.config import Config, digest
 from wmsd_core.frames.likeness import clusters, sign_frames
 from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.seeds import derive
@@ -268,6 +268,10 @@ def _withhold(store: Path, new: Collection[str], config: SplitConfig, threads: i
     Raises:
         ValueError: such a leak stays. To withhold a frame makes no new ones, so that nothing needs to be searched again.
     """
+    with reading(store) as con:
+        searched = _searched(con, config)
+        if con.execute("SELECT made_from FROM verdicts WHERE stage = 'split'").fetchall() == [(searched,)]:
+            return 0  # nothing was found in the very same
     leaks = leaks_in(store, config.near, config.leaks, threads=threads)
     with reading(store) as con:
         members(con)
@@ -287,9 +291,24 @@ def _withhold(store: Path, new: Collection[str], config: SplitConfig, threads: i
             stay.append(leak)
     with writing(store) as con:
         con.execute("DELETE FROM splits WHERE frame_id IN (SELECT unnest($out))", {"out": sorted(out)})
+        if not leaks:
+            insert(con, "verdicts", [{"stage": "split", "made_from": searched}], replace=True)
     if stay:
         raise ValueError(complaint(stay))
     return len(out)
+
+
+def _searched(con: duckdb.DuckDBPyConnection, config: SplitConfig) -> str:
+    """Digest of all that a search for leaks looks at: texts and frames of both sides, which embeddings they have, limits."""
+    members(con)
+    looked_at = """
+        SELECT count(*), bit_xor(md5_number(concat_ws(chr(31), split, frame_id, pair_id, task, solution))) FROM members
+        UNION ALL
+        SELECT count(*), bit_xor(md5_number(concat_ws(chr(31), frame_id, encoder))) FROM embeddings
+        WHERE frame_id IN (SELECT frame_id FROM members)
+    """
+    found = [[number, str(mixed)] for number, mixed in con.execute(looked_at).fetchall()]
+    return digest([LeakConfig.revision, config.near, config.leaks.digest(), *found])
 
 
 def _drift(con: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, float]]:
