@@ -14,14 +14,21 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.bench.synthetic import build
+from tests.bench.tiny import FadeGenerator
 from tests.frames.pictures import registered
 from tests.vlm import tiny
+from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
+from wmsd_core.bench.generation import generate_videos
+from wmsd_core.bench.judging import judge_videos, read_again
+from wmsd_core.bench.scores import count_verdicts
 from wmsd_core.frames import find
 from wmsd_core.frames.view import view
 from wmsd_core.store import query, reading
@@ -190,6 +197,26 @@ def test_generation_gets_answers_of_the_form_asked_for(vlm: ServerVLM, tmp_path:
     assert before == 8
     generate_pairs(store, ids, vlm, config, concurrency=vlm.concurrency)
     assert spent(tmp_path / "requests.sqlite").replies == before + found.unanswered
+
+
+def test_an_evaluation_is_judged_once_and_every_verdict_is_recomputed_from_the_store(
+    vlm: ServerVLM, tmp_path: Path
+) -> None:
+    path = build(tmp_path, until="generate", frames=24)
+    evaluation = Evaluation(
+        config=EvaluateConfig(tasks=6, steps=1), model="fade-weights", adapter="trained", judge=vlm.judge
+    )
+    fading: Any = FadeGenerator()
+    generate_videos(path, tmp_path / "videos", fading, evaluation)
+    first = judge_videos(path, vlm, evaluation)
+    assert (first.asked, first.unread) == (6 * 3 * 3, 0), "tasks by arms by questions"
+    before = spent(tmp_path / "requests.sqlite")
+    assert judge_videos(path, vlm, evaluation).asked == 0 and spent(tmp_path / "requests.sqlite") == before
+    with reading(path) as con:
+        rows = query(con, "SELECT * FROM judgments")
+    assert [read_again(row).value for row in rows] == [row["log_odds"] for row in rows]
+    assert len({round(row["log_odds"], 3) for row in rows}) > 20, "the model sees what it judges"
+    assert count_verdicts(path, evaluation).items == 6
 
 
 def test_what_the_server_refuses_has_its_reason(vlm: ServerVLM) -> None:
