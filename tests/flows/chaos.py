@@ -3,8 +3,8 @@
     python -m tests.flows.chaos --runs 10
 
 In turn: the training process is killed, Prefect's temporary server is killed, another program holds the store, no file can
-grow (as on a full disk), the whole command is killed. Each strikes some time after a stage that is drawn; `tests/deployments` does the like to
-what `wmsd up` serves, and `tests/vlm` to a model's server.
+grow (as on a full disk), the whole command is killed. Each strikes some time after a stage that is drawn. `tests/deployments`
+does the like to what `wmsd up` serves, and `tests/vlm` to a model's server.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 import psutil
 
 from tests.flows.kill import content, differences, finish, say, stages, start
+from wmsd_core import store
 from wmsd_core.workspace import Workspace
 
 HELD = 10.0
@@ -90,8 +91,8 @@ def strike_once(root: Path, fault: Strike, after: int, pause: float) -> str:
     """Starts a pipeline, strikes `pause` seconds after so many stages, or when there is something to strike, and tells."""
     command = start(root)
     done, deadline = "", time.monotonic() + DEADLINE
-    while len(finished := stages(Workspace(root))) < after and command.poll() is None:
-        time.sleep(0.2)
+    while len(finished := _finished(root)) < after and command.poll() is None:
+        time.sleep(0.5)
     time.sleep(pause)
     while not done and command.poll() is None and time.monotonic() < deadline:
         with suppress(psutil.NoSuchProcess):
@@ -104,6 +105,12 @@ def strike_once(root: Path, fault: Strike, after: int, pause: float) -> str:
         finish(root)  # raises where a second start does not end well
         told += ", and well when it was started again"
     return told
+
+
+def _finished(root: Path) -> list[str]:
+    with suppress(store.StoreError):  # it is being made
+        return stages(Workspace(root))
+    return []
 
 
 def trial(root: Path, runs: int, seed: int) -> list[str]:
