@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from tasks.bookkeeping import Summary
-from tasks.recordings import label, plan_run
+from tasks.recordings import label, plan_run, refuse_other_run
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.recordings import RecordingConfig
@@ -28,6 +28,7 @@ def label_videos(
         train: Settings of the training; its arm becomes `sft`.
         models: The generator that is tuned, and the model that names tasks, as `writer`.
     """
+    refuse_other_run(out)
     summary = label(videos, out, config, models)
     plan_run(out, train, models)
     return summary

@@ -128,6 +128,24 @@ def verify(folder: Path) -> list[str]:
     return wrong + [f"{name} is not listed in {MANIFEST}" for name in _foreign(folder, listed)]
 
 
+def refuse_other(file: Path, sign: str) -> None:
+    """Refuses to write over a file that is not of our making. Call it before the work whose result it will hold.
+
+    Args:
+        file: what is about to be written.
+        sign: words that every file of ours of this kind has.
+
+    Raises:
+        ValueError: there is something else.
+    """
+    if not file.exists():
+        return
+    if not file.is_file() or sign.encode() not in file.read_bytes():
+        raise ValueError(
+            f"{file} was written by something else, and would be lost. Choose another folder or name, or move it away"
+        )
+
+
 def _refuse_foreign(out: Path, replace: bool) -> None:
     if not out.exists():
         return

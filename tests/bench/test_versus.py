@@ -118,6 +118,23 @@ def test_a_run_keeps_its_verdicts_when_the_store_moves_on(path: Path):
         con.execute("INSERT INTO judgments SELECT * FROM kept")
 
 
+def test_what_is_published_takes_the_place_of_what_was_published_and_of_nothing_else(path: Path, tmp_path: Path):
+    run, out = counted(path, FULL), tmp_path / "out"
+    publish(run, run.evaluation.benchmark, out)
+    other = counted(path, only("base"))
+    assert len(publish(other, other.evaluation.benchmark, out)) == 4
+    assert json.loads((out / "run.json").read_text())["evaluation_id"] == other.evaluation_id
+    assert json.loads((out / "manifest.json").read_text())["evaluation"] == other.evaluation_id
+    (tmp_path / "training").mkdir()
+    for foreign in (out / "notes.txt", tmp_path / "training" / "run.json"):
+        foreign.write_text("somebody's")
+        with pytest.raises(ValueError, match=f"files that no export wrote, such as {foreign.name}"):
+            publish(run, run.evaluation.benchmark, foreign.parent)
+        assert foreign.read_text() == "somebody's"
+    assert [file.name for file in (tmp_path / "training").iterdir()] == ["run.json"]
+    assert json.loads((out / "run.json").read_text())["evaluation_id"] == other.evaluation_id
+
+
 def test_scores_are_published_as_json_csv_markdown_and_latex_with_the_published_rows_marked(path: Path, tmp_path: Path):
     run = counted(path, FULL)
     publish(run, run.evaluation.benchmark, tmp_path)

@@ -71,6 +71,14 @@ def test_a_lost_clip_is_told_and_a_clip_is_made_once(made: tuple[Path, Evaluatio
     assert write_page(path, run, written.path.parent).lost == 0
 
 
+def test_a_page_of_something_else_is_kept(made: tuple[Path, EvaluationRun, Written], tmp_path: Path) -> None:
+    path, run, _ = made
+    (tmp_path / "index.html").write_text("<title>my home</title>")
+    with pytest.raises(ValueError, match=r"index\.html was written by something else, and would be lost"):
+        write_page(path, run, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api")

@@ -14,7 +14,7 @@ from wmsd_core.bench.report.headline import arm_text
 from wmsd_core.bench.run import EvaluationRun
 from wmsd_core.bench.scores import Score, recounted, score
 from wmsd_core.bench.timing import JUDGING, PARTS, WHOLE
-from wmsd_core.files import replacing
+from wmsd_core.publication import publishing, write_manifest
 
 MARK = "†"
 
@@ -46,7 +46,11 @@ def lines(run: EvaluationRun, benchmark: Benchmark) -> list[TableRow]:
 
 
 def publish(run: EvaluationRun, benchmark: Benchmark, out: Path) -> list[Path]:
-    """Writes run.json, scores.csv, scores.md and scores.tex to a folder; each appears complete or not at all."""
+    """Writes run.json, scores.csv, scores.md and scores.tex, with a manifest, to a folder that appears complete or not at all.
+
+    Raises:
+        ValueError: the folder holds something else than what was published before.
+    """
     table = lines(run, benchmark)
     forms = {
         "run.json": run.model_dump_json(indent=1) + "\n",
@@ -54,9 +58,10 @@ def publish(run: EvaluationRun, benchmark: Benchmark, out: Path) -> list[Path]:
         "scores.md": as_markdown(table, benchmark, run),
         "scores.tex": as_latex(table, benchmark, run),
     }
-    for name, text in forms.items():
-        with replacing(out / name) as partial:
-            partial.write_text(text, encoding="utf-8")
+    with publishing(out) as folder:
+        for name, text in forms.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        write_manifest(folder, {"benchmark": run.benchmark, "evaluation": run.evaluation_id})
     return [out / name for name in forms]
 
 

@@ -55,6 +55,17 @@ def test_the_words_can_be_the_scripts_own(tmp_path: Path) -> None:
     assert question("gpt-4o", zero_shot=True).name == "judge_dreamgen_zero_shot"
 
 
+def test_a_file_of_something_else_is_kept_and_nothing_asked(tmp_path: Path) -> None:
+    clip(tmp_path / "videos" / "0_Lift_the_cup.mp4", 0)
+    out, asker = tmp_path / "out.csv", judge("Lift the cup")
+    for _ in range(2):  # its own file it writes anew
+        recount(tmp_path / "videos", "qwen", asker, question("qwen", zero_shot=False), out)
+    out.write_text("name,age\n")
+    with pytest.raises(ValueError, match=r"out\.csv was written by something else"):
+        recount(tmp_path / "videos", "qwen", asker, question("qwen", zero_shot=False), out)
+    assert len(asker.asked) == 2 and out.read_text() == "name,age\n"
+
+
 def test_names_that_end_the_script_are_told(tmp_path: Path) -> None:
     clip(tmp_path / "cup.mp4", 0)
     with pytest.raises(ValueError, match="ends on these names"):

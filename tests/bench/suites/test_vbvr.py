@@ -275,6 +275,16 @@ def test_models_are_scored_beside_a_still_frame_and_a_second_run_asks_nothing(ro
     assert (tmp_path / "kit" / "calls").read_text().count("called") == calls
 
 
+@pytest.mark.parametrize("name", ["scores.json", "scores.md"])
+def test_scores_of_something_else_are_kept_and_the_kit_is_not_asked(root: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("{}")
+    with pytest.raises(ValueError, match=f"{name} was written by something else"):
+        tables.publish(root / "truth", {"base": root / "videos"}, kit(tmp_path / "kit"), tmp_path / "out")
+    assert not (tmp_path / "kit" / "calls").exists()
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [name]
+
+
 def test_a_still_video_is_the_first_frame_to_the_pixel(root: Path, tmp_path: Path) -> None:
     sample = layout.samples(root / "truth")[0][0]
     clip(sample.folder / "ground_truth.mp4", 50, frames=7, rate=8)

@@ -20,8 +20,11 @@ from wmsd_core.bench.scores import Outcome, outcomes
 from wmsd_core.files import replacing
 from wmsd_core.pages.environment import environment
 from wmsd_core.pages.images import Strip, strip_file
+from wmsd_core.publication import refuse_other
 
 ASSETS = Path(__file__).parent / "assets"
+SIGN = '<script id="data" type="application/json">'
+"""What every page of an evaluation has, and no other page."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ def write_page(path: Path, run: EvaluationRun, out: Path) -> Written:
         out: folder; what is in it under other names stays. Clips that are there are not made again.
 
     Raises:
-        ValueError: the benchmark cannot be loaded, or has no item here.
+        ValueError: the benchmark cannot be loaded, or has no item here; or the folder has an index.html of something else.
     """
+    refuse_other(out / "index.html", SIGN)
     benchmark = run.evaluation.benchmark
     with store.reading(path) as con:
         by_arm = outcomes(con, run.evaluation)

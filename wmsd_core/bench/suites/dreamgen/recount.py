@@ -12,6 +12,7 @@ from wmsd_core.bench.suites.dreamgen import official
 from wmsd_core.bench.suites.dreamgen.official import Script
 from wmsd_core.files import replacing
 from wmsd_core.frames.videos import whole
+from wmsd_core.publication import refuse_other
 from wmsd_core.vlm import Question, VisionLanguageModel, prompts
 
 PLACE = "{task}"
@@ -43,8 +44,9 @@ def recount(folder: Path, script: Script, judge: VisionLanguageModel, asked: Que
     The path is taken as it is given, because the scripts cut their texts from it.
 
     Raises:
-        ValueError: the script ends on one of the names, or finds no video.
+        ValueError: the script ends on one of the names, or finds no video; or `out` is a file of something else.
     """
+    refuse_other(out, official.table([]))
     try:
         rows = official.run(str(folder), script, _ask(judge, script, asked))
     except (IndexError, NameError) as error:

@@ -16,6 +16,7 @@ from wmsd_core.bench.suites.vbvr.kit import Kit, Scored
 from wmsd_core.bench.suites.vbvr.layout import Sample
 from wmsd_core.bench.suites.vbvr.scoring import Model, score
 from wmsd_core.files import replacing
+from wmsd_core.publication import refuse_other
 
 OLD = ("Abstraction", "Categorization", "Navigation", "Perception", "Physics", "Transformation")
 NEW = ("Abstraction", "Knowledge", "Perception", "Spatiality", "Transformation")
@@ -25,6 +26,7 @@ PUBLISHED = {
     "LTX-2 + WMSD, prompt rewritten": (0.622, 0.658, 0.621, 0.603, 0.662, 0.579, 0.621),
 }
 """Table 5 of the paper: the mean, then `OLD`. By which kit and entry point is not said."""
+TITLE = "# VBVR-Bench"
 CELLS: dict[str, Callable[[str], str]] = {
     "split": lambda task: layout.tasks()[task].split,
     "old": lambda task: layout.tasks()[task].old,
@@ -71,8 +73,10 @@ def publish(
     """Scores every model, writes scores.json and scores.md; returns a row for each model, and remarks on files.
 
     Raises:
-        ValueError: as `score`.
+        ValueError: as `score`; or the folder has scores of something else under these names.
     """
+    refuse_other(out / "scores.json", f'"published": {layout.SAMPLES}')
+    refuse_other(out / "scores.md", TITLE)
     described = kit.describe()
     known, models = score(truth, videos, kit, out)
     found = {model.name: cells(known, model) for model in models}
@@ -162,7 +166,7 @@ def as_markdown(described: Mapping[str, str], known: Sequence[Sample], models: S
     """The tables of both schemes, what they were scored by, and the published rows beside the older one."""
     found = {(cell.model, cell.by, cell.name): cell for model in models for cell in cells(known, model)}
     lines = [
-        "# VBVR-Bench",
+        TITLE,
         "",
         f"{len(known)} samples (the published set has {layout.SAMPLES}). "
         + "; ".join(f"{name}: {value}" for name, value in described.items())
