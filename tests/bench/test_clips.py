@@ -120,6 +120,41 @@ def test_a_second_run_looks_into_nothing_and_another_content_is_another_video(pa
     assert count_verdicts(path, first).evaluation_id != count_verdicts(path, third).evaluation_id
 
 
+def test_every_run_says_the_same_of_a_clip_and_one_that_is_no_video_has_no_verdict(path: Path, tmp_path: Path):
+    with store.reading(path) as con:
+        items = items_of(con, EvaluateConfig(tasks=6))
+    clips = tmp_path / "clips"
+    film(clips / f"{items[0].item_id}.mp4")
+    film(clips / f"{items[1].item_id}.mp4", frames=1)
+    (clips / f"{items[2].item_id}.mp4").write_bytes(b"no video")
+    (clips / f"{items[3].item_id}.png").write_bytes(items[3].frame.path.read_bytes())
+    shutil.copy(clips / f"{items[0].item_id}.mp4", clips / f"{items[4].item_id}.mp4")
+    first, named = taken(path, clips)
+    assert (first.summary["broken"], first.summary["missing"], first.summary["extra"]) == (2, 2, 0)
+    told = {remark.subject: f"{remark.kind}: {remark.detail}" for remark in first.submission.remarks}
+    assert told[items[0].item_id].startswith(
+        "caution: its first frame is not the picture"
+    )  # of the film, which is grey
+    assert told[items[1].item_id] == "invalid: 1 frame is no video"
+    assert f"{items[3].item_id}.png has its name, but is none of .avi" in told[items[3].item_id]
+    assert told[items[5].item_id] == "missing: there is no video of it"
+    second, _ = taken(path, clips)
+    assert second.known == 3
+    assert {key: second.summary[key] for key in ("found", "broken", "shapes")} == {
+        key: first.summary[key] for key in ("found", "broken", "shapes")
+    }
+    assert [(r.kind, r.subject) for r in second.submission.remarks] == [
+        (r.kind, r.subject) for r in first.submission.remarks
+    ]
+    judge = ScriptedJudge(lambda question, video: YES)
+    judge_videos(path, judge, named)
+    assert all(len(video) > 1 for _, video in judge.asked)
+    with store.reading(path) as con:
+        by_arm = outcomes(con, named)
+    assert [outcome.points("all") for outcome in by_arm["veo"]] == [1, None, None, None, 1, None]
+    assert set(by_arm["veo"][1].missing.values()) == {"1 frame is no video"}
+
+
 def test_clips_are_an_arm_beside_the_projects_own(path: Path, tmp_path: Path):
     filled(path, tmp_path / "clips")
     config = EvaluateConfig(tasks=6, steps=1, batch=4, arms=("base",), videos={"veo": str(tmp_path / "clips")})

@@ -1,7 +1,6 @@
 """Clips from elsewhere: found by their names, looked into, and recorded as the videos of an arm."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +38,19 @@ class TakenIn:
             "refused": kinds["refused"],
             "broken": kinds["invalid"],
             "shapes": self.shapes,
-            "remarks": [f"{r.kind}: {r.subject}: {r.detail}" for r in self.submission.remarks if r.kind != "ignored"],
+            "remarks": [
+                f"{'broken' if r.kind == 'invalid' else r.kind}: {r.subject}: {r.detail}"
+                for r in self.submission.remarks
+                if r.kind != "ignored"
+            ],
         }
 
 
 def take_in(path: Path, evaluation: Evaluation, arm: Arm, folder: Path) -> TakenIn:
     """Records the clips of `folder` as the videos of `arm`. The files stay where they are and as they are.
 
-    A clip that cannot be read is recorded too: it counts as not judged, with the reason.
+    A clip that is broken is recorded too: it counts as not judged, with the reason. What is said of a clip is said by every
+    run, also by one that knows it.
 
     Raises:
         ValueError: there is no such folder, or the benchmark has no item here.
@@ -63,7 +67,8 @@ def take_in(path: Path, evaluation: Evaluation, arm: Arm, folder: Path) -> Taken
     by_id = {item.item_id: item for item in items}
     ids = {item: video_id(by_id[item], arm, named) for item in clips}
     new = [item for item in clips if before.get(ids[item], {}).get("path") != str(submission.found[item])]
-    looked = checked(_only(submission, new), {item: _picture(by_id[item]) for item in new})
+    frames = {item: before[ids[item]]["frames"] for item in clips if item not in new}
+    looked = checked(submission, {item: _picture(by_id[item]) for item in clips}, known=frames)
     rows = [
         {
             "video_id": ids[item],
@@ -87,12 +92,12 @@ def take_in(path: Path, evaluation: Evaluation, arm: Arm, folder: Path) -> Taken
         known = store.query(
             con, "SELECT frames, fps FROM videos WHERE list_contains(?, video_id)", [list(ids.values())]
         )
-    shapes = Counter(f"{row['frames']} frames at {row['fps']:.6g} per second" for row in known if row["frames"])
+    shapes = Counter(
+        f"{row['frames']} {'frame' if row['frames'] == 1 else 'frames'} at {row['fps']:.6g} per second"
+        for row in known
+        if row["frames"]
+    )
     return TakenIn(clips, looked, len(clips) - len(new), dict(shapes.most_common()))
-
-
-def _only(submission: Submission, items: Sequence[str]) -> Submission:
-    return Submission(submission.expected, {item: submission.found[item] for item in items}, submission.remarks)
 
 
 def _picture(item: Item) -> Image | None:

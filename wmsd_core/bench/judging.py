@@ -18,6 +18,7 @@ from wmsd_core.arrays import Video
 from wmsd_core.bench.clock import Clock
 from wmsd_core.bench.evaluation import Evaluation
 from wmsd_core.bench.scores import outcomes
+from wmsd_core.bench.submission import LEAST_FRAMES, too_short
 from wmsd_core.frames import clips
 from wmsd_core.frames.refusal import failed
 from wmsd_core.vlm import LogOdds, Question, VisionLanguageModel, judge_of
@@ -174,6 +175,8 @@ def _video(wanted: Wanted) -> Video | str:
         changed = wanted.change(video) if wanted.change else video
     except Exception as error:
         return str(failed(error))
+    if len(video) < LEAST_FRAMES:
+        return too_short(len(video))
     return UNCHANGED if wanted.change and np.array_equal(changed, video) else changed
 
 

@@ -10,9 +10,10 @@ number tells apart items of the same text, in the order of the draw, because oth
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from wmsd_core.bench.submission import Remark, Submission, matched, walk
+from wmsd_core.bench.submission import NO_VIDEO, VIDEOS, Remark, Submission, matched, walk
 
 LONGEST = 120
 """Characters of a text in a name; file systems take 255 bytes. A text that was cut off is found by its beginning."""
@@ -49,7 +50,17 @@ def read(folder: Path, tasks: Mapping[str, str]) -> Submission:
             files[found].append(path)
         else:
             remarks.append(Remark("extra", str(path.relative_to(folder)), found))
-    return matched(list(tasks), files, remarks)
+    found = matched(list(tasks), files, remarks)
+    others = {_item(Path(r.subject).stem, numbers, slugs): r.subject for r in remarks if r.detail == NO_VIDEO}
+    return replace(found, remarks=tuple(_explained(remark, others) for remark in found.remarks))
+
+
+def _explained(remark: Remark, others: Mapping[str, str]) -> Remark:
+    """Of an item that is missing though a file has its name, also which, and what a file would have to be."""
+    if remark.kind != "missing" or remark.subject not in others:
+        return remark
+    kinds = " ".join(sorted(VIDEOS))
+    return replace(remark, detail=f"{remark.detail}; {others[remark.subject]} has its name, but is none of {kinds}")
 
 
 def _item(stem: str, numbers: Mapping[str, int], slugs: Mapping[str, str]) -> str:

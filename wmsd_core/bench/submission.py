@@ -16,15 +16,19 @@ import numpy as np
 
 from wmsd_core.arrays import Image
 from wmsd_core.frames.refusal import failed
-from wmsd_core.frames.videos import whole
+from wmsd_core.frames.videos import beginning, whole
 
 RemarkKind = Literal["missing", "extra", "refused", "invalid", "reported", "caution", "ignored"]
 """missing: no file for an item. extra: a file for no item. refused: a file that may be of another item. invalid: an item's
 file that is no video. reported, caution: it counts, with a peculiarity. ignored: no video, or none that was asked for."""
 ALIKE = 20.0
 """Decibels between first frame and given picture; below, a video is of another item or was made from text alone."""
+LEAST_FRAMES = 2
+"""Fewer make no video."""
 LEFTOVERS = {"__MACOSX", ".ipynb_checkpoints"}
 """Folders that archives and editors leave behind."""
+NO_VIDEO = "not a video"
+"""What is said of an ignored file of another kind."""
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".m4v"}
 
 
@@ -102,29 +106,37 @@ def walk(folder: Path, remarks: list[Remark]) -> Iterator[Path]:
         if LEFTOVERS.intersection(parts) or any(part.startswith(".") for part in parts):
             remarks.append(Remark("ignored", "/".join(parts), "left behind by an archive or an editor"))
         elif path.suffix.lower() not in VIDEOS:
-            remarks.append(Remark("ignored", "/".join(parts), "not a video"))
+            remarks.append(Remark("ignored", "/".join(parts), NO_VIDEO))
         else:
             yield path
 
 
-def checked(submission: Submission, pictures: Mapping[str, Image | None], *, least_frames: int = 2) -> Submission:
+def checked(
+    submission: Submission,
+    pictures: Mapping[str, Image | None],
+    *,
+    known: Mapping[str, int] | None = None,
+    least_frames: int = LEAST_FRAMES,
+) -> Submission:
     """The submission after each file was decoded: what is no video is invalid, with the reason; the rest has its shape.
 
     Args:
         pictures: the picture that each item starts from, uint8 [H, W, 3]; None where it cannot be compared.
+        known: item -> frames, of those that an earlier call has decoded: of these the first frame is enough to say the same.
         least_frames: fewer make no video.
     """
-    remarks, shapes = list(submission.remarks), dict(submission.shapes)
+    remarks, shapes, counted = list(submission.remarks), dict(submission.shapes), known or {}
     for item, path in submission.found.items():
         try:
-            video, rate = whole(path)
+            video, rate = (beginning(path, frames=1, fps=1.0), None) if item in counted else whole(path)
         except Exception as error:
             remarks.append(Remark("invalid", item, str(failed(error))))
             continue
-        shapes[item] = (*video.shape[:3], rate)
-        picture = pictures.get(item)
-        if len(video) < least_frames:
-            remarks.append(Remark("invalid", item, f"{len(video)} frame is no video"))
+        if rate is not None:
+            shapes[item] = (*video.shape[:3], rate)
+        frames, picture = counted.get(item, len(video)), pictures.get(item)
+        if frames < least_frames:
+            remarks.append(Remark("invalid", item, too_short(frames)))
         elif picture is not None and (likeness := psnr(video[0], picture)) < ALIKE:
             remarks.append(
                 Remark(
@@ -134,6 +146,11 @@ def checked(submission: Submission, pictures: Mapping[str, Image | None], *, lea
                 )
             )
     return replace(submission, remarks=tuple(remarks), shapes=shapes)
+
+
+def too_short(frames: int) -> str:
+    """Why so few frames are no video."""
+    return f"{frames} frame is no video"
 
 
 def psnr(frame: Image, picture: Image) -> float:
