@@ -43,6 +43,18 @@ Summary = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
 HERE = Path("workspace")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A result that people are shown otherwise than programs, who get it with `--json`, or rows through a pipe."""
+
+    people: Summary | Rows
+    programs: Summary | Rows
+
+
+Result = Summary | Rows | Told | None
+
 AT_ONCE = 3.0
 """Seconds in which a running stage has written its rows; who holds a store longer is another program."""
 
@@ -191,11 +203,13 @@ def unused(command: str, settings: Sequence[str]) -> list[str]:
 
 def command(
     app: typer.Typer, name: str | None = None, **options: Any
-) -> Callable[[Callable[..., Summary | Rows | None]], Callable[..., Summary | Rows | None]]:
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Registers a function as a command: its options said flat, its result shown or printed as JSON."""
 
-    def register(function: Callable[..., Summary | Rows | None]) -> Callable[..., Summary | Rows | None]:
+    def register(function: Callable[..., Result]) -> Callable[..., Result]:
         title = name or function.__name__
+        if isinstance(app.info.name, str):  # `bench export` is not `export`
+            title = f"{app.info.name} {title}"
         grouped = _grouped(function)
 
         def run(**given: Any) -> None:
@@ -213,7 +227,7 @@ def command(
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         run.__signature__ = _flat(function, grouped)  # pyright: ignore[reportFunctionMemberAccess]
-        app.command(title, **options)(run)
+        app.command(name or function.__name__, **options)(run)
         return function
 
     return register
@@ -221,7 +235,11 @@ def command(
 
 def _grouped(function: Callable[..., Any]) -> dict[str, type]:
     hints = get_type_hints(function)
-    return {name: kind for name, kind in hints.items() if isinstance(kind, type) and dataclasses.is_dataclass(kind)}
+    return {
+        name: kind
+        for name, kind in hints.items()
+        if name != "return" and isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    }
 
 
 def _flat(function: Callable[..., Any], grouped: Mapping[str, type]) -> inspect.Signature:
@@ -244,8 +262,11 @@ def _flat(function: Callable[..., Any], grouped: Mapping[str, type]) -> inspect.
     return inspect.Signature(found)
 
 
-def show(title: str, result: Summary | Rows, *, as_json: bool = False) -> None:
+def show(title: str, result: Summary | Rows | Told, *, as_json: bool = False) -> None:
     """A result for people; for programs as JSON, or, where rows go into a pipe, one line each, tabs between the cells."""
+    if isinstance(result, Told):
+        piped = not isinstance(result.people, Mapping) and not out.is_terminal
+        result = result.programs if as_json or piped else result.people
     if as_json:
         sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
     elif isinstance(result, Mapping):
@@ -280,5 +301,7 @@ def _text(value: Any) -> str:
             return f"{value:.3f}"
         case dict():
             return ", ".join(f"{_text(item)} {name}" for name, item in value.items()) or "none"  # pyright: ignore[reportUnknownVariableType]
+        case list() | tuple():
+            return ", ".join(map(_text, value)) or "none"  # pyright: ignore[reportUnknownArgumentType]
         case _:
             return visible(str(value))

@@ -5,19 +5,49 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.options import Existing, Later, Rows, Summary, Work, command, err, note
+from deployments.options import Existing, Later, Rows, Summary, Told, Work, command, err, note
 from deployments.server import orchestration
 
 if TYPE_CHECKING:
     from wmsd_core.bench.evaluation import EvaluateConfig
 
 app = typer.Typer()
-bench = typer.Typer(help="What a benchmark is made of.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
+bench = typer.Typer(name="bench", help="What a benchmark is made of.", no_args_is_help=True)
+app.add_typer(bench)
 
 Bench = Annotated[
     str | None, typer.Option("--bench", help="Benchmark by name, or as package.module:factory.", show_default=False)
 ]
+
+
+MISSING_TOLD = 5
+"""Missing clips that are named; of more, the count is said."""
+
+
+def told(summary: Summary) -> Told:
+    """What `flows.evaluate` did: for programs whole, with the evaluation's settings and every clip's checksum; for people its
+    scores and counts, an arm a line, and beside them what is to be said of single clips."""
+    about = {name: summary[name] for name in summary if name not in ("evaluation", "averages", "videos")}
+    of_arms: dict[str, object] = {}
+    for arm, found in summary["videos"].items():
+        of_arms[f"videos of {arm}"] = {name: found[name] for name in found if name not in ("shapes", "remarks")}
+        if "shapes" in found:
+            of_arms[f"lengths of {arm}"] = [f"{clips} of {shape}" for shape, clips in found["shapes"].items()]
+        missing = [remark for remark in found.get("remarks", ()) if remark.startswith("missing: ")]
+        for remark in found.get("remarks", ()):
+            if remark not in missing[MISSING_TOLD:]:
+                note(arm, remark)
+        if len(missing) > MISSING_TOLD:
+            note(arm, f"missing: {len(missing) - MISSING_TOLD} more, which --json lists")
+    people = {
+        "evaluation": about.pop("evaluation_id"),
+        "judge": summary["evaluation"]["judge"],
+        "items": about.pop("items"),
+        **{f"average of {arm}": score for arm, score in summary["averages"].items()},
+        **of_arms,
+        **about,
+    }
+    return Told(people, summary)
 
 
 @command(app)
@@ -27,7 +57,7 @@ def evaluate(
         str | None, typer.Option(help="Arms to run, such as base,executor; of base, demonstrator, vlm, executor.")
     ] = None,
     bench: Bench = None,
-) -> Summary:
+) -> Told:
     """Generate and judge held-out videos of base, Demonstrator and Executor, from the same noise."""
     c, root = given.configuration, given.place.root
     chosen = {"arms": [arm.strip() for arm in arms.split(",")]} if arms else {}
@@ -35,7 +65,7 @@ def evaluate(
     with orchestration("flows.evaluate"):
         from flows.evaluate import evaluate as flow
 
-        return flow(root, config, c.train, c.models)
+        return told(flow(root, config, c.train, c.models))
 
 
 @command(app)
@@ -46,7 +76,7 @@ def judge(
     ],
     name: Annotated[str | None, typer.Option(help="What these clips go by; else the folder's name.")] = None,
     bench: Bench = None,
-) -> Summary:
+) -> Told:
     """Judge clips that any model made, for a benchmark's items (`wmsd bench export` gives pictures and tasks)."""
     c, root = given.configuration, given.place.root
     folder = videos.resolve()
@@ -54,7 +84,7 @@ def judge(
     with orchestration("flows.evaluate"):
         from flows.evaluate import evaluate as flow
 
-        return flow(root, config, c.train, c.models)
+        return told(flow(root, config, c.train, c.models))
 
 
 @command(app)
@@ -65,7 +95,7 @@ def compare(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Compare runs that differ in more than their videos.")
     ] = False,
-) -> Rows:
+) -> Told:
     """Compare two evaluations on the same items: first minus second, by picture. Refuses what is not comparable."""
     from wmsd_core import store
     from wmsd_core.bench.run import load
@@ -75,7 +105,7 @@ def compare(
         found = versus(load(con, one), load(con, other), anyway=anyway)
     for unlike in found.unlike:
         err.print(f"not comparable, shown anyway: {unlike}", markup=False, highlight=False, soft_wrap=True)
-    return [
+    whole = [
         {
             "arm": c.arm,
             "against": c.against,
@@ -90,6 +120,26 @@ def compare(
             **({"not comparable": "; ".join(found.unlike)} if found.unlike else {}),
         }
         for c in found.comparisons
+    ]
+    return Told(briefly(whole), whole)
+
+
+def briefly(rows: Rows) -> Rows:
+    """Comparisons in lines that a terminal has room for: one name where both arms have it, one cell for the interval."""
+    dropped = any(row["dropped"] for row in rows)
+    return [
+        {
+            "arms": row["arm"] if row["arm"] == row["against"] else f"{row['arm']} - {row['against']}",
+            "measure": row["measure"],
+            "points": f"{row['points']:+.1f}",
+            "95 %": f"[{row['low']:+.1f}, {row['high']:+.1f}]",
+            "p, Holm": "<.001" if row["p, Holm"] < 0.001 else f"{row['p, Holm']:.3f}".removeprefix("0"),
+            "pairs": row["pairs"],
+            **({"dropped": row["dropped"]} if dropped else {}),
+            "shown": row["shown"],
+            **({"comparable": "no"} if "not comparable" in row else {}),
+        }
+        for row in rows
     ]
 
 

@@ -4,7 +4,7 @@ questions and code have moved on, and by somebody who has only the file."""
 from pathlib import Path
 
 import duckdb
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from wmsd_core import store
 from wmsd_core.bench.evaluation import Evaluation
@@ -40,8 +40,10 @@ def load(con: duckdb.DuckDBPyConnection, name: str = "") -> EvaluationRun:
     if name.endswith(".json"):
         try:
             return EvaluationRun.model_validate_json(Path(name).read_bytes())
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{name} is no published run: {error}") from error
+        except OSError as error:
+            raise ValueError(f"{name} is no published run: {error.strerror}") from error
+        except ValidationError as error:
+            raise ValueError(f"{name} is no published run: it is not what `wmsd publish` writes as run.json") from error
     rows = store.query(
         con,
         "SELECT evaluation_id, benchmark, record FROM evaluation_runs "
