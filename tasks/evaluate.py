@@ -15,7 +15,7 @@ from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.scores import Counted
 from wmsd_core.bench.solving import write_solutions, writer_of
 from wmsd_core.models import ModelsConfig, base_checksum, generator
-from wmsd_core.rewards.pickscore import PickScore
+from wmsd_core.rewards.pickscore import PickScore, expect
 from wmsd_core.training.adapters import intact, load_adapter
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.vlm import judge_of
@@ -28,8 +28,11 @@ def planned_evaluation(
     """The evaluation that these settings name.
 
     Raises:
-        ValueError: the Executor is to be measured and its training is not finished, or has kept nothing of that step.
+        ValueError: the Executor is to be measured and its training is not finished, or has kept nothing of that step; or
+            PickScore is to be had and is not there.
     """
+    if config.pickscore:
+        expect(models.pickscore, models.pickscore_processor)
     run = planned_run(workspace, trained, models) if "executor" in config.arms else None
     adapter = intact(run.adapter_at(config.at_step)) if run else ""
     if run and not adapter:

@@ -61,8 +61,18 @@ def test_videos_are_scored_once_beside_their_first_frame(tmp_path: Path) -> None
     assert base.mean == pytest.approx(np.mean(levels)) and base.first == pytest.approx(np.mean(first))
     assert base.difference == pytest.approx(base.mean - base.first)
     assert base.interval.low < base.mean < base.interval.high
+    _another_scorer_of_other_videos(path)
+    with store.reading(path) as con:
+        assert picture_scores(con, by_arm) == [base, demonstrator]
     text = write_report(path, tmp_path / "report.html", evaluation=EVALUATION).path.read_text(encoding="utf-8")
     assert "<h4>PickScore</h4>" in text and f"{base.mean:.2f}" in text
+
+
+def _another_scorer_of_other_videos(path: Path) -> None:
+    """Which scorer an evaluation is shown by is no matter of other evaluations."""
+    rows = [{"video_id": f"other {n}", "scorer": "another", "score": 1.0, "first": 2.0} for n in range(99)]
+    with store.writing(path) as con:
+        store.insert(con, "picture_scores", rows)
 
 
 def _video(outcome: object) -> np.ndarray:

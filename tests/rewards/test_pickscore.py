@@ -1,5 +1,6 @@
 """PickScore on a CLIP of random weights, written to disk and read from there."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,16 @@ from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from wmsd_core.rewards.pickscore import FRAMES, PickScore, frame_indices
+from wmsd_core.rewards.pickscore import FRAMES, PickScore, expect, frame_indices
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_clip(tmp_path_factory.mktemp("clip"))
+
+
+def random_clip(path: Path) -> Path:
+    """Model and processor of the real classes, small."""
     alphabet = sorted(ByteLevel.alphabet())
     words = {c: i for i, c in enumerate(alphabet + [c + "</w>" for c in alphabet])}
     start, end = len(words), len(words) + 1
@@ -27,7 +33,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         projection_dim=24,
     )
     pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    path = tmp_path_factory.mktemp("clip")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         CLIPModel(config).save_pretrained(path)
@@ -80,8 +85,13 @@ def test_a_scorer_is_named_frozen_and_knows_its_size(folder: Path) -> None:
     assert scorer.bytes == sum(4 * weight.numel() for weight in weights)
 
 
-def test_the_cure_for_a_missing_model_names_settings_as_they_are_written(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"cannot be loaded \((?!None).*models\.pickscore_processor, or set rewards\.pickscore to 0$"
-    ):
-        PickScore(str(tmp_path / "no"), str(tmp_path / "no"))
+@pytest.mark.parametrize("wanted", [PickScore, expect])
+def test_the_cure_for_a_missing_model_names_settings_as_they_are_written(tmp_path: Path, wanted: Callable[..., object]):
+    told = r"cannot be loaded \((?!None).*models\.pickscore_processor, or do without: "
+    with pytest.raises(ValueError, match=told + r"train\.rewards\.pickscore=0, evaluate\.pickscore=false$"):
+        wanted(str(tmp_path / "no"), str(tmp_path / "no"))
+
+
+def test_a_model_that_is_there_is_expected_without_its_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CLIPModel, "from_pretrained", None)
+    expect(str(folder), str(folder))

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import duckdb
 
@@ -17,6 +17,8 @@ from wmsd_core.arrays import Videos
 from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm
 from wmsd_core.bench.evaluation import Evaluation
+from wmsd_core.bench.pictures import stored
+from wmsd_core.bench.run import EvaluationRun, PictureScores
 from wmsd_core.bench.scores import Outcome, outcomes
 from wmsd_core.bench.statistics import Interval
 from wmsd_core.frames import clips
@@ -51,6 +53,8 @@ class PictureScore:
     arm: Arm
     scorer: str
     videos: int
+    pictures: int
+    """That these videos begin with."""
     mean: float
     """Over videos, of the mean over their frames."""
     first: float
@@ -79,17 +83,15 @@ def score_videos(path: Path, scorer: Scorer, evaluation: Evaluation) -> Pictures
 
 
 def picture_scores(con: duckdb.DuckDBPyConnection, by_arm: Mapping[Arm, Sequence[Outcome]]) -> list[PictureScore]:
-    """The scores of each arm, by the scorer that has scored most of the store's videos; [] where nothing was scored."""
-    rows = store.query(
-        con,
-        """
-        SELECT video_id, scorer, score, first FROM picture_scores WHERE scorer = (
-            SELECT scorer FROM picture_scores GROUP BY scorer ORDER BY count(*) DESC, scorer LIMIT 1)
-        """,
-    )
-    scores = {row["video_id"]: row for row in rows}
-    known = {arm: [(o, scores[o.video_id]) for o in found if o.video_id in scores] for arm, found in by_arm.items()}
-    return [_summary(arm, found) for arm, found in known.items() if found]
+    """The scores of each arm, by the scorer that has scored most of these videos; [] where nothing was scored."""
+    found = stored(con, {arm: [outcome.video_id for outcome in same] for arm, same in by_arm.items()})
+    pictures = [outcome.item.frame.frame_id for outcome in next(iter(by_arm.values()))]
+    return [_summary(arm, pictures, scores) for arm, scores in found.items()]
+
+
+def of_run(run: EvaluationRun) -> list[PictureScore]:
+    """The same of a run that was counted."""
+    return [_summary(arm, run.pictures, scores) for arm, scores in run.picture_scores.items()]
 
 
 def _row(scorer: Scorer, outcome: Outcome) -> dict[str, object] | None:
@@ -109,23 +111,24 @@ def _row(scorer: Scorer, outcome: Outcome) -> dict[str, object] | None:
     }
 
 
-def _summary(arm: Arm, found: Sequence[tuple[Outcome, Mapping[str, Any]]]) -> PictureScore:
-    whole: defaultdict[str, list[float]] = defaultdict(list)
-    added: defaultdict[str, list[float]] = defaultdict(list)
-    for outcome, row in found:
-        score, first = row["score"], row["first"]
-        whole[outcome.item.frame.frame_id].append(score)
-        added[outcome.item.frame.frame_id].append(score - first)
-    sizes = [len(group) for group in whole.values()]
-    totals, gains = [sum(group) for group in whole.values()], [sum(group) for group in added.values()]
-    mean, difference = sum(totals) / sum(sizes), sum(gains) / sum(sizes)
+def _summary(arm: Arm, pictures: Sequence[str], found: PictureScores) -> PictureScore:
+    by_picture: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for picture, score, first in zip(pictures, found.score, found.first, strict=True):
+        if score is not None and first is not None:
+            by_picture[picture].append((score, first))
+    sizes = [len(group) for group in by_picture.values()]
+    whole = [sum(score for score, _ in group) for group in by_picture.values()]
+    start = [sum(first for _, first in group) for group in by_picture.values()]
+    gains = [total - first for total, first in zip(whole, start, strict=True)]
+    videos = sum(sizes)
     return PictureScore(
         arm,
-        found[0][1]["scorer"],
-        len(found),
-        mean,
-        mean - difference,
-        difference,
-        statistics.unbounded_interval(totals, sizes),
+        found.scorer,
+        videos,
+        len(sizes),
+        sum(whole) / videos,
+        sum(start) / videos,
+        sum(gains) / videos,
+        statistics.unbounded_interval(whole, sizes),
         statistics.unbounded_interval(gains, sizes),
     )

@@ -5,14 +5,17 @@ Published rows stand beside ours, marked: other pictures, another judge, sometim
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wmsd_core.bench.benchmark import Benchmark
+from wmsd_core.bench.picture_scores import PictureScore, of_run
 from wmsd_core.bench.report.headline import arm_text
 from wmsd_core.bench.run import EvaluationRun
 from wmsd_core.bench.scores import Score, recounted, score
+from wmsd_core.bench.statistics import Interval
 from wmsd_core.bench.timing import JUDGING, PARTS, WHOLE
 from wmsd_core.publication import publishing, write_manifest
 
@@ -54,7 +57,7 @@ def publish(run: EvaluationRun, benchmark: Benchmark, out: Path) -> list[Path]:
     table = lines(run, benchmark)
     forms = {
         "run.json": run.model_dump_json(indent=1) + "\n",
-        "scores.csv": as_csv(table),
+        "scores.csv": as_csv(table, run),
         "scores.md": as_markdown(table, benchmark, run),
         "scores.tex": as_latex(table, benchmark, run),
     }
@@ -65,8 +68,8 @@ def publish(run: EvaluationRun, benchmark: Benchmark, out: Path) -> list[Path]:
     return [out / name for name in forms]
 
 
-def as_csv(table: Sequence[TableRow]) -> str:
-    """One line per method and measure, all figures in full."""
+def as_csv(table: Sequence[TableRow], run: EvaluationRun) -> str:
+    """One line per method and measure, all figures in full; shares are in [0, 1], PickScore is as published."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -80,6 +83,15 @@ def as_csv(table: Sequence[TableRow]) -> str:
                 else [found, "", "", "", "", "", ""]
             )
             writer.writerow([line.method, line.published, measure, *figures])
+    for one in of_run(run):
+        counts = ["", one.videos, len(run.items), one.pictures]
+        for measure, value, interval in (
+            ("pickscore", one.mean, one.interval),
+            ("pickscore of the first frame", one.first, None),
+            ("pickscore, difference", one.difference, one.of_difference),
+        ):
+            ends = [interval.low, interval.high] if interval else ["", ""]
+            writer.writerow([arm_text(one.arm)[0], False, measure, value, *ends, *counts])
     return text.getvalue()
 
 
@@ -92,7 +104,34 @@ def as_markdown(table: Sequence[TableRow], benchmark: Benchmark, run: Evaluation
         cells = [_cell(line.scores[measure], "{:.1f} [{:.1f}, {:.1f}]") for measure in measures]
         method = line.method.replace("|", "\\|") + (f" {MARK}" if line.published else "")
         rows.append(f"| {' | '.join([method, *cells, _counts(line)])} |")
-    return "\n".join([*rows, "", *_notes(benchmark, run), *_times(run), ""])
+    return "\n".join([*rows, "", *_notes(benchmark, run), *_pictures(run), *_times(run), ""])
+
+
+_PICTURES = ("PickScore", "mean over frames", "first frame alone", "difference", "videos")
+_ON_PICTURES = (
+    "for the short task. A still copy of the first frame scores like the first frame alone: look at the difference."
+)
+
+
+def _pictures(run: EvaluationRun) -> list[str]:
+    """A table of PickScore by arm; nothing where none was asked for."""
+    found = of_run(run)
+    if not found:
+        return []
+    rows = [f"| {' | '.join([arm_text(one.arm)[0], *_picture_cells(one, run)])} |" for one in found]
+    note = f"PickScore by {found[0].scorer}, {_ON_PICTURES}"
+    return ["", f"| {' | '.join(_PICTURES)} |", f"|{'---|' * len(_PICTURES)}", *rows, "", note]
+
+
+def _picture_cells(one: PictureScore, run: EvaluationRun, form: str = " [{}, {}]") -> list[str]:
+    """Mean, first frame, difference, with intervals where there is more than one picture, and the number of videos."""
+
+    def ends(interval: Interval, figure: str) -> str:
+        known = math.isfinite(interval.low) and math.isfinite(interval.high)
+        return form.format(format(interval.low, figure), format(interval.high, figure)) if known else ""
+
+    mean, difference = f"{one.mean:.2f}{ends(one.interval, '.2f')}", ends(one.of_difference, "+.2f")
+    return [mean, f"{one.first:.2f}", f"{one.difference:+.2f}{difference}", f"{one.videos} / {len(run.items)}"]
 
 
 def _times(run: EvaluationRun) -> list[str]:
@@ -126,10 +165,18 @@ def as_latex(table: Sequence[TableRow], benchmark: Benchmark, run: EvaluationRun
         method = _tex(line.method) + ("$^\\dagger$" if line.published else "")
         rows.append(f"{method} & {' & '.join(cells)} \\\\")
     notes = [f"% {note}" for note in _notes(benchmark, run)]
-    begin = f"\\begin{{tabular}}{{l{'c' * len(measures)}}}"
-    return "\n".join(
-        [*notes, begin, "\\toprule", f"Method & {heads} \\\\", "\\midrule", *rows, "\\bottomrule", "\\end{tabular}", ""]
-    )
+    whole = [*notes, *_tabular(f"Method & {heads}", len(measures), rows)]
+    if found := of_run(run):
+        form = " {{\\scriptsize [{}, {}]}}"
+        rows = [f"{' & '.join([_tex(arm_text(o.arm)[0]), *_picture_cells(o, run, form)])} \\\\" for o in found]
+        note = f"% PickScore by {found[0].scorer}, {_ON_PICTURES}"
+        whole += ["", note, *_tabular(" & ".join(_PICTURES), len(_PICTURES) - 1, rows)]
+    return "\n".join([*whole, ""])
+
+
+def _tabular(heads: str, columns: int, rows: Sequence[str]) -> list[str]:
+    begin = f"\\begin{{tabular}}{{l{'c' * columns}}}"
+    return [begin, "\\toprule", f"{heads} \\\\", "\\midrule", *rows, "\\bottomrule", "\\end{tabular}"]
 
 
 def _shown(benchmark: Benchmark) -> list[str]:

@@ -12,6 +12,16 @@ from wmsd_core.bench.timing import Seconds
 from wmsd_core.config import Config
 
 
+class PictureScores(Config):
+    """PickScore of an arm's videos, as published: not divided by anything; null where a video has none."""
+
+    scorer: str
+    score: list[float | None]
+    """Of each item's video the mean over its frames."""
+    first: list[float | None]
+    """Of its first frame alone."""
+
+
 class EvaluationRun(Config):
     """Plain JSON."""
 
@@ -29,6 +39,8 @@ class EvaluationRun(Config):
     """Arm -> criterion -> a verdict for each item; null where there is none."""
     seconds: dict[str, Seconds] = Field(default={})
     """Arm -> part -> mean seconds per video (`timing`)."""
+    picture_scores: dict[str, PictureScores] = Field(default={})
+    """Arm -> PickScore, if it was asked for."""
 
 
 def load(con: duckdb.DuckDBPyConnection, name: str = "") -> EvaluationRun:

@@ -15,7 +15,8 @@ from wmsd_core import store
 from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm, Item
 from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
-from wmsd_core.bench.run import EvaluationRun
+from wmsd_core.bench.pictures import stored
+from wmsd_core.bench.run import EvaluationRun, PictureScores
 from wmsd_core.bench.timing import Seconds, timings
 from wmsd_core.config import Config, digest
 from wmsd_core.frames import Frame
@@ -193,7 +194,11 @@ def videos_of(by_arm: Mapping[Arm, Sequence[Outcome]]) -> dict[Arm, list[tuple[s
 
 
 def run_of(
-    name: str, evaluation: Evaluation, by_arm: Mapping[Arm, Sequence[Outcome]], seconds: Mapping[Arm, Seconds]
+    name: str,
+    evaluation: Evaluation,
+    by_arm: Mapping[Arm, Sequence[Outcome]],
+    seconds: Mapping[Arm, Seconds],
+    pictures: Mapping[Arm, PictureScores],
 ) -> EvaluationRun:
     """An evaluation that has just been counted, whole."""
     criteria = evaluation.benchmark.criteria
@@ -210,6 +215,7 @@ def run_of(
             for arm, found in by_arm.items()
         },
         seconds=dict(seconds),
+        picture_scores=dict(pictures),
     )
 
 
@@ -249,7 +255,8 @@ def count_verdicts(path: Path, evaluation: Evaluation) -> Counted:
         store.insert(con, "evaluations", [_row(name, benchmark.name, row) for row in counted], replace=True)
         run = {"evaluation_id": name, "benchmark": benchmark.name}
         seconds = timings(con, evaluation, videos_of(by_arm))
-        record = run_of(name, evaluation, by_arm, seconds).model_dump_json()
+        pictures = stored(con, {arm: [outcome.video_id for outcome in found] for arm, found in by_arm.items()})
+        record = run_of(name, evaluation, by_arm, seconds, pictures).model_dump_json()
         now = datetime.now(UTC).replace(tzinfo=None)
         store.insert(con, "evaluation_runs", [run | {"record": record, "counted": now}], replace=True)
     single = [row for row in counted if row.measure not in ("all", "average")]

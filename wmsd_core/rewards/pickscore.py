@@ -7,7 +7,8 @@ The reward is s / 26, a constant that keeps it near 1. A mean over frames is bli
 copy of the first frame scores well, so the score of the first frame alone comes with it as a baseline.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,15 +48,9 @@ class PickScore:
         """
         from transformers import AutoModel, AutoProcessor
 
-        try:
+        with _with_its_cure():
             self._processor: Any = AutoProcessor.from_pretrained(processor)
             self._model: Any = AutoModel.from_pretrained(model, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"PickScore cannot be loaded ({str(error).splitlines()[0]}). Get {PICKSCORE} and the processor of "
-                f"{PICKSCORE_PROCESSOR} from huggingface.co, and give their folders as models.pickscore and "
-                "models.pickscore_processor, or set rewards.pickscore to 0"
-            ) from error
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.eval().requires_grad_(False).to(self._device)
         self.name = f"pickscore/{Path(model).name}"
@@ -85,6 +80,31 @@ class PickScore:
             pixels = self._processor(images=pictures, return_tensors="pt").to(self._device)
             parts.append(_normalised(self._model.get_image_features(**pixels)))
         return torch.cat(parts)
+
+
+def expect(model: str, processor: str) -> None:
+    """Sees to it that there are model and processor, before work begins at whose end they are needed. No weights are read.
+
+    Raises:
+        ValueError: they cannot be had; the message says what to get.
+    """
+    from transformers import AutoConfig, AutoProcessor
+
+    with _with_its_cure():
+        AutoProcessor.from_pretrained(processor)
+        AutoConfig.from_pretrained(model)
+
+
+@contextmanager
+def _with_its_cure() -> Generator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"PickScore cannot be loaded ({str(error).splitlines()[0]}). Get {PICKSCORE} and the processor of "
+            f"{PICKSCORE_PROCESSOR} from huggingface.co, and give their folders as models.pickscore and "
+            "models.pickscore_processor, or do without: train.rewards.pickscore=0, evaluate.pickscore=false"
+        ) from error
 
 
 def frame_indices(frames: int) -> list[int]:
