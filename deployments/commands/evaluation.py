@@ -174,7 +174,8 @@ def page(
     with store.reading(given.place.store) as con:
         found = load(con, run)
     written = write_page(given.place.store, found, out or given.place.evaluations / found.evaluation_id[:12])
-    return {"page": str(written.path), "items": written.items, "clips": written.clips, "no clip": written.lost}
+    gone = {"items gone since": written.gone} if written.gone else {}
+    return {"page": str(written.path), "items": written.items, "clips": written.clips, "no clip": written.lost} | gone
 
 
 @command(bench)

@@ -71,6 +71,24 @@ def test_a_lost_clip_is_told_and_a_clip_is_made_once(made: tuple[Path, Evaluatio
     assert write_page(path, run, written.path.parent).lost == 0
 
 
+def test_the_page_of_an_evaluation_has_its_own_items_when_the_store_has_moved_on(tmp_path: Path) -> None:
+    path = build(tmp_path, frames=40, tasks=12)
+    few = EVALUATION.model_copy(update={"config": EvaluateConfig(tasks=8)})
+    count_verdicts(path, few)
+    with store.reading(path) as con:
+        run = load(con)
+    assert len(run.items) == 8
+    with store.writing(path) as con:
+        con.execute("DELETE FROM task_pairs WHERE pair_id = ?", [run.items[0]])  # the next draw of 8 has another item
+    written = write_page(path, run, tmp_path / "page")
+    assert [item["id"] for item in shown(written)["items"]] == [item[:12] for item in run.items[1:]]
+    assert (written.items, written.gone, written.lost) == (7, 1, 0)
+    with store.writing(path) as con:
+        con.execute("DELETE FROM task_pairs WHERE list_contains(?, pair_id)", [run.items])
+    with pytest.raises(ValueError, match=r"of the 8 items of evaluation .* none is in the store any more"):
+        write_page(path, run, tmp_path / "page")
+
+
 def test_a_page_of_something_else_is_kept(made: tuple[Path, EvaluationRun, Written], tmp_path: Path) -> None:
     path, run, _ = made
     (tmp_path / "index.html").write_text("<title>my home</title>")
@@ -166,3 +184,16 @@ def _clips_play(page: Any) -> None:
     assert frames.first.evaluate(position) in ("0px", "0%")
     page.get_by_role("button", name="last frame").click()
     assert frames.first.evaluate(position) == "100%"
+
+
+def test_a_clip_that_stands_alone_leaves_its_verdicts_in_sight(
+    made: tuple[Path, EvaluationRun, Written], tmp_path: Path, browser: Any
+) -> None:
+    path, run, _ = made
+    config = run.evaluation.config.model_copy(update={"arms": ("executor",)})
+    alone = run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"config": config})})
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(write_page(path, alone, tmp_path).path.as_uri())
+    table = page.locator("#item .verdicts").bounding_box()
+    assert page.locator("#item .frame").count() == 1 and table["y"] + table["height"] < 900
+    page.close()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from markupsafe import Markup
 
 from wmsd_core import store
@@ -22,6 +23,8 @@ from wmsd_core.pages.environment import environment
 from wmsd_core.pages.images import Strip, strip_file
 from wmsd_core.publication import refuse_other
 
+EVERY = 2**31 - 1
+"""More items than any benchmark has."""
 ASSETS = Path(__file__).parent / "assets"
 SIGN = '<script id="data" type="application/json">'
 """What every page of an evaluation has, and no other page."""
@@ -36,22 +39,25 @@ class Written:
     clips: int
     lost: int
     """Videos that were not made, or cannot be read."""
+    gone: int
+    """Items of the evaluation that the store does not have any more."""
 
 
 def write_page(path: Path, run: EvaluationRun, out: Path) -> Written:
-    """Writes the page of an evaluation, with the verdicts that the store holds now.
+    """Writes the page of an evaluation: its own items, with the verdicts that the store holds of them now.
 
     Args:
         path: the store.
         out: folder; what is in it under other names stays. Clips that are there are not made again.
 
     Raises:
-        ValueError: the benchmark cannot be loaded, or has no item here; or the folder has an index.html of something else.
+        ValueError: the benchmark cannot be loaded, or none of these items is there any more; or the folder has an index.html of
+            something else.
     """
     refuse_other(out / "index.html", SIGN)
     benchmark = run.evaluation.benchmark
     with store.reading(path) as con:
-        by_arm = outcomes(con, run.evaluation)
+        by_arm = _of_its_items(con, run)
         groupings = benchmark.groupings(con, [outcome.item for outcome in next(iter(by_arm.values()))])
     (out / "clips").mkdir(parents=True, exist_ok=True)
     strips = {
@@ -71,9 +77,22 @@ def write_page(path: Path, run: EvaluationRun, out: Path) -> Written:
     )
     with replacing(out / "index.html") as partial:
         partial.write_text(text, encoding="utf-8")
-    videos = len(by_arm) * len(shown["items"])
+    items = len(shown["items"])
     clips = sum(strip is not None for strip in strips.values())
-    return Written(out / "index.html", len(shown["items"]), clips, videos - clips)
+    return Written(out / "index.html", items, clips, len(by_arm) * items - clips, len(run.items) - items)
+
+
+def _of_its_items(con: duckdb.DuckDBPyConnection, run: EvaluationRun) -> dict[Arm, list[Outcome]]:
+    """What became of the items that were drawn then. A store that has more of them now draws others."""
+    everything = run.evaluation.config.model_copy(update={"tasks": EVERY})
+    found = outcomes(con, run.evaluation.model_copy(update={"config": everything}))
+    by_item = {arm: {outcome.item.item_id: outcome for outcome in of_arm} for arm, of_arm in found.items()}
+    left = [item for item in run.items if all(item in of_arm for of_arm in by_item.values())]
+    if not left:
+        raise ValueError(
+            f"of the {len(run.items)} items of evaluation {run.evaluation_id} none is in the store any more"
+        )
+    return {arm: [of_arm[item] for item in left] for arm, of_arm in by_item.items()}
 
 
 def _shown(

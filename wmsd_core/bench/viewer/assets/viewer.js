@@ -59,9 +59,10 @@ function filter() {
 }
 
 function frame(strip, title) {
-  if (!strip) return make("div", { class: "none", style: "aspect-ratio:1" }, "no video");
+  if (!strip) return make("div", { class: "none", style: "aspect-ratio:1;max-width:var(--tallest)" }, "no video");
   const made = make("div", { class: `frame${strip.pixelated ? " pixelated" : ""}`, role: "img", "aria-label": `Video of ${title}, ${strip.frames} frames` });
   made.style.aspectRatio = `${strip.width}/${strip.height}`;
+  made.style.maxWidth = `calc(var(--tallest) * ${strip.width / strip.height})`;
   made.style.backgroundSize = `${100 * strip.frames}% 100%`;
   made.style.animationTimingFunction = `steps(${Math.max(1, strip.frames - 1)})`;
   made.style.backgroundImage = `url("${strip.file}")`;
