@@ -64,6 +64,11 @@ def test_videos_are_scored_once_beside_their_first_frame(tmp_path: Path) -> None
     _another_scorer_of_other_videos(path)
     with store.reading(path) as con:
         assert picture_scores(con, by_arm) == [base, demonstrator]
+    for name in ("z", "a", "m"):  # whatever they are called, the last that has scored all of them is shown
+        scorer.name = name
+        assert score_videos(path, scorer, EVALUATION) == PicturesScored(12, 0)
+        with store.reading(path) as con:
+            assert {found.scorer for found in picture_scores(con, by_arm)} == {name}
     text = write_report(path, tmp_path / "report.html", evaluation=EVALUATION).path.read_text(encoding="utf-8")
     assert "<h4>PickScore</h4>" in text and f"{base.mean:.2f}" in text
 

@@ -98,6 +98,21 @@ def test_clips_from_elsewhere_have_no_sampler_to_differ_in(path: Path):
     assert {(c.arm, c.against) for c in versus(other, one).comparisons} == {("veo", "executor")}
 
 
+def test_clips_from_elsewhere_are_compared_with_every_arm_of_ours(path: Path):
+    ours = counted(path, FULL)
+    config = {"arms": (), "videos": {"veo": "somewhere"}}
+    veo = changed(
+        ours, evaluation=_configured(ours.evaluation, **config), verdicts={"veo": ours.verdicts["demonstrator"]}
+    )
+    found = versus(veo, ours)
+    assert [(c.arm, c.against) for c in found.comparisons[::5]] == [("veo", arm) for arm in ours.verdicts]
+    assert {c.difference for c in found.comparisons if c.against == "demonstrator"} == {0}
+    assert [c.difference for c in versus(ours, veo).comparisons] == [-c.difference for c in found.comparisons]
+    sora = changed(veo, verdicts={"sora": veo.verdicts["veo"], "kling": veo.verdicts["veo"]})
+    with pytest.raises(ValueError, match=r"no arm is in both runs \(sora, kling; base, .*more than one each"):
+        versus(sora, ours)
+
+
 def test_a_run_is_named_by_the_beginning_of_its_id_or_by_its_file(path: Path, tmp_path: Path):
     run = counted(path, FULL)
     publish(run, run.evaluation.benchmark, tmp_path)

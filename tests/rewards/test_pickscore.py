@@ -1,5 +1,6 @@
 """PickScore on a CLIP of random weights, written to disk and read from there."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,8 +82,19 @@ def test_a_model_that_is_not_there_is_named_with_the_cure(tmp_path: Path) -> Non
 def test_a_scorer_is_named_frozen_and_knows_its_size(folder: Path) -> None:
     scorer = PickScore(str(folder), str(folder))
     weights = list(scorer._model.parameters())
-    assert scorer.name == f"pickscore/{folder.name}" and not any(weight.requires_grad for weight in weights)
+    assert scorer.name.startswith(f"pickscore/{folder.name}@") and not any(weight.requires_grad for weight in weights)
     assert scorer.bytes == sum(4 * weight.numel() for weight in weights)
+
+
+def test_other_weights_in_the_same_place_are_another_scorer(folder: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(folder, tmp_path / folder.name)
+    before = PickScore(str(place), str(place)).name
+    assert before == PickScore(str(folder), str(folder)).name  # the same content elsewhere is the same
+    model = CLIPModel.from_pretrained(place)
+    with torch.no_grad():
+        model.logit_scale += 1
+    model.save_pretrained(place)
+    assert PickScore(str(place), str(place)).name != before
 
 
 @pytest.mark.parametrize("wanted", [PickScore, expect])

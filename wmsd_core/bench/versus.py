@@ -22,7 +22,7 @@ class Versus:
 
 
 def versus(one: EvaluationRun, other: EvaluationRun, *, anyway: bool = False) -> Versus:
-    """Compares arms of one name, or the only ones.
+    """Compares arms of one name; where there are none, the only arm of one run with each of the other.
 
     Raises:
         ValueError: the runs differ in what must be the same and `anyway` is not given, or there is nothing to compare.
@@ -70,8 +70,8 @@ def _arms(one: EvaluationRun, other: EvaluationRun) -> list[tuple[Arm, Arm]]:
     common = [(arm, arm) for arm in one.verdicts if arm in other.verdicts]
     if common:
         return common
-    if len(one.verdicts) == len(other.verdicts) == 1:
-        return list(zip(one.verdicts, other.verdicts, strict=True))
+    if 1 in (len(one.verdicts), len(other.verdicts)):
+        return [(mine, theirs) for mine in one.verdicts for theirs in other.verdicts]
     raise ValueError(
         f"no arm is in both runs ({', '.join(one.verdicts)}; {', '.join(other.verdicts)}), and they have more than one each"
     )

@@ -9,6 +9,7 @@ copy of the first frame scores well, so the score of the first frame alone comes
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from wmsd_core.arrays import Image, Videos
+from wmsd_core.config import digest
+from wmsd_core.files import sha256
 from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.shapes import PerSample
 
@@ -53,7 +56,15 @@ class PickScore:
             self._model: Any = AutoModel.from_pretrained(model, use_safetensors=True)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model.eval().requires_grad_(False).to(self._device)
-        self.name = f"pickscore/{Path(model).name}"
+        self._folders = [Path(name) for name in (model, processor) if Path(name).is_dir()]
+        self._called = f"pickscore/{Path(model).name}"
+
+    @cached_property
+    def name(self) -> str:
+        """What its scores are stored under: the model's name, and of folders also what is in them, which may be replaced."""
+        files = sorted(file for folder in self._folders for file in folder.iterdir() if file.is_file())
+        content = f"@{digest([[file.name, sha256(file)] for file in files])}" if files else ""
+        return f"{self._called}{content}"
 
     @property
     def bytes(self) -> int:
