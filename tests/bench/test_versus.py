@@ -150,6 +150,25 @@ def test_what_is_published_takes_the_place_of_what_was_published_and_of_nothing_
     assert json.loads((out / "run.json").read_text())["evaluation_id"] == other.evaluation_id
 
 
+def test_what_verdicts_that_are_missing_could_make_of_a_score_is_published_beside_it(path: Path, tmp_path: Path):
+    run = counted(path, FULL)
+    whole = {
+        arm: {name: [v is not False for v in found] for name, found in of.items()} for arm, of in run.verdicts.items()
+    }
+    publish(changed(run, verdicts=whole), run.evaluation.benchmark, tmp_path / "whole")
+    items = len(run.items)
+    thinned = {name: [None] * (items // 2) + found[items // 2 :] for name, found in run.verdicts["executor"].items()}
+    publish(changed(run, verdicts=run.verdicts | {"executor": thinned}), run.evaluation.benchmark, tmp_path / "thinned")
+    with (tmp_path / "thinned" / "scores.csv").open() as file:
+        row = next(r for r in csv.DictReader(file) if (r["method"], r["measure"]) == ("Executor", "average"))
+    low = 100 * float(row["successes"]) / items
+    high = low + 100 * (items - int(row["valid"])) / items
+    told = f"Executor: {items - int(row['valid'])} of {items} items lack a verdict; with theirs the average is "
+    for form in ("scores.md", "scores.tex"):
+        assert f"{told}something from {low:.1f} to {high:.1f}." in (tmp_path / "thinned" / form).read_text()
+        assert "something from" not in (tmp_path / "whole" / form).read_text()
+
+
 def test_scores_are_published_as_json_csv_markdown_and_latex_with_the_published_rows_marked(path: Path, tmp_path: Path):
     run = counted(path, FULL)
     publish(run, run.evaluation.benchmark, tmp_path)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Benchmark
+from wmsd_core.bench.comparison import ENOUGH_VALID
 from wmsd_core.bench.picture_scores import PictureScore, of_run
 from wmsd_core.bench.report.headline import arm_text
 from wmsd_core.bench.run import EvaluationRun
@@ -104,7 +106,7 @@ def as_markdown(table: Sequence[TableRow], benchmark: Benchmark, run: Evaluation
         cells = [_cell(line.scores[measure], "{:.1f} [{:.1f}, {:.1f}]") for measure in measures]
         method = line.method.replace("|", "\\|") + (f" {MARK}" if line.published else "")
         rows.append(f"| {' | '.join([method, *cells, _counts(line)])} |")
-    return "\n".join([*rows, "", *_notes(benchmark, run), *_pictures(run), *_times(run), ""])
+    return "\n".join([*rows, "", "\n\n".join(_notes(table, benchmark, run)), *_pictures(run), *_times(run), ""])
 
 
 _PICTURES = ("PickScore", "mean over frames", "first frame alone", "difference", "videos")
@@ -164,7 +166,7 @@ def as_latex(table: Sequence[TableRow], benchmark: Benchmark, run: EvaluationRun
         cells = [_cell(line.scores[measure], "{:.1f} {{\\scriptsize [{:.1f}, {:.1f}]}}") for measure in measures]
         method = _tex(line.method) + ("$^\\dagger$" if line.published else "")
         rows.append(f"{method} & {' & '.join(cells)} \\\\")
-    notes = [f"% {note}" for note in _notes(benchmark, run)]
+    notes = [f"% {note}" for note in _notes(table, benchmark, run)]
     whole = [*notes, *_tabular(f"Method & {heads}", len(measures), rows)]
     if found := of_run(run):
         form = " {{\\scriptsize [{}, {}]}}"
@@ -195,12 +197,20 @@ def _counts(line: TableRow) -> str:
     return f"{min(score.valid for score in found)} / {found[0].expected}" if found else "--"
 
 
-def _notes(benchmark: Benchmark, run: EvaluationRun) -> list[str]:
+def _notes(table: Sequence[TableRow], benchmark: Benchmark, run: EvaluationRun) -> list[str]:
     pictures = len(set(run.pictures))
     notes = [
         f"{benchmark.title}, {len(run.items)} items of {pictures} pictures, 95 % intervals by picture; evaluation "
         f"{run.evaluation_id}, judged by {run.evaluation.judge}."
     ]
+    for line in table:
+        average = line.scores.get("average")
+        if isinstance(average, Score) and average.valid < ENOUGH_VALID * average.expected:
+            bounds = statistics.missing_bounds(average.successes, average.valid, average.expected)
+            notes.append(
+                f"{line.method}: {average.expected - average.valid} of {average.expected} items lack a verdict; with theirs "
+                f"the average is something from {100 * bounds.low:.1f} to {100 * bounds.high:.1f}."
+            )
     if benchmark.published:
         notes.append(f"{MARK} as published: {benchmark.published.title}. Other pictures and another judge.")
     return notes
