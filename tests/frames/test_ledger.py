@@ -19,6 +19,7 @@ from wmsd_core.frames import FramesConfig, decode, ledger, register, videos
 from wmsd_core.frames import header as headers
 from wmsd_core.frames.formats import kind_of
 from wmsd_core.frames.names import existing
+from wmsd_core.frames.refusal import failed
 from wmsd_core.frames.walk import walk
 from wmsd_core.store import query, reading
 from wmsd_core.unicode import visible
@@ -120,6 +121,12 @@ FAULTS = [
     KeyError("x"),
     OSError("no"),
 ]
+
+
+def test_what_the_system_numbers_is_told_without_the_number() -> None:
+    error = OSError(1094995529, "Invalid data found when processing input", "14")
+    assert failed(error).detail == "OSError: Invalid data found when processing input"
+    assert failed(OSError("no")).detail == "OSError: no"
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)

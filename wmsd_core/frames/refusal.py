@@ -56,7 +56,10 @@ def failed(error: Exception) -> Refusal:
         raise error
     trace = visible("".join(traceback.format_exception(error)))  # an exception's text may repeat what the item holds
     _log.warning("an item failed: %s\n%s", visible(repr(error))[:_SHOWN], trace)
-    return Refusal("failed", f"{type(error).__name__}: {str(error)[:_SHOWN]}")
+    said = (
+        error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    )  # without a number of the system's
+    return Refusal("failed", f"{type(error).__name__}: {said[:_SHOWN]}")
 
 
 def record(con: duckdb.DuckDBPyConnection, refused: Sequence[tuple[str, Path, Refusal]], config_hash: str) -> None:

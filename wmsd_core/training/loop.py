@@ -56,9 +56,14 @@ class Trainer:
         world: World = ALONE,
     ) -> None:
         if config.judged and judge is None:
-            raise ValueError(f"rewards {', '.join(config.judged)} need a judge: name one, or set their weights to 0")
+            named = ", ".join(config.judged)
+            raise ValueError(
+                f"rewards {named} need a judge: name one in models.judge, or set their weights in train.rewards to 0"
+            )
         if "pickscore" in config.video_rewards and pickscore is None:
-            raise ValueError("reward pickscore needs its model: name it, or set rewards.pickscore to 0")
+            raise ValueError(
+                "reward pickscore needs its model: name it in models.pickscore, or set train.rewards.pickscore to 0"
+            )
         wanted = [name for name in config.rewards.extra if name in config.video_rewards]
         self.extra: dict[str, VideoReward] = {name: registry.make(name, {}, "reward") for name in wanted}
         self.config, self.generator, self.examples = config, generator, examples
