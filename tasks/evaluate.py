@@ -16,8 +16,9 @@ from wmsd_core.bench.scores import Counted
 from wmsd_core.bench.solving import write_solutions, writer_of
 from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.rewards.pickscore import PickScore, expect
-from wmsd_core.training.adapters import intact, load_adapter
+from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.deliveries import intact
 from wmsd_core.vlm import judge_of
 from wmsd_core.workspace import Workspace
 

@@ -12,7 +12,7 @@ from wmsd_core import store
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.integrity import verify
 from wmsd_core.store.funnel import survivors
-from wmsd_core.training.adapters import intact
+from wmsd_core.training.deliveries import intact
 from wmsd_core.workspace import Workspace
 
 

@@ -16,8 +16,8 @@ from wmsd_core.frames import Refusal, clips
 from wmsd_core.frames.refusal import record
 from wmsd_core.leftovers import of_killed, remove
 from wmsd_core.store.place import renew, repoint
-from wmsd_core.training import checkpoint
-from wmsd_core.training.adapters import intact
+from wmsd_core.training import sealing
+from wmsd_core.training.deliveries import intact
 from wmsd_core.workspace import Workspace
 
 PAGE = 10_000
@@ -113,7 +113,7 @@ def _runs(place: Workspace, mend: bool) -> Iterator[Discrepancy]:
                     sql = "UPDATE training_runs SET status = 'running', adapter = '' WHERE run_id = ?"
                     con.execute(sql, [run_id])
         for path in sorted((Path(folder) / "checkpoints").glob("step-*")):
-            if fault := checkpoint.fault(path):
+            if fault := sealing.fault(path):
                 yield Discrepancy("checkpoint", str(path), fault, "deleted; training goes on from the one before it")
                 if mend:
                     shutil.rmtree(path)

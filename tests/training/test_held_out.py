@@ -15,8 +15,9 @@ from tests.training.toy import ToyGenerator, ToyJudge, write_run
 from wmsd_core import seeds
 from wmsd_core.sampling.ode import sample
 from wmsd_core.training import process
-from wmsd_core.training.adapters import WEIGHTS, intact, load_adapter
+from wmsd_core.training.adapters import WEIGHTS, load_adapter
 from wmsd_core.training.config import HeldOutConfig
+from wmsd_core.training.deliveries import intact
 from wmsd_core.training.examples import Example, load_examples, load_images
 from wmsd_core.training.held_out import HeldOut, divided
 from wmsd_core.training.loop import Trainer

@@ -11,9 +11,10 @@ import pytest
 from tests.training.test_process import CONFIG, finish
 from tests.training.toy import write_run
 from wmsd_core.training import process
-from wmsd_core.training.adapters import WEIGHTS, intact, kept, published
+from wmsd_core.training.adapters import WEIGHTS
 from wmsd_core.training.checkpoint import Checkpoint, Publication, save
 from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.deliveries import intact, kept, published
 from wmsd_core.training.lineage import Lineage
 from wmsd_core.training.records import RunFolder
 from wmsd_core.workspace import Workspace

@@ -2,7 +2,6 @@
 in float32."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from wmsd_core.files import sha256
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter, Generator
-from wmsd_core.training.checkpoint import Publication, fault, seal
+from wmsd_core.training.checkpoint import Publication
+from wmsd_core.training.deliveries import ABOUT, CHECKSUM
+from wmsd_core.training.sealing import seal
 
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
-CHECKSUM = "adapter.sha256"
-ABOUT = "training.json"
 _PREFIX = "transformer."
 """What diffusers calls the network in files of adapters."""
 PEFT = "peft"
@@ -52,33 +51,6 @@ def start_from(generator: Generator, folder: Path) -> None:
     state = _read(folder)
     for name in ("policy", "ema"):
         lora.load_adapter_state(generator.network, name, state)
-
-
-def published(folder: Path, step: int) -> Path:
-    """Where a run's adapter of this step lies, or will: the last one in `adapter`, earlier ones beside it."""
-    latest, aside = folder / "adapter", kept(folder, step)
-    last = step_of(latest)
-    return latest if last == step or (last is None and not aside.is_dir()) else aside
-
-
-def kept(folder: Path, step: int) -> Path:
-    """Where the averaged weights of a step lie that is not a run's last."""
-    return folder / f"adapter-{step:08d}"
-
-
-def intact(folder: Path) -> str:
-    """SHA-256 of the adapter's weights in `folder`; '' where there is none, or any of its files is lost or damaged."""
-    return "" if fault(folder) else (folder / CHECKSUM).read_text(encoding="utf-8").strip()
-
-
-def make_way(folder: Path, step: int) -> None:
-    """Puts the finished adapter of an earlier step beside the place where that of `step` will be published."""
-    latest = folder / "adapter"
-    before = step_of(latest)
-    if before not in (step, None) and intact(latest):
-        aside = kept(folder, before)
-        shutil.rmtree(aside, ignore_errors=True)
-        latest.rename(aside)
 
 
 def publish(
@@ -143,14 +115,6 @@ def load_adapter(generator: Generator, folder: Path) -> None:
         trainable=False,
     )
     lora.load_adapter_state(generator.network, "ema", state)
-
-
-def step_of(folder: Path) -> int | None:
-    """The step that an adapter was published at; None where it does not say."""
-    try:
-        return int(json.loads((folder / ABOUT).read_text(encoding="utf-8"))["step"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _weights(network: torch.nn.Module, name: Adapter) -> Weights:

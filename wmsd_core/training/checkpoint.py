@@ -22,12 +22,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from wmsd_core.files import sha256
 from wmsd_core.training.distributed import ALONE, World
+from wmsd_core.training.sealing import fault, seal
 
 KEPT = 2
 """Checkpoints kept: the last, and one more should the disk have damaged it."""
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -133,23 +132,6 @@ class Publication:
 
 def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
-
-
-def seal(folder: Path) -> None:
-    """Writes the SHA-256 of every file in `folder`, by which `fault` tells what became of them."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    sums = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-    (folder / MANIFEST).write_text(json.dumps(sums, indent=1), encoding="utf-8")
-
-
-def fault(path: Path) -> str:
-    """What is wrong with the files of a checkpoint or an adapter; '' if nothing is."""
-    try:
-        sums = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        bad = [name for name, value in sums.items() if sha256(path / name) != value]
-    except (OSError, ValueError) as error:
-        return f"{path.name}: {error}"
-    return f"{path.name}: {', '.join(bad)} changed after it was written" if bad else ""
 
 
 def _require_same(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

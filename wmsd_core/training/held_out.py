@@ -16,9 +16,10 @@ import torch
 from wmsd_core.files import sha256
 from wmsd_core.rewards.judged import judged
 from wmsd_core.sampling.ode import sample
-from wmsd_core.training.adapters import ABOUT, intact, publish
+from wmsd_core.training.adapters import publish
 from wmsd_core.training.arms import Role
 from wmsd_core.training.batch import Batch
+from wmsd_core.training.deliveries import ABOUT, intact
 from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import Slot
 from wmsd_core.training.loop import Trainer

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from wmsd_core.config import Config
 from wmsd_core.files import sha256
-from wmsd_core.training.checkpoint import MANIFEST, Publication, fault, state
+from wmsd_core.training.checkpoint import Publication, state
+from wmsd_core.training.sealing import MANIFEST, fault
 
 RECORD, FILES = "lineage.json", "start"
 

@@ -37,9 +37,10 @@ from wmsd_core.config import digest
 from wmsd_core.generators.protocol import Adapter
 from wmsd_core.models import generator, vlm
 from wmsd_core.training import metrics
-from wmsd_core.training.adapters import intact, kept, make_way, publish, published, start_from, step_of
+from wmsd_core.training.adapters import publish, start_from
 from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, save
 from wmsd_core.training.credit import silenced
+from wmsd_core.training.deliveries import intact, kept, make_way, published, step_of
 from wmsd_core.training.distributed import ALONE, World, join
 from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import Example, check_images, load_examples

@@ -13,7 +13,7 @@ from typing import Any
 from wmsd_core import store
 from wmsd_core.config import digest
 from wmsd_core.files import replacing
-from wmsd_core.training.adapters import intact, published, step_of
+from wmsd_core.training.deliveries import intact, published, step_of
 from wmsd_core.training.examples import Example
 from wmsd_core.training.lineage import origin
 from wmsd_core.training.metrics import flat
