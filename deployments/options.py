@@ -12,7 +12,8 @@ A command is a function whose parameters are single options, or one of the datac
         c = given.configuration
         return flow(given.place.root, c.measure, c.dedup, refresh=given.refresh)
 
-What it returns is shown as a table, or printed as JSON with `--json`. Whatever is heavy is imported inside the function:
+What it returns is shown as a table, or printed as JSON with `--json`; a stage that leaves nothing ends with status 2.
+Whatever is heavy is imported inside the function:
 `wmsd --help` reads all of these modules and must answer at once.
 """
 
@@ -224,6 +225,8 @@ def command(
             result = function(**arguments, **given)
             if result is not None:
                 show(title, result, as_json=as_json)
+            if isinstance(result, Mapping) and result.get("kept") == 0 and "caution" in result:
+                raise typer.Exit(2)  # so that a script ends here, as the pipeline does
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         run.__signature__ = _flat(function, grouped)  # pyright: ignore[reportFunctionMemberAccess]

@@ -41,11 +41,12 @@ def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), *, re
             )
         )
     return {
-        "files": filtered["files"]["files"],
+        "files looked at": filtered["files"]["files"],
+        "frames in the workspace": filtered["kept"] + filtered["dropped"],
         "frames kept by the filter": filtered["kept"],
         "without near-duplicates": unique["kept"],
         "kept by rank": ranked["kept"],
         "suitable": screened["kept"],
         "pairs kept": written["kept"],
-        "frames of train and bench": {name: written["splits"][name] for name in ("train", "bench")},
+        "frames with pairs of train and bench": {name: written["splits"][name] for name in ("train", "bench")},
     }

@@ -61,7 +61,11 @@ def filter_frames(
         require_done("filter", judged["reasons"].get("unmeasured", 0), "measurements")
         planted = [plain(s) | {"precision": s.precision, "recall": s.recall} for s in defect_scores(workspace)]
         reasons = [{"reason": reason, "frames": n} for reason, n in summary["reasons"].items()]
-        publish_table("filter-reasons", reasons, f"filter: {summary['kept']} kept, {summary['dropped']} dropped")
+        publish_table(
+            "filter-reasons",
+            reasons,
+            f"filter: {summary['kept']} kept, {summary['dropped']} dropped; a frame can have several reasons",
+        )
         if planted:
             publish_table("filter-against-truth", planted, "filter: planted defects, and how many were found")
         publish_verdicts(workspace, "filter")

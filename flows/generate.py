@@ -62,7 +62,7 @@ def generate(
         _publish(workspace, model, config, selection, summary)
         summary |= _agreement(workspace)
         if not summary["kept"]:
-            summary |= _nothing(summary)
+            summary |= _nothing(summary, stage.nearest_selection(workspace, model, selection))
     return summary
 
 
@@ -94,7 +94,11 @@ def _publish(workspace: Path, model: str, config: GenerateConfig, selection: Sel
     told = f"{summary['kept']} pairs kept; {summary['refused']} frames refused, {summary['unanswered']} unanswered"
     publish_tasks(workspace)
     publish_table("task-pairs", stage.sample_pairs(workspace, SHOWN), f"generate: {told}; some pairs below")
-    publish_table("rejected-pairs", stage.sample_rejected(workspace), "generate: pairs not usable, one of each reason")
+    publish_table(
+        "rejected-pairs",
+        stage.sample_rejected(workspace, model, config),
+        "generate: pairs not usable, one of each reason",
+    )
     publish_table("refusal-rates", stage.refusals(workspace, model, config), "generate: how often it refused")
     publish_table("task-mix", stage.mixture(workspace, selection), "generate: kinds of pairs, wished and achieved")
 
@@ -108,10 +112,10 @@ def _agreement(workspace: Path) -> Summary:
     return {"kappa": {f"{row['kind']}, {row['one']} with {row['other']}": row["kappa"] for row in found}}
 
 
-def _nothing(summary: Summary) -> Summary:
-    why = counted({name: summary[name] for name in ("refused", "unanswered")})
-    return nothing_kept(
-        "generate",
-        why or "no frame is suitable, or no pair is usable",
-        "the table rejected-pairs says why each was turned down; the thresholds are select.* and generate.*",
-    )
+def _nothing(summary: Summary, nearest: str) -> Summary:
+    if not summary["came"]:
+        return nothing_kept("generate", "no frame came this far", "run the stages before, or loosen them")
+    outcomes = {name.replace("_", " "): summary[name] for name in ("refused", "unanswered", "without_pairs")}
+    why = counted(outcomes | summary["rejected"] | summary["dropped"]) or "no frame has been written for"
+    told = "the table rejected-pairs says why each was turned down; the limits are generate.*"
+    return nothing_kept("generate", why, nearest or told)

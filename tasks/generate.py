@@ -32,6 +32,7 @@ from wmsd_core.worldtasks import (
 from wmsd_core.worldtasks.agreement import agreements
 from wmsd_core.worldtasks.generation import forget_all_pairs, generation
 from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates, rejected_examples, some_pairs
+from wmsd_core.worldtasks.selection import nearest
 from wmsd_core.worldtasks.splits import forget_division
 
 
@@ -75,6 +76,13 @@ def select(workspace: Path, model: str, config: SelectConfig) -> Summary:
 def split(workspace: Path, config: SplitConfig) -> Summary:
     """Divides frames into train and bench, and makes sure that nothing is in both."""
     return plain(assign_splits(Workspace(workspace).store, config))
+
+
+def nearest_selection(workspace: Path, model: str, config: SelectConfig) -> str:
+    """What would keep a pair; empty where it was not the selection that kept none."""
+    found = nearest(Workspace(workspace).store, model, config)
+    settings = " ".join(f"select.{name}={math.floor(value * 100 - 1) / 100:.2f}" for name, value in found.items())
+    return f"the nearest threshold that keeps one is {settings}" if settings else ""
 
 
 def sample_pairs(workspace: Path, count: int) -> list[Summary]:
@@ -122,10 +130,10 @@ def label_agreement(workspace: Path) -> list[Summary]:
     return [{**plain(each), "kappa": None if math.isnan(each.kappa) else round(each.kappa, 3)} for each in found]
 
 
-def sample_rejected(workspace: Path) -> list[Summary]:
-    """For each reason, how many pairs were not usable, and one of them."""
+def sample_rejected(workspace: Path, model: str, config: GenerateConfig) -> list[Summary]:
+    """For each reason, how many pairs of this generation were not usable, and one of them."""
     with store.reading(Workspace(workspace).store) as con:
-        return rejected_examples(con)
+        return rejected_examples(con, generation(model, config))
 
 
 def forget_pairs(workspace: Path) -> None:

@@ -30,4 +30,5 @@ def nearest_thresholds(workspace: Path, measuring: MeasureConfig, config: Filter
     if not found:
         return "name pictures or videos of your own, as `frames`"
     settings = " ".join(f"filter.{setting}={value}" for setting, value in found.items())
-    return f"the nearest thresholds that keep one are {settings}; `wmsd filter --preview` shows where they cut"
+    which = "thresholds that keep one are" if len(found) > 1 else "threshold that keeps one is"
+    return f"the nearest {which} {settings}; `wmsd filter --preview` shows where they cut"

@@ -12,7 +12,7 @@ from tests.bench.synthetic import DEFECTS, EVALUATION, build
 from wmsd_core import store
 from wmsd_core.bench.evaluation import EvaluateConfig
 from wmsd_core.bench.report import write_report
-from wmsd_core.bench.report.funnel import sources
+from wmsd_core.bench.report.funnel import funnel, sources
 from wmsd_core.bench.report.gallery import gallery
 from wmsd_core.bench.report.headline import p_text
 from wmsd_core.bench.report.samples import Rejected, samples
@@ -57,7 +57,13 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     path = build(folder, task_text=HOSTILE)
     with store.writing(path) as con:  # hostile in every other place that a page takes text from
         frame = store.query(con, "SELECT frame_id, path FROM frames ORDER BY ALL LIMIT 1")[0]
-        refused = {"stage": "filter", "item": "x", "reason": HOSTILE, "detail": HOSTILE, "path": frame["path"]}
+        refused = {
+            "stage": "filter",
+            "item": frame["frame_id"],
+            "reason": HOSTILE,
+            "detail": HOSTILE,
+            "path": frame["path"],
+        }
         store.insert(con, "rejections", [refused | {"config_hash": HOSTILE}])
         con.execute("UPDATE taxonomy SET task_type = ?, agent_type = ? WHERE task_type = 'navigation'", [HOSTILE] * 2)
         con.execute("UPDATE training_steps SET metric = ? WHERE metric = 'reward/task'", [HOSTILE])
@@ -111,6 +117,24 @@ def test_pairs_that_were_turned_down_are_no_tasks_and_say_why(tmp_path: Path):
     assert sum(before.pairs.values()) - sum(after.pairs.values()) == len(rows)
     assert sum(share.train + share.bench for share in after.by_task) == kinds
     assert after.faults == [Rejected("steps_leaked", len(rows), turned_down, "it tells how")]
+
+
+def test_a_stage_is_charged_with_what_reaches_it_and_pairs_are_told_from_frames(tmp_path: Path):
+    path = build(tmp_path, until="generate")
+    with store.writing(path) as con:
+        before = {step.stage: {reason.reason: reason.count for reason in step.reasons} for step in funnel(con)}
+        assert before["screen"]["unsuitable"] > 0 and before["generate"] == {}
+        con.execute("""
+            INSERT INTO rejections SELECT 'generate', pair_id, 'agent_absent', '', path, ''
+            FROM task_pairs JOIN frames USING (frame_id) WHERE position = 0
+        """)
+        after = {step.stage: {reason.reason: reason.count for reason in step.reasons} for step in funnel(con)}
+        pairs = con.execute("SELECT count(*) FROM task_pairs WHERE position = 0").fetchall()[0][0]
+        assert after == before | {"generate": {"agent_absent (pairs)": pairs}}
+        # A new threshold of the filter, and nothing after it has run since.
+        con.execute("INSERT OR IGNORE INTO rejections SELECT 'filter', frame_id, 'blurred', '', path, '' FROM frames")
+        stale = {step.stage: {reason.reason: reason.count for reason in step.reasons} for step in funnel(con)}
+    assert stale["filter"]["blurred"] > 0 and stale["screen"] == stale["generate"] == {}
 
 
 def test_sources_are_told_where_there_are_several(full: tuple[Path, str], tmp_path: Path):

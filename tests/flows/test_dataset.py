@@ -105,7 +105,8 @@ def test_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: Path, recipe: Reci
             refused = query(con, "SELECT detail FROM rejections WHERE stage = 'generate' AND reason = 'refused'")
             reasons = Counter(row["reason"] for row in query(con, "SELECT reason FROM rejections"))
             usable = query(con, "SELECT count(*) AS n FROM usable_pairs")[0]["n"]
-        assert summary["files"] == summary["suitable"] == FRAMES
+        assert summary["files looked at"] == summary["frames in the workspace"] == summary["suitable"] == FRAMES
+        assert sum(summary["frames with pairs of train and bench"].values()) == FRAMES - 1
         assert [row["detail"] for row in refused] == ["nobody is there"]
         assert reasons["agent_absent"] == FRAMES - 1  # one pair of each frame that was not refused
         assert usable == summary["pairs kept"] == 3 * (FRAMES - 1)
@@ -115,6 +116,7 @@ def test_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: Path, recipe: Reci
         out = tmp_path / "out"
         exported = export(place.root, out, settings.export, settings.split)
     assert exported["bench"] == 2 and exported["train"] > 0
+    assert exported["train"] % 3 == 0, "of four pairs of a frame, the dog's is delivered nowhere"
     card = (out / "README.md").read_text()
     assert re.search(rf"turned down: .*agent.absent.* {FRAMES - 1}\\b|turned down: .*{FRAMES - 1} agent.absent", card)
     wished = [line.split("|")[1:4] for line in card.splitlines() if "(agent)" in line]

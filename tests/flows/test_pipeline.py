@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.filter import filter_frames
+from flows.generate import generate
 from flows.pipeline import pipeline
 from flows.rank import rank
 from flows.train import train
@@ -200,6 +201,29 @@ def test_stages_that_had_other_frames_are_named_when_a_threshold_changes(
     assert reasons(place, SMALL)["filter"] == "its settings have changed"
     assert "outdated" not in filter_frames(place.root, None, SMALL.scan, SMALL.measure, SMALL.filter)
     assert content(place) == rows and set(reasons(place, SMALL).values()) == {"up to date"}
+
+
+def test_a_pipeline_ends_where_a_stage_leaves_nothing_and_says_what_would(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]], tmp_path: Path
+) -> None:
+    place, _, rows = finished
+    copy = Workspace(tmp_path / "copy")
+    shutil.copytree(place.root, copy.root)
+    with pytest.raises(
+        ValueError, match=r"filter: nothing is kept \(\d+ blurred.*nearest threshold.*min_sharpness="
+    ) as told:
+        pipeline(copy.root, overrides.apply(SMALL, ["filter.min_sharpness=1e6"]))
+    with pytest.raises(ValueError, match=r"screen: nothing is kept .*screen\.min_log_odds="):
+        pipeline(copy.root, overrides.apply(SMALL, ["screen.min_log_odds=1e6"]))
+    assert [row[0] for row in content(copy)["videos"]] == [row[0] for row in rows["videos"]]
+    cure = re.findall(r"filter\.\w+=[\d.]+", str(told.value))
+    with store.writing(copy.store) as con:  # what is proposed does keep one
+        con.execute("DELETE FROM rejections WHERE stage <> 'frames'")
+    harsh = overrides.apply(SMALL, ["filter.min_sharpness=1e6", *cure])
+    assert filter_frames(copy.root, None, SMALL.scan, SMALL.measure, harsh.filter)["kept"] >= 1
+    again = generate(copy.root, SMALL.generate, selection=SMALL.select, splitting=SMALL.split, models=SMALL.models)
+    assert again["came"] >= again["with_pairs"] and again["pairs"] >= again["kept"]
+    assert again["splits"]["train"] + again["splits"]["bench"] <= again["with_pairs"]
 
 
 def test_each_stage_leaves_an_artifact_to_read(

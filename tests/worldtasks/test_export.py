@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -83,6 +84,26 @@ def test_each_format_holds_the_pairs_of_the_store(store: Path, tmp_path: Path) -
     parts = sorted((out / "data").glob("train-*.parquet"))
     assert len(parts) == -(-found.train // 7) and parts[-1].name.endswith(f"-of-{len(parts):05d}.parquet")
     assert verify(out) == []
+
+
+def test_pairs_that_were_turned_down_are_not_delivered_and_their_numbers_are(store: Path, tmp_path: Path) -> None:
+    with writing(store) as con:
+        turn_down = "INSERT INTO rejections SELECT 'generate', pair_id, ?, '', '', '' FROM task_pairs WHERE"
+        con.execute(f"{turn_down} position = 0", ["agent_absent"])
+        con.execute(f"{turn_down} frame_id = (SELECT min(frame_id) FROM frames) AND position = 1", ["over_quota"])
+    found = written(store, tmp_path / "out")
+    assert (found.train + found.bench, found.frames) == (11, 11)
+    with reading(store) as con:
+        usable = {row["pair_id"] for row in query(con, "SELECT pair_id FROM usable_pairs")}
+    lines = [line for split in ("train", "bench") for line in records(tmp_path / "out" / "data" / f"{split}.jsonl")]
+    assert {str(line["id"]) for line in lines} == usable
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"turned down: 12 agent.?.absent, 1 over.?.quota\b", card), card
+    with writing(store) as con:  # a stricter filter since: what was turned down of frames that are gone counts nowhere
+        con.execute("INSERT INTO rejections SELECT 'filter', max(frame_id), 'dark', '', '', '' FROM frames")
+    written(store, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"turned down: 11 agent.?.absent, 1 over.?.quota\b", card), card
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "worldtasks"])

@@ -11,7 +11,7 @@ from wmsd_core.vlm import Refused
 from wmsd_core.worldtasks import GenerateConfig, Mix, TaskPairs, generate_pairs, label_tasks
 from wmsd_core.worldtasks.generation import generation
 from wmsd_core.worldtasks.kinds import Cell
-from wmsd_core.worldtasks.overview import achieved, overview, refusal_rates
+from wmsd_core.worldtasks.overview import Overview, achieved, overview, refusal_rates, rejected_examples, some_pairs
 
 # The rules take "Man 0" for no noun that they know.
 WALKERS = Mix(agents={"other": 1}, tasks={"navigation": 1, "combat": 1})
@@ -46,9 +46,10 @@ def test_counts_and_refusal_rates(written: Path) -> None:
         found, rates = overview(con, made_by), refusal_rates(con, made_by)
         wished = dict(con.execute("SELECT task_type, count(*) FROM wishes GROUP BY ALL").fetchall())
     assert wished["combat"] + wished["navigation"] == 11 and min(wished.values()) > 1
-    assert (found.frames, found.refused, found.unanswered, found.without_pairs) == (
+    assert (found.with_pairs, found.refused, found.unanswered, found.without_pairs) == (
         *(wished["navigation"], wished["combat"], 1, 0),
     )
+    assert found.came == 12
     assert (found.pairs, found.rejected) == (2 * wished["navigation"], {"form": wished["navigation"]})
     by = {(rate.sort, Path(rate.value).name): (rate.asked, rate.refused, rate.rate) for rate in rates}
     assert by == {
@@ -59,7 +60,7 @@ def test_counts_and_refusal_rates(written: Path) -> None:
         ("task_type", "navigation"): (wished["navigation"], 0, 0.0),
     }
     with reading(written) as con:
-        assert overview(con, "another generation").frames == 0 and refusal_rates(con, "another generation") == []
+        assert overview(con, "another generation").with_pairs == 0 and refusal_rates(con, "another generation") == []
 
 
 def test_the_achieved_mixture_beside_the_wished(written: Path) -> None:
@@ -76,3 +77,23 @@ def test_the_achieved_mixture_beside_the_wished(written: Path) -> None:
         cells = {found.cell: found for found in achieved(con, WALKERS)}
     assert (cells[Cell("other", "ui")].wished_share, cells[Cell("other", "ui")].pairs) == (0.0, 2 * walked)
     assert cells[Cell("other", "navigation")].granted == 0
+
+
+def test_what_was_written_of_frames_that_are_dropped_now_counts_nowhere(written: Path) -> None:
+    made_by = generation("scripted/1", CONFIG)
+    with writing(written) as con:
+        before = overview(con, made_by)
+        con.execute("INSERT INTO rejections SELECT 'filter', frame_id, 'dark', '', path, '' FROM frames")
+        assert overview(con, made_by) == Overview(0, 0, 0, 0, 0, 0, {})
+        assert rejected_examples(con, made_by) == some_pairs(con, 9) == []
+        assert {(cell.pairs, cell.wished, cell.granted) for cell in achieved(con, WALKERS)} == {(0, 0, 0)}
+        con.execute("DELETE FROM rejections WHERE stage = 'filter'")
+        turn_down = "INSERT INTO rejections SELECT 'generate', pair_id, 'agent_absent', '', '', '' FROM task_pairs"
+        con.execute(f"{turn_down} WHERE position = 0")
+        assert overview(con, made_by) == before and before.pairs > 0
+        (walks,) = (cell for cell in achieved(con, WALKERS) if cell.cell.task_type == "navigation")
+        assert (walks.pairs, walks.granted) == (before.pairs // 2, before.with_pairs)
+        assert len(some_pairs(con, 99)) == before.pairs // 2
+        assert [row["pairs"] for row in rejected_examples(con, made_by)] == [before.rejected["form"]]
+        con.execute(f"{turn_down} WHERE position > 0")
+        assert {(cell.pairs, cell.granted) for cell in achieved(con, WALKERS)} == {(0, 0)}

@@ -12,6 +12,7 @@ from wmsd_core.arrays import Image, Video
 from wmsd_core.store import insert, query, reading, writing
 from wmsd_core.vlm import LogOdds, Question, prompts
 from wmsd_core.worldtasks import GenerateConfig, SelectConfig, generate_pairs, keep_pairs, label_tasks, verify_pairs
+from wmsd_core.worldtasks.selection import nearest
 from wmsd_core.worldtasks.split_pairs import split_pairs
 
 BOTH = SelectConfig(min_agent_log_odds=0.0, min_open_log_odds=0.0)
@@ -174,3 +175,18 @@ def test_a_server_that_dies_while_verifying_loses_the_call_in_flight_only(tmp_pa
     with reading(store) as con:
         versions = query(con, "SELECT DISTINCT question_version FROM verifications")
     assert versions == [{"question_version": prompts.version("verify_agent")}]
+
+
+def test_the_nearest_thresholds_keep_a_pair_where_none_was_kept(tmp_path: Path) -> None:
+    store, ids = written(tmp_path, frames=2)
+    said = {("verify_agent", 0): LogOdds(1.0), ("verify_agent", 1): LogOdds(2.5), ("verify_open", 1): LogOdds(-1.0)}
+    vlm = Verifier(said | {("verify_agent", 2): LogOdds(math.inf)})
+    verify_pairs(store, ids, vlm, BOTH.questions())
+    harsh = SelectConfig(min_agent_log_odds=4.0, min_open_log_odds=4.0)
+    two = harsh.model_copy(update={"min_open_log_odds": 6.0})
+    assert keep_pairs(store, vlm.name, two).kept == 0
+    assert nearest(store, vlm.name, two) == {"min_agent_log_odds": 1.0, "min_open_log_odds": 5.0}
+    assert keep_pairs(store, vlm.name, SelectConfig(min_agent_log_odds=0.99, min_open_log_odds=4.99)).kept > 0
+    one = SelectConfig(min_agent_log_odds=3.0)
+    assert nearest(store, vlm.name, one) == {"min_agent_log_odds": 2.5}
+    assert nearest(store, vlm.name, SelectConfig()) == {}

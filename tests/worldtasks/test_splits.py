@@ -37,6 +37,18 @@ def splits(store: Path) -> dict[str, str]:
         return {row["frame_id"]: row["split"] for row in query(con, "SELECT frame_id, split FROM splits")}
 
 
+def paired(store: Path) -> None:
+    """Gives every frame that has none a pair that resembles no other."""
+    with writing(store) as con:
+        con.execute("""
+            INSERT INTO task_pairs BY NAME
+            SELECT sha256(frame_id) AS pair_id, frame_id, 0 AS position, 'A' AS agent, frame_id AS instruction,
+                   '[A]: ' || frame_id AS task, sha256(sha256(frame_id)) AS solution,
+                   '' AS model, '' AS prompt_version, '' AS config_hash
+            FROM frames WHERE frame_id NOT IN (SELECT frame_id FROM task_pairs)
+        """)
+
+
 def test_the_share_is_met_and_a_larger_one_only_adds() -> None:
     ids = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(4000)]
     small = {i for i in ids if own_split(i, SplitConfig(bench_fraction=0.1)) == "bench"}
@@ -50,7 +62,7 @@ def test_the_share_is_met_and_a_larger_one_only_adds() -> None:
 def test_a_split_is_the_frames_own_whatever_else_is_there(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 12)
     found = assign_splits(store, HALF, threads=2)
-    assert (found.train + found.bench, found.apart, found.grouped) == (12, 0, 0)
+    assert (found.train + found.bench, found.apart, found.grouped, found.unused) == (0, 0, 0, 12)
     assert splits(store) == {frame_id: own_split(frame_id, HALF) for frame_id in ids}
     folder_of(tmp_path / "images", 6, first=12)
     register(store, tmp_path / "images", FramesConfig())
@@ -73,7 +85,9 @@ def test_copies_of_a_picture_share_its_split(tmp_path: Path) -> None:
         half = Image.fromarray(picture).resize((128, 96), Image.Resampling.BICUBIC)
         (images / f"{seed}_small.webp").write_bytes(encode(np.asarray(half), "WEBP"))
     register(store, images, FramesConfig())
-    assert assign_splits(store, HALF).grouped == 36
+    assert (found := assign_splits(store, HALF)).grouped == 0 and found.unused == 36
+    paired(store)
+    assert (found := assign_splits(store, HALF)).grouped == found.train + found.bench == 36
     by_scene: dict[str, dict[str, str]] = {}
     with reading(store) as con:
         for row in query(con, "SELECT frame_id, path, split FROM frames JOIN splits USING (frame_id)"):
@@ -112,13 +126,15 @@ def test_a_late_picture_that_resembles_both_sides_joins_neither(tmp_path: Path) 
         con.execute("UPDATE splits SET split = CASE WHEN frame_id = ? THEN 'train' ELSE 'bench' END", [ids[0]])
     (images / "between.png").write_bytes(encode(np.full((32, 32, 3), 103, np.uint8)))
     register(store, images, FramesConfig())
+    paired(store)
     found = assign_splits(store, HALF)
-    assert (found.train, found.bench, found.apart) == (1, 1, 1)
+    assert (found.train, found.bench, found.apart, found.unused) == (1, 1, 1, 0)
     assert set(splits(store)) == set(ids)
 
 
 def test_another_configuration_divides_afresh(tmp_path: Path) -> None:
     store, _ = registered(tmp_path, 6)
+    paired(store)
     assign_splits(store, SplitConfig(bench_fraction=1))
     assert assign_splits(store, SplitConfig(bench_fraction=0)).train == 6
 
@@ -161,6 +177,34 @@ def test_examples_are_the_pairs_of_surviving_frames_by_split(tmp_path: Path) -> 
         con.execute("INSERT INTO rejections VALUES ('filter', ?, 'dark', '', '', '')", [train[0].frame_id])
     with reading(store) as con:
         assert len(split_pairs(con, "train")) == len(train) - 2
+
+
+def test_frames_of_both_splits_are_counted_by_the_pairs_that_are_left(tmp_path: Path) -> None:
+    store, ids = labelled(tmp_path, 12)
+    folder_of(tmp_path / "images", 4, first=12)  # without pairs
+    register(store, tmp_path / "images", FramesConfig())
+    whole = assign_splits(store, HALF)
+    assert (whole.train + whole.bench, whole.unused) == (12, 4) and whole.bench > 1
+    held_out = [frame_id for frame_id in ids if splits(store)[frame_id] == "bench"]
+    with writing(store) as con:  # one by its picture, of another every pair, of a third one pair
+        turn_down = "INSERT INTO rejections SELECT 'generate', pair_id, 'agent_absent', '', '', '' FROM task_pairs"
+        con.execute("INSERT INTO rejections VALUES ('filter', ?, 'dark', '', '', '')", [held_out[0]])
+        con.execute(f"{turn_down} WHERE frame_id = ?", [held_out[1]])
+        con.execute(f"{turn_down} WHERE frame_id = ? AND position = 0", [held_out[2]])
+    left_over = assign_splits(store, HALF)
+    assert (left_over.train, left_over.bench, left_over.unused) == (whole.train, whole.bench - 2, 6)
+    assert left_over.examined == len(bench(store)) == 4 * left_over.bench - 1
+    assert splits(store).keys() >= set(held_out), "a frame keeps its split for the day that it comes back"
+
+
+def test_a_benchmark_is_drawn_among_the_pairs_that_are_kept(tmp_path: Path) -> None:
+    store, _ = labelled(tmp_path, 20)
+    with writing(store) as con:
+        con.execute(
+            "INSERT INTO rejections SELECT 'generate', pair_id, 'agent_absent', '', '', '' FROM task_pairs WHERE position < 3"
+        )
+    found = assign_splits(store, DRAWN)
+    assert (found.examined, found.bench, found.short) == (6, 6, "") and len(bench(store)) == 6
 
 
 def test_a_planted_look_alike_is_found(tmp_path: Path) -> None:
@@ -247,7 +291,7 @@ def test_a_picture_is_read_once_for_its_signature(tmp_path: Path) -> None:
     for path in (tmp_path / "images").iterdir():
         path.unlink()
     assert sign_frames(store, ids) == Signed(0, 2, 0)
-    assert assign_splits(store, HALF).train + assign_splits(store, HALF).bench == 2
+    assert assign_splits(store, HALF).unused == 2
 
 
 def test_a_frame_that_cannot_be_read_has_no_split(tmp_path: Path) -> None:
@@ -316,7 +360,7 @@ def test_later_images_go_to_training_and_the_benchmark_stays(tmp_path: Path) -> 
     assert assign_splits(store, DRAWN).train == 6  # without a pair a frame has no split
     generate_pairs(store, new, ScriptedVLM(lambda call: good_answer(4)), GenerateConfig(count=4))
     found = assign_splits(store, DRAWN)
-    assert (found.train, found.bench, found.examined) == (12, 7, 6)
+    assert (found.train, found.bench, found.unused, found.examined) == (12, 6, 1, 6)
     assert bench(store) == before
 
 

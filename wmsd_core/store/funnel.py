@@ -104,6 +104,20 @@ def up_to(stage: Stage | None) -> list[Stage]:
     return list(STAGES[: STAGES.index(stage) + 1]) if stage else []
 
 
+DROPPED = """
+    SELECT rejections.* FROM rejections LEFT JOIN task_pairs ON item = pair_id
+    WHERE stage = $stage AND ($stage = 'frames' OR coalesce(frame_id, item) IN (
+        SELECT frame_id FROM frames WHERE frame_id NOT IN (SELECT item FROM rejections WHERE list_contains($before, stage))))
+"""
+"""What a stage turned down of the frames that reach it now, and of their pairs. Its other rejections are of a time when
+earlier stages kept more, and wait for its next run."""
+
+
+def dropped_at(stage: Stage) -> dict[str, object]:
+    """The parameters of `DROPPED`."""
+    return {"stage": stage, "before": list(STAGES[: STAGES.index(stage)])}
+
+
 def replace_rejections(
     con: duckdb.DuckDBPyConnection, stage: Stage, sql: str, parameters: dict[str, object], config_hash: str
 ) -> None:

@@ -54,8 +54,10 @@ def unseen(con: duckdb.DuckDBPyConnection, items: Sequence[str], table: str, **m
     return [row[0] for row in rows]
 
 
-def query(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+def query(
+    con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+) -> list[dict[str, Any]]:
     """The result of a query as a list of mappings from column name to value."""
-    result = con.execute(sql, list(parameters))
+    result = con.execute(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
     names = [column[0] for column in result.description or ()]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

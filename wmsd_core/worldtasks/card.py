@@ -17,7 +17,7 @@ from PIL import Image
 
 from wmsd_core import __version__, store
 from wmsd_core.pages.environment import environment, text_environment
-from wmsd_core.store.funnel import STAGES
+from wmsd_core.store.funnel import DROPPED, STAGES, dropped_at
 from wmsd_core.worldtasks.overview import refusal_rates
 from wmsd_core.worldtasks.snapshot import SCHEMA
 from wmsd_core.worldtasks.taxonomy import LABELLER
@@ -123,13 +123,15 @@ def _store_facts(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     )
     drift: dict[str, float] = splits.get("drift", {})
     rejected = con.execute(
-        """
+        f"""
         SELECT reason, count(*) FROM (
-            SELECT reason FROM rejected_pairs
+            SELECT reason FROM rejected_pairs WHERE frame_id NOT IN (
+                SELECT item FROM rejections WHERE list_contains($before, stage))
             UNION ALL
-            SELECT reason FROM rejections WHERE stage = 'generate' AND item NOT IN (SELECT frame_id FROM frames)
+            SELECT reason FROM ({DROPPED}) WHERE item NOT IN (SELECT frame_id FROM frames)
         ) GROUP BY reason ORDER BY count(*) DESC, reason
-        """
+        """,
+        dropped_at("generate"),
     ).fetchall()
     generations = con.execute("SELECT DISTINCT config_hash FROM task_pairs ORDER BY config_hash").fetchall()
     refusals = [rate for (made_by,) in generations for rate in refusal_rates(con, made_by) if rate.sort != "source"]
@@ -170,12 +172,11 @@ def _funnel(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     for number_, stage in enumerate(STAGES, start=1):
         sql = "SELECT count(*) FROM frames WHERE frame_id NOT IN (SELECT item FROM rejections WHERE list_contains(?, stage))"
         left = con.execute(sql, [list(STAGES[:number_])]).fetchall()[0][0]
-        sql = """
-            SELECT reason, count(*) FROM rejections
-            WHERE stage = ? AND (stage = 'frames' OR item IN (SELECT frame_id FROM frames))
+        sql = f"""
+            SELECT reason, count(*) FROM ({DROPPED}) WHERE $stage = 'frames' OR item NOT IN (SELECT pair_id FROM task_pairs)
             GROUP BY reason ORDER BY count(*) DESC, reason
         """
-        reasons = dict(con.execute(sql, [stage]).fetchall())
+        reasons = dict(con.execute(sql, dropped_at(stage)).fetchall())
         steps.append({"stage": stage, "entered": entered, "left": left, "reasons": _counts(reasons)})
         entered = left
     return steps

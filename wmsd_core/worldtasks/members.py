@@ -4,7 +4,11 @@ import duckdb
 
 
 def members(con: duckdb.DuckDBPyConnection) -> None:
-    """Creates the view `members` of a store: the training and benchmark pairs whose frames no stage rejected."""
+    """Creates the view `members` of a store: the training and benchmark pairs whose frames no stage rejected.
+
+    Pairs that were turned down themselves are among them: another threshold may bring them back, and train and bench are
+    then apart already. Leaks are looked for in these.
+    """
     con.execute(
         """
         CREATE OR REPLACE TEMP VIEW members AS
@@ -13,6 +17,12 @@ def members(con: duckdb.DuckDBPyConnection) -> None:
           AND (examined IS NULL OR list_contains(examined, pair_id))
         """
     )
+
+
+def chosen(con: duckdb.DuckDBPyConnection) -> None:
+    """Creates the view `chosen`, and `members`: those members that nothing has turned down, which are what is delivered."""
+    members(con)
+    con.execute("CREATE OR REPLACE TEMP VIEW chosen AS SELECT * FROM members JOIN usable_pairs USING (pair_id)")
 
 
 def labels(con: duckdb.DuckDBPyConnection) -> None:

@@ -9,16 +9,18 @@ from typing import Any
 import duckdb
 
 from wmsd_core.store import query
+from wmsd_core.store.funnel import up_to
 from wmsd_core.worldtasks.kinds import AGENT_TYPES, TASK_TYPES, Cell, Mix
 from wmsd_core.worldtasks.selection import labeller
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Frames by outcome, pairs kept, and pairs rejected by reason."""
+    """Of the frames that the stages before have left: what became of them, their pairs, and pairs rejected by reason."""
 
-    frames: int
-    """Frames with pairs."""
+    came: int
+    """Frames that the stages before have left."""
+    with_pairs: int
     refused: int
     without_pairs: int
     unanswered: int
@@ -52,27 +54,37 @@ class Achieved:
     pairs: int
     share: float
     wished: int
-    """Frames whose request named this cell and was not refused."""
+    """Frames, of those that the stages before have left, whose request named this cell and was not refused."""
     granted: int
-    """Those of them that have a pair of this cell."""
+    """Those of them that have a usable pair of this cell."""
 
 
 def overview(con: duckdb.DuckDBPyConnection, made_by: str) -> Overview:
     """Counts of the generation `made_by` (`generation.generation`)."""
+    _came(con)
     outcomes: dict[str, int] = dict(
         con.execute(
-            "SELECT reason, count(*) FROM rejections WHERE stage = 'generate' AND config_hash = ? GROUP BY reason",
+            """
+            SELECT reason, count(*) FROM rejections SEMI JOIN came ON item = frame_id
+            WHERE stage = 'generate' AND config_hash = ? GROUP BY reason
+            """,
             [made_by],
         ).fetchall()
     )
+    came = con.execute("SELECT count(*) FROM came").fetchall()[0][0]
     frames, pairs = con.execute(
-        "SELECT count(DISTINCT frame_id), count(*) FROM task_pairs WHERE config_hash = ?", [made_by]
+        "SELECT count(DISTINCT frame_id), count(*) FROM task_pairs SEMI JOIN came USING (frame_id) WHERE config_hash = ?",
+        [made_by],
     ).fetchall()[0]
     faults = con.execute(
-        "SELECT reason, count(*) AS n FROM rejected_pairs WHERE config_hash = ? GROUP BY reason ORDER BY n DESC, reason",
+        """
+        SELECT reason, count(*) AS n FROM rejected_pairs SEMI JOIN came USING (frame_id)
+        WHERE config_hash = ? GROUP BY reason ORDER BY n DESC, reason
+        """,
         [made_by],
     ).fetchall()
     return Overview(
+        came,
         frames,
         outcomes.get("refused", 0),
         outcomes.get("no_pairs", 0),
@@ -109,6 +121,7 @@ def refusal_rates(con: duckdb.DuckDBPyConnection, made_by: str) -> list[RefusalR
 def achieved(con: duckdb.DuckDBPyConnection, mix: Mix) -> list[Achieved]:
     """The usable pairs by cell, as the labeller of most pairs sees them; cells without share, wish and pair are left out."""
     who = labeller(con)
+    _came(con)
     rows = query(
         con,
         """
@@ -122,10 +135,11 @@ def achieved(con: duckdb.DuckDBPyConnection, mix: Mix) -> list[Achieved]:
         con,
         """
         WITH had AS (
-            SELECT DISTINCT frame_id, agent_type, task_type FROM task_pairs JOIN taxonomy USING (pair_id) WHERE labeller = ?
+            SELECT DISTINCT frame_id, agent_type, task_type
+            FROM task_pairs JOIN usable_pairs USING (pair_id) JOIN taxonomy USING (pair_id) WHERE labeller = ?
         )
         SELECT w.agent_type, w.task_type, count(*) AS wished, count(had.frame_id) AS granted
-        FROM wishes w LEFT JOIN had USING (frame_id, agent_type, task_type)
+        FROM wishes w SEMI JOIN came USING (frame_id) LEFT JOIN had USING (frame_id, agent_type, task_type)
         WHERE w.frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'generate' AND reason = 'refused')
         GROUP BY ALL
         """,
@@ -141,18 +155,35 @@ def achieved(con: duckdb.DuckDBPyConnection, mix: Mix) -> list[Achieved]:
 
 
 def some_pairs(con: duckdb.DuckDBPyConnection, count: int) -> list[dict[str, Any]]:
-    """Some pairs to look at, with their pictures: the same ones every time."""
-    sql = "SELECT task, solution, path FROM task_pairs JOIN frames USING (frame_id) ORDER BY pair_id LIMIT ?"
+    """Some usable pairs to look at, with their pictures: the same ones every time."""
+    sql = """
+        SELECT task, solution, path FROM task_pairs JOIN usable_pairs USING (pair_id) JOIN frames USING (frame_id)
+        ORDER BY pair_id LIMIT ?
+    """
     return query(con, sql, [count])
 
 
-def rejected_examples(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """For each reason, how many pairs were not usable as they were written, and one of them."""
+def rejected_examples(con: duckdb.DuckDBPyConnection, made_by: str) -> list[dict[str, Any]]:
+    """For each reason, how many pairs of a generation were not usable as they were written, and one of them."""
+    _came(con)
     return query(
         con,
         """
         SELECT reason, count(*) AS pairs, arg_min(detail, task) AS detail, min(task) AS task,
                arg_min(solution, task) AS solution
-        FROM rejected_pairs GROUP BY reason ORDER BY pairs DESC, reason
+        FROM rejected_pairs SEMI JOIN came USING (frame_id) WHERE config_hash = ?
+        GROUP BY reason ORDER BY pairs DESC, reason
         """,
+        [made_by],
+    )
+
+
+def _came(con: duckdb.DuckDBPyConnection) -> None:
+    """Makes the view `came`: the frames that the stages before have left. What was written of others counts nowhere."""
+    stages = ", ".join(f"'{stage}'" for stage in up_to("screen"))
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP VIEW came AS
+        SELECT frame_id FROM frames WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage IN ({stages}))
+        """
     )

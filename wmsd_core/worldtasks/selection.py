@@ -12,7 +12,7 @@ import duckdb
 from pydantic import Field
 
 from wmsd_core.config import Config, digest
-from wmsd_core.store import writing
+from wmsd_core.store import reading, writing
 from wmsd_core.vlm import prompts
 from wmsd_core.worldtasks.kinds import Mix
 from wmsd_core.worldtasks.verification import AGENT, OPEN
@@ -52,7 +52,6 @@ VERDICTS = ("agent_absent", "already_satisfied", "unread", "over_quota", "no_pai
 """The reasons that this file gives to pairs and, the last one, to frames."""
 
 _CANDIDATES = """
-    CREATE TEMP TABLE candidates AS
     SELECT p.pair_id, p.frame_id, f.path, t.agent_type, t.task_type,
            a.log_odds AS agent, o.log_odds AS open,
            coalesce(nullif(a.reason, ''), nullif(o.reason, ''), 'not asked yet') AS why
@@ -60,7 +59,7 @@ _CANDIDATES = """
     LEFT JOIN taxonomy t ON t.pair_id = p.pair_id AND t.labeller = $labeller
     LEFT JOIN verifications a ON a.pair_id = p.pair_id AND a.model = $model AND a.question_version = $agent_question
     LEFT JOIN verifications o ON o.pair_id = p.pair_id AND o.model = $model AND o.question_version = $open_question
-    WHERE p.frame_id NOT IN (SELECT item FROM rejections)
+    WHERE p.frame_id NOT IN (SELECT item FROM rejections WHERE stage <> 'generate' OR NOT list_contains($own, reason))
 """
 _DOUBTED = """
     CREATE TEMP TABLE doubted AS
@@ -94,11 +93,10 @@ def keep_pairs(store: Path, model: str, config: SelectConfig) -> Selected:
     """Sets which pairs are turned down, from the stored answers of `model` and the labels of whoever labelled most."""
     with writing(store) as con:
         con.execute("DELETE FROM rejections WHERE stage = 'generate' AND list_contains(?, reason)", [list(VERDICTS)])
-        named = {"labeller": labeller(con), "model": model}
-        versions = {"agent_question": prompts.version(AGENT), "open_question": prompts.version(OPEN)}
-        con.execute(_CANDIDATES, {**named, **versions})
+        named = _named(con, model)
+        con.execute(f"CREATE TEMP TABLE candidates AS {_CANDIDATES}", {**named, "own": list(VERDICTS)})
         con.execute(_DOUBTED, {"min_agent": config.min_agent_log_odds, "min_open": config.min_open_log_odds})
-        made_by = digest([named, versions, config.digest()])
+        made_by = digest([named, config.digest()])
         into = "INSERT INTO rejections BY NAME SELECT *, 'generate' AS stage, $made_by AS config_hash FROM"
         con.execute(
             f"{into} (SELECT pair_id AS item, reason, detail, path FROM doubted)",
@@ -127,6 +125,33 @@ def keep_pairs(store: Path, model: str, config: SelectConfig) -> Selected:
         con.execute("DROP TABLE candidates")
         con.execute("DROP TABLE doubted")
     return Selected(kept, dict(sorted(counts.items())), frames)
+
+
+def nearest(store: Path, model: str, config: SelectConfig) -> dict[str, float]:
+    """What the thresholds must be below for one pair to be kept, where none is: of the pair that misses them by the least.
+
+    Empty where they are not what keeps none.
+    """
+    limits = {"min_agent": config.min_agent_log_odds, "min_open": config.min_open_log_odds}
+    with reading(store) as con:
+        rows = con.execute(
+            f"""
+            SELECT CASE WHEN agent <= $min_agent THEN agent END, CASE WHEN open <= $min_open THEN open END
+            FROM ({_CANDIDATES})
+            WHERE ($min_agent IS NULL OR isfinite(agent)) AND ($min_open IS NULL OR isfinite(open))
+            ORDER BY coalesce(greatest($min_agent - agent, 0), 0) + coalesce(greatest($min_open - open, 0), 0), pair_id
+            LIMIT 1
+            """,
+            {**_named(con, model), **limits, "own": list(VERDICTS)},
+        ).fetchall()
+    names = ("min_agent_log_odds", "min_open_log_odds")
+    return {name: value for row in rows for name, value in zip(names, row, strict=True) if value is not None}
+
+
+def _named(con: duckdb.DuckDBPyConnection, model: str) -> dict[str, str]:
+    """Whose labels and answers count."""
+    versions = {"agent_question": prompts.version(AGENT), "open_question": prompts.version(OPEN)}
+    return {"labeller": labeller(con), "model": model, **versions}
 
 
 def labeller(con: duckdb.DuckDBPyConnection) -> str:

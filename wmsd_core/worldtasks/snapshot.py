@@ -13,7 +13,7 @@ import duckdb
 
 from wmsd_core.store import reading
 from wmsd_core.store.connection import SEALED
-from wmsd_core.worldtasks.members import labels, members
+from wmsd_core.worldtasks.members import chosen, labels
 
 SCHEMA = "worldtask/1"
 MEMORY = "1GB"
@@ -29,13 +29,13 @@ _FRAMES = f"""
            any_value(path) AS origin, '' AS path,
            'images/' || frame_id[:2] || '/' || frame_id || CASE any_value(format)
                WHEN 'JPEG' THEN '.jpg' WHEN 'TIFF' THEN '.tif' ELSE '.' || lower(any_value(format)) END AS file
-    FROM members JOIN frames USING (frame_id) GROUP BY frame_id ORDER BY frame_id
+    FROM chosen JOIN frames USING (frame_id) GROUP BY frame_id ORDER BY frame_id
 """
 _PAIRS = """
     SELECT p.pair_id AS id, p.frame_id AS sha256, m.split, p.position, p.agent, p.instruction, p.task AS prompt, p.solution,
            coalesce(agent_type, '') AS agent_type, coalesce(task_type, '') AS task_type, coalesce(labeller, '') AS labeller,
            p.model, p.prompt_version, p.config_hash
-    FROM task_pairs p JOIN members m USING (pair_id) LEFT JOIN labels USING (pair_id)
+    FROM task_pairs p JOIN chosen m USING (pair_id) LEFT JOIN labels USING (pair_id)
     ORDER BY m.split, p.frame_id, p.position, p.pair_id
 """
 RECORD = f"""
@@ -68,7 +68,7 @@ def snapshot(store: Path, path: Path) -> Generator[duckdb.DuckDBPyConnection]:
     try:
         con.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{_quoted(path.with_suffix('.spill'))}'")
         with reading(store) as source:
-            members(source)
+            chosen(source)
             labels(source)
             for table, sql in (("frames", _FRAMES), ("pairs", _PAIRS)):
                 rows: Any = source.sql(sql).to_arrow_reader(50_000)

@@ -31,7 +31,7 @@ from wmsd_core.store import insert, reading, writing
 from wmsd_core.store.funnel import LAST, SURVIVORS, survivors, up_to
 from wmsd_core.worldtasks.balance import Candidate, Drawn, balanced_draw
 from wmsd_core.worldtasks.leaks import Leak, LeakConfig, complaint, leaks_in
-from wmsd_core.worldtasks.members import labels, members
+from wmsd_core.worldtasks.members import chosen, labels, members
 
 GIVEN = "given"
 """`config_hash` of a split that came with a dataset: no configuration divides it afresh."""
@@ -57,7 +57,7 @@ class SplitConfig(Config):
 
 @dataclass(frozen=True)
 class Split:
-    """Frames of the whole store after the division."""
+    """What there is to train on and to be examined with, in frames that have a usable pair."""
 
     train: int
     bench: int
@@ -65,6 +65,8 @@ class Split:
     """Frames that resemble one of each split, because they came later; they belong to neither."""
     grouped: int
     """Frames that share their split with a frame that shows nearly the same."""
+    unused: int
+    """Frames that have a split and no pair that counts: dropped, or waiting for one, or like one that is examined."""
     withheld: int = 0
     """Frames that belong to neither split because they, altered, or an embedding or a text of theirs are in the other one."""
     examined: int = 0
@@ -125,13 +127,17 @@ def assign_splits(store: Path, config: SplitConfig, *, threads: int = 1) -> Spli
         _renew_examined(con, config)
     withheld = _withhold(store, decided.keys(), config, threads)
     with reading(store) as con:
-        counts = dict(con.execute("SELECT split, count(*) FROM splits GROUP BY split").fetchall())
         examined, drift = _drift(con)
+        sides = dict(con.execute("SELECT split, count(DISTINCT frame_id) FROM chosen GROUP BY split").fetchall())
+        divided = con.execute("SELECT count(*) FROM splits").fetchall()[0][0]
+        paired = {name for (name,) in con.execute(_PAIRED).fetchall()}
+    train, bench = sides.get("train", 0), sides.get("bench", 0)
     return Split(
-        train=counts.get("train", 0),
-        bench=counts.get("bench", 0),
-        apart=apart,
-        grouped=sum(len(group) for group in groups if len(group) > 1),
+        train=train,
+        bench=bench,
+        apart=len(paired.intersection(apart)),
+        grouped=sum(len(paired.intersection(group)) for group in groups if len(group) > 1),
+        unused=divided - train - bench,
         withheld=withheld,
         examined=examined,
         short=_shortage(examined, config, drawn),
@@ -139,6 +145,7 @@ def assign_splits(store: Path, config: SplitConfig, *, threads: int = 1) -> Spli
     )
 
 
+_PAIRED = "SELECT DISTINCT frame_id FROM task_pairs JOIN usable_pairs USING (pair_id)"
 _SIGNED = f"""
     SELECT row_number() OVER (ORDER BY frame_id) AS place, frame_id, levels
     FROM signatures JOIN ({SURVIVORS}) USING (frame_id)
@@ -165,18 +172,18 @@ def _pairs(known: LookAlikes, count: int) -> Iterator[tuple[int, int]]:
 
 def _decide(
     groups: Sequence[Sequence[str]], before: Mapping[str, str], fresh: Mapping[str, str]
-) -> tuple[dict[str, str], int]:
-    """The splits of frames that have none yet, and how many resemble both sides and so get none.
+) -> tuple[dict[str, str], list[str]]:
+    """The splits of frames that have none yet, and the frames that resemble both sides and so get none.
 
     `fresh` has the split of a cluster of new frames by its smallest frame; a cluster without one stays undecided.
     """
     decided: dict[str, str] = {}
-    apart = 0
+    apart: list[str] = []
     for group in groups:
         taken = {before[frame_id] for frame_id in group if frame_id in before}
         new = [frame_id for frame_id in group if frame_id not in before]
         if len(taken) > 1:
-            apart += len(new)
+            apart += new
         elif split := taken.pop() if taken else fresh.get(min(group)):
             decided.update(dict.fromkeys(new, split))
     return decided, apart
@@ -221,8 +228,8 @@ _POPULATION = """
     CREATE OR REPLACE TEMP TABLE population AS
     SELECT pair_id, frame_id, cluster, coalesce(agent_type, 'other') AS agent_type,
            coalesce(task_type, 'other') AS task_type, source, sha256($seed || ' bench ' || pair_id) AS draw
-    FROM task_pairs JOIN look_alikes USING (frame_id) JOIN frames USING (frame_id) LEFT JOIN labels USING (pair_id)
-    WHERE frame_id NOT IN (SELECT item FROM rejections)
+    FROM task_pairs JOIN usable_pairs USING (pair_id) JOIN look_alikes USING (frame_id) JOIN frames USING (frame_id)
+    LEFT JOIN labels USING (pair_id)
 """
 _CANDIDATES = """
     -- A cell is asked for little more than its share, so a few more clusters than that are enough of each; a chosen frame
@@ -249,9 +256,9 @@ def _renew_examined(con: duckdb.DuckDBPyConnection, config: SplitConfig) -> None
         """
         UPDATE splits SET examined = (
             SELECT list(pair_id ORDER BY sha256($seed || ' bench ' || pair_id))[:len(splits.examined)]
-            FROM task_pairs p WHERE p.frame_id = splits.frame_id)
+            FROM task_pairs p JOIN usable_pairs USING (pair_id) WHERE p.frame_id = splits.frame_id)
         WHERE len(examined) > 0
-          AND frame_id IN (SELECT frame_id FROM task_pairs)
+          AND frame_id IN (SELECT frame_id FROM task_pairs JOIN usable_pairs USING (pair_id))
           AND NOT EXISTS (SELECT 1 FROM task_pairs p WHERE p.frame_id = splits.frame_id
                           AND list_contains(splits.examined, p.pair_id))
         """,
@@ -312,21 +319,24 @@ def _searched(con: duckdb.DuckDBPyConnection, config: SplitConfig) -> str:
 
 
 def _drift(con: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, float]]:
-    """Benchmark pairs, and the total variation distance of their proportions from the training pairs'."""
+    """Benchmark pairs, and the total variation distance of their proportions from the training pairs'.
+
+    Leaves the view `chosen`.
+    """
     labels(con)
-    members(con)
+    chosen(con)
     far: dict[str, float] = {}
     for name in ("agent_type", "task_type", "source"):
         rows = con.execute(
             f"""
             SELECT count(*) FILTER (split = 'train'), count(*) FILTER (split = 'bench')
-            FROM members JOIN frames USING (frame_id) LEFT JOIN labels USING (pair_id) GROUP BY {name}
+            FROM chosen JOIN frames USING (frame_id) LEFT JOIN labels USING (pair_id) GROUP BY {name}
             """
         ).fetchall()
         train, bench = np.array(rows, float).reshape(-1, 2).T
         if train.sum() and bench.sum():
             far[name] = round(float(np.abs(train / train.sum() - bench / bench.sum()).sum() / 2), 4)
-    return con.execute("SELECT count(*) FROM members WHERE split = 'bench'").fetchall()[0][0], far
+    return con.execute("SELECT count(*) FROM chosen WHERE split = 'bench'").fetchall()[0][0], far
 
 
 def _shortage(examined: int, config: SplitConfig, drawn: Drawn) -> str:

@@ -9,7 +9,7 @@ import duckdb
 
 from wmsd_core import store
 from wmsd_core.pages.images import thumbnail
-from wmsd_core.store.funnel import STAGES, survivors
+from wmsd_core.store.funnel import DROPPED, STAGES, dropped_at, survivors
 
 EXAMPLES = 8
 """Thumbnails per reason."""
@@ -74,11 +74,12 @@ def funnel(con: duckdb.DuckDBPyConnection) -> list[Step]:
         left = len(survivors(con, stage))
         rejections = store.query(
             con,
-            """
-            SELECT reason, count(*) AS count, min(detail) AS detail, list(path ORDER BY item)[:?] AS paths
-            FROM rejections WHERE stage = ? GROUP BY reason ORDER BY count DESC, reason
+            f"""
+            SELECT reason || if(item IN (SELECT pair_id FROM task_pairs), ' (pairs)', '') AS reason,
+                   count(*) AS count, min(detail) AS detail, list(path ORDER BY item)[:$most] AS paths
+            FROM ({DROPPED}) GROUP BY ALL ORDER BY count DESC, reason
             """,
-            [3 * EXAMPLES, stage],
+            dropped_at(stage) | {"most": 3 * EXAMPLES},
         )
         ran = bool(con.execute(_RAN[stage]).fetchall()[0][0])
         steps.append(Step(stage, ran, entered, left, left / found, [_reason(row) for row in rejections]))

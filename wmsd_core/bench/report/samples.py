@@ -88,7 +88,8 @@ def samples(con: duckdb.DuckDBPyConnection) -> Samples | None:
 
 _FAULTS = """
     SELECT reason, count(*) AS pairs, arg_min(task, frame_id) AS task, arg_min(detail, frame_id) AS detail
-    FROM rejected_pairs GROUP BY reason ORDER BY pairs DESC, reason
+    FROM rejected_pairs WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage NOT IN ('generate', 'split'))
+    GROUP BY reason ORDER BY pairs DESC, reason
 """
 
 
