@@ -2,13 +2,17 @@
 
 import errno
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
-from tests.training.test_process import CONFIG, finish
+from tests.training.test_process import CONFIG, ROOT, finish
 from tests.training.toy import write_run
 from wmsd_core.training import process
 from wmsd_core.training.adapters import WEIGHTS
@@ -157,6 +161,47 @@ def test_a_run_begins_at_the_checkpoint_of_another_and_says_so(tmp_path: Path, l
     write_run(tmp_path / "new", calmer.model_copy(update={"start": tmp_path / "nowhere"}))
     with pytest.raises(ValueError, match=r"there is no checkpoint .*nowhere"):
         finish(tmp_path / "new")
+
+
+def with_rate(config: TrainConfig, rate: float, **others: Any) -> TrainConfig:
+    optimizer = config.optimizer.model_copy(update={"learning_rate": rate})
+    return config.model_copy(update={"optimizer": optimizer, **others})
+
+
+def test_a_run_that_diverges_says_what_to_change_and_goes_on_with_that(tmp_path: Path, long: Path) -> None:
+    healthy = long / "checkpoints" / "step-00000004"
+    wild, calm = tmp_path / "wild", tmp_path / "calm"
+    write_run(wild, with_rate(LONG, 1e6, start=healthy))
+    process = subprocess.run(
+        [sys.executable, "-m", "wmsd_core.training", str(wild)], cwd=ROOT, capture_output=True, text=True
+    )
+    event = json.loads(process.stdout.splitlines()[-1])
+    assert (process.returncode, event["event"]) == (2, "error")
+    assert re.search(r"gradient of step [67] is not finite: lower .*learning_rate, which is 1e\+06", event["reason"])
+    assert f"wmsd train --from {healthy}`" in event["reason"], "nothing was lost: it names where the run began"
+    assert not (wild / "adapter").exists() and all("NaN" not in line for line in process.stdout.splitlines())
+    write_run(calm, with_rate(LONG, 1e-5, start=healthy))
+    assert finish(calm)[-1]["event"] == "finished" and intact(calm / "adapter")
+    weights = load_file(calm / "adapter" / WEIGHTS)
+    assert all(bool(weight.isfinite().all()) for weight in weights.values())
+
+
+def test_a_run_that_diverges_at_once_is_begun_again_with_other_settings_or_from_its_checkpoint(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", with_rate(SHORT, 1e30))
+    with pytest.raises(ValueError, match=r"step 2 is not finite.*these settings; it has no checkpoint yet$"):
+        finish(tmp_path / "one")
+    write_run(tmp_path / "one", with_rate(SHORT, 1e-4))
+    assert finish(tmp_path / "one")[-1]["event"] == "finished"
+
+    write_run(tmp_path / "two", with_rate(SHORT, 1e6, checkpoint_every=1))
+    with pytest.raises(ValueError, match=r"is not finite") as told:
+        finish(tmp_path / "two")
+    named = [Path(path) for path in re.findall(r"from (/[^\s`,]+)", str(told.value))]
+    assert named and all((path / "manifest.json").is_file() for path in named)
+    assert str(told.value).endswith("without --from")
+    with pytest.raises(ValueError, match=r"belongs to a run with other settings.*learning_rate"):
+        write_run(tmp_path / "two", with_rate(SHORT, 1e-4, checkpoint_every=1))
+        finish(tmp_path / "two")
 
 
 def left_behind(run: Path) -> list[Path]:

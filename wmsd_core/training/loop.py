@@ -43,6 +43,10 @@ from wmsd_core.vlm.protocol import VisionLanguageModel
 Metrics = dict[str, Any]
 
 
+class Diverged(ValueError):
+    """A gradient is not finite. The weights are those of the step before."""
+
+
 class Trainer:
     """Holds what changes during a run: adapters, the optimizer's moments, the cursor, the number of steps."""
 
@@ -190,10 +194,7 @@ class Trainer:
             self.world.average_gradients(weights)
             norm = torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm)
             if not torch.isfinite(norm):
-                raise ValueError(
-                    f"the gradient of step {self.steps_done + 1} is not finite: lower optimizer.learning_rate or "
-                    "raise the reward floors, and go on from the last checkpoint, by train.start"
-                )
+                raise Diverged(f"the gradient of step {self.steps_done + 1} is not finite")
             group["lr"] = learning_rate(
                 self.steps_done, steps=self.config.steps, peak=peak, warmup=settings.warmup, decay=settings.decay
             )

@@ -9,10 +9,15 @@ from typing import Any
 from wmsd_core.files import replacing
 
 
+def as_line(row: Mapping[str, Any]) -> str:
+    """One line of JSON. A number that is not finite is written as null: JSON has no name for it."""
+    return json.dumps(_finite(row), allow_nan=False)
+
+
 def append(path: Path, row: Mapping[str, Any]) -> None:
-    """Adds one line. A number that is not finite is written as null: JSON has no name for it."""
+    """Adds one line."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+        file.write(as_line(row) + "\n")
 
 
 def truncate(path: Path, steps: int) -> None:

@@ -17,7 +17,6 @@ last bit.
 
 import argparse
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -46,7 +45,7 @@ from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import Example, check_images, load_examples
 from wmsd_core.training.held_out import HeldOut, divided, keep_best
 from wmsd_core.training.lineage import FILES, Lineage, begin
-from wmsd_core.training.loop import Trainer
+from wmsd_core.training.loop import Diverged, Trainer
 from wmsd_core.training.run import Run, pickscore_of, read_run
 from wmsd_core.training.tracking import Cautious, Tracker, track
 
@@ -259,7 +258,10 @@ def _run_steps(
     config, world = trainer.config, trainer.world
     told: set[str] = set()
     while trainer.steps_done < config.steps:
-        row = trainer.step()
+        try:
+            row = trainer.step()
+        except Diverged as error:
+            raise Diverged(f"{error}: {_calmer(trainer, folder)}") from error
         if held_out and trainer.steps_done % config.held_out.every == 0:
             row["held_out"] = held_out.scores()
             if world.leads:
@@ -283,6 +285,19 @@ def _run_steps(
             tell({"event": "stopped", "step": trainer.steps_done})
             return False
     return True
+
+
+def _calmer(trainer: Trainer, folder: Path) -> str:
+    """What brings a run that has diverged back. Its last checkpoints may be beyond help: they were written on the way there."""
+    config = trainer.config
+    cure = (
+        f"lower train.optimizer.learning_rate, which is {config.optimizer.learning_rate:g}, or raise the reward floors"
+    )
+    there = sorted((folder / "checkpoints").glob("step-*"), reverse=True) + ([config.start] if config.start else [])
+    if not there:
+        return f"{cure}, and run it with these settings; it has no checkpoint yet"
+    again = ", ".join([*(f"from {path}" for path in there[1:]), "without --from"])
+    return f"{cure}, and go on with these settings by `wmsd train --from {there[0]}`; where that diverges too, {again}"
 
 
 @contextmanager
@@ -379,7 +394,7 @@ def be_deterministic(on: bool = True) -> None:
 
 def _print(event: dict[str, Any]) -> None:
     try:
-        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.write(metrics.as_line(event) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # Nobody listens any more. The run is to end with a checkpoint, not with this.
