@@ -21,6 +21,7 @@ from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of, vid
 from wmsd_core.filters import DefectScore
 from wmsd_core.frames import clips
 from wmsd_core.store import insert
+from wmsd_core.store.funnel import reject
 
 Until = Literal["frames", "filter", "generate", "train", "evaluate"]
 STAGES: tuple[Until, ...] = ("frames", "filter", "generate", "train", "evaluate")
@@ -185,7 +186,7 @@ def _frames(path: Path, folder: Path, count: int, rng: np.random.Generator, *, f
         stages.append(_run("filter", thresholds, {"kept": len(kept), "dropped": count - len(kept)}, 1))
     with store.writing(path) as con:
         insert(con, "frames", rows)
-        insert(con, "rejections", unusable + [r for r in rejected if filtered and r["stage"] == "filter"])
+        reject(con, unusable + [r for r in rejected if filtered and r["stage"] == "filter"])
         if filtered:
             insert(con, "measurements", measured)
         insert(con, "stage_runs", stages)
@@ -256,7 +257,7 @@ def _pairs(path: Path, kept: list[tuple[str, int]], rng: np.random.Generator, ta
                 }
             )
     with store.writing(path) as con:
-        insert(con, "rejections", _later_rejections.pop(path))
+        reject(con, _later_rejections.pop(path))
         insert(
             con, "aesthetics", [{"frame_id": f, "scorer": "clip", "score": float(rng.normal(5, 0.4))} for f, _ in kept]
         )

@@ -20,6 +20,7 @@ from wmsd_core.bench.scores import outcomes
 from wmsd_core.frames import clips
 from wmsd_core.pages.charts import running_mean
 from wmsd_core.pages.images import CLIP_FRAMES, CLIP_WIDTH, strip, thumbnail
+from wmsd_core.store.funnel import reject
 
 HOSTILE = '[<script>alert("x")</script>]: go to <img src="//evil.example/a.png" onerror=\'x()\'> {{ 7 * 7 }}'
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -64,7 +65,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
             "detail": HOSTILE,
             "path": frame["path"],
         }
-        store.insert(con, "rejections", [refused | {"config_hash": HOSTILE}])
+        reject(con, [refused | {"config_hash": HOSTILE}])
         con.execute("UPDATE taxonomy SET task_type = ?, agent_type = ? WHERE task_type = 'navigation'", [HOSTILE] * 2)
         con.execute("UPDATE training_steps SET metric = ? WHERE metric = 'reward/task'", [HOSTILE])
         con.execute("UPDATE training_runs SET config = json_object('arm', ?)", [HOSTILE])
@@ -109,7 +110,7 @@ def test_pairs_that_were_turned_down_are_no_tasks_and_say_why(tmp_path: Path):
         for row in rows:
             of = {"reason": "steps_leaked", "detail": "it tells how"}
             refused = {"stage": "generate", "item": row.pop("pair_id"), **of, "path": "", "config_hash": ""}
-            store.insert(con, "rejections", [refused])
+            reject(con, [refused])
             store.insert(con, "rejected_pairs", [row | of | {"task": turned_down}])
         after = samples(con)
         kinds = store.query(con, "SELECT count(*) AS n FROM usable_pairs JOIN taxonomy USING (pair_id)")[0]["n"]
@@ -132,9 +133,9 @@ def test_a_stage_is_charged_with_what_reaches_it_and_pairs_are_told_from_frames(
         pairs = con.execute("SELECT count(*) FROM task_pairs WHERE position = 0").fetchall()[0][0]
         assert after == before | {"generate": {"agent_absent (pairs)": pairs}}
         # A new threshold of the filter, and nothing after it has run since.
-        con.execute("INSERT OR IGNORE INTO rejections SELECT 'filter', frame_id, 'blurred', '', path, '' FROM frames")
+        con.execute("INSERT INTO rejections SELECT 'filter', frame_id, 'moved', '', path, '' FROM frames")
         stale = {step.stage: {reason.reason: reason.count for reason in step.reasons} for step in funnel(con)}
-    assert stale["filter"]["blurred"] > 0 and stale["screen"] == stale["generate"] == {}
+    assert stale["filter"]["moved"] > 0 and stale["screen"] == stale["generate"] == {}
 
 
 def test_sources_are_told_where_there_are_several(full: tuple[Path, str], tmp_path: Path):

@@ -18,6 +18,7 @@ from wmsd_core.bench.scores import count_verdicts, evaluation_id, outcomes, scor
 from wmsd_core.bench.statistics import clopper_pearson
 from wmsd_core.bench.suites.worldtasks import half_of
 from wmsd_core.frames import clips
+from wmsd_core.store.funnel import reject
 from wmsd_core.vlm import LogOdds, prompts, stream
 
 EVALUATION = Evaluation(
@@ -72,7 +73,7 @@ def test_a_frame_that_was_rejected_since_leaves_the_draw(path: Path):
     gone = before[0].frame
     row = {"stage": "filter", "item": gone.frame_id, "reason": "dark", "detail": "", "path": "", "config_hash": ""}
     with store.writing(path) as con:
-        store.insert(con, "rejections", [row])
+        reject(con, [row])
     with store.reading(path) as con:
         assert items_of(con, EvaluateConfig()) == [item for item in before if item.frame != gone]
 

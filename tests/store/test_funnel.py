@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.shards import frame_ids, shards
 from tests.store.test_store import frame
 from wmsd_core import store
-from wmsd_core.store.funnel import buckets, count, lacking, members, survivors
+from wmsd_core.store.funnel import STAGES, all_members, buckets, count, lacking, members, survivors
 from wmsd_core.workspace import Workspace
 
 IDS = sorted(hashlib.sha256(str(n).encode()).hexdigest() for n in range(3000))
@@ -67,3 +67,20 @@ def test_work_that_is_left_is_counted_and_a_set_of_frames_has_one_digest(tmp_pat
         changed = members(con, "filter")
     with store.reading(one.store) as con:
         assert changed != members(con, "filter") and changed.split("-")[0] == members(con, "filter").split("-")[0]
+
+
+def test_members_of_all_stages_are_those_of_each(tmp_path: Path) -> None:
+    place = filled(tmp_path, IDS)
+    with store.writing(place.store) as con:
+        more = "INSERT INTO rejections SELECT ?, frame_id, 'x', '', path, '' FROM frames WHERE frame_id BETWEEN ? AND ?"
+        for stage, first, last in (
+            ("screen", "1", "5"),
+            ("frames", "0", "05"),
+            ("rank", "4", "6"),
+            ("split", "a", "b"),
+        ):
+            con.execute(more, [stage, first, last])
+        con.execute("INSERT INTO rejections VALUES ('frames', '/no/frame', 'empty', '', '/no/frame', '')")
+        assert all_members(con) == {stage: members(con, stage) for stage in STAGES}
+        con.execute("INSERT INTO rejections SELECT 'dedup', frame_id, 'x', '', path, '' FROM frames")
+        assert all_members(con) == {stage: members(con, stage) for stage in STAGES}

@@ -13,7 +13,7 @@ import pytest
 
 from wmsd_core import store
 from wmsd_core.store import connection, schema
-from wmsd_core.store.funnel import replace_rejections, survivors
+from wmsd_core.store.funnel import reject, replace_rejections, survivors
 
 
 def frame(name: str, source: str = "photos") -> dict[str, object]:
@@ -172,6 +172,26 @@ def test_new_verdicts_replace_old_ones(path: Path) -> None:
         for name in ("a", "b"):
             replace_rejections(con, "filter", verdict, {"id": name}, "hash")
         assert survivors(con, "filter") == ["a"]
+
+
+def test_rejections_of_an_older_store_stay_and_each_is_there_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def row(stage: str, detail: str) -> dict[str, str]:
+        return {"stage": stage, "item": "a", "reason": "dark", "detail": detail, "path": "", "config_hash": ""}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:14])
+        with duckdb.connect(str(path)) as con:
+            schema.migrate(con)
+            store.insert(con, "frames", [frame("a"), frame("b")])
+            store.insert(con, "rejections", [row("filter", "as it was")])
+    with store.writing(path) as con:
+        reject(con, [row("filter", "as it is"), row("rank", "first"), row("rank", "again")])
+        reject(con, [])
+        found = store.query(con, "SELECT stage, item, detail FROM rejections ORDER BY ALL")
+        assert [(each["stage"], each["item"]) for each in found] == [("filter", "a"), ("rank", "a")]
+        assert found[0]["detail"] == "as it is"
+        assert con.execute("SELECT * FROM usable_pairs").fetchall() == []
+        assert survivors(con, "filter") == ["b"]
 
 
 def test_every_table_of_the_contract_exists(path: Path) -> None:

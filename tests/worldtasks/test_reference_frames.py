@@ -123,7 +123,13 @@ def test_twelve_frames_end_where_they_should(tmp_path: Path) -> None:
         kappas = agreements(con)
 
     # Eight published pairs and four of the benchmark's tasks are written; of each of the eight frames, one has no form.
-    assert (found.with_pairs, found.refused, found.unanswered, found.pairs, found.rejected) == (8, 1, 1, 12, {"form": 8})
+    assert (found.with_pairs, found.refused, found.unanswered, found.pairs, found.rejected) == (
+        8,
+        1,
+        1,
+        12,
+        {"form": 8},
+    )
     assert (kept.kept, kept.dropped, kept.frames_without) == (11, {"agent_absent": 1}, 0)
     given = [pair for frame, pairs in vlm.pairs.items() if frame.endswith("png") for pair in pairs]
     assert sorted(map(str, published)) == sorted(map(str, given)) and len(given) == 8

@@ -14,7 +14,7 @@ from typing import TypeVar
 import duckdb
 
 from wmsd_core.frames.frame import Frame
-from wmsd_core.store import insert
+from wmsd_core.store.funnel import reject
 from wmsd_core.unicode import storable, visible
 
 Result = TypeVar("Result")
@@ -75,4 +75,4 @@ def record(con: duckdb.DuckDBPyConnection, refused: Sequence[tuple[str, Path, Re
         }
         for item, path, refusal in refused
     ]
-    insert(con, "rejections", rows, replace=True)
+    reject(con, rows)

@@ -1,9 +1,12 @@
 """Which frames are left after which stage: registered frames less the rejections of every stage up to it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
+
+from wmsd_core.store.rows import given
 
 Stage = Literal["frames", "filter", "dedup", "rank", "screen", "generate"]
 STAGES: tuple[Stage, ...] = ("frames", "filter", "dedup", "rank", "screen", "generate")
@@ -48,6 +51,28 @@ def members(con: duckdb.DuckDBPyConnection, after: Stage | None) -> str:
     number, mixed = con.execute(f"SELECT count(*), bit_xor(hash(frame_id)) FROM ({SURVIVORS})", parameters).fetchall()[
         0
     ]
+    return _digest(number, mixed)
+
+
+def all_members(con: duckdb.DuckDBPyConnection) -> dict[Stage, str]:
+    """`members` after each stage, in one pass over the frames."""
+    after = ", ".join(
+        f"count(*) FILTER (place > {number}), bit_xor(hash(frame_id)) FILTER (place > {number})"
+        for number in range(len(STAGES))
+    )
+    (row,) = con.execute(
+        f"""
+        SELECT {after} FROM (
+            SELECT frame_id, coalesce(first, {len(STAGES)}) AS place FROM frames LEFT JOIN (
+                SELECT item, min(list_position($stages, stage)) - 1 AS first FROM rejections
+                WHERE list_contains($stages, stage) GROUP BY item) ON item = frame_id)
+        """,
+        {"stages": list(STAGES)},
+    ).fetchall()
+    return {stage: _digest(*row[2 * number : 2 * number + 2]) for number, stage in enumerate(STAGES)}
+
+
+def _digest(number: int, mixed: int | None) -> str:
     return f"{number}-{mixed or 0:016x}"
 
 
@@ -116,6 +141,18 @@ earlier stages kept more, and wait for its next run."""
 def dropped_at(stage: Stage) -> dict[str, object]:
     """The parameters of `DROPPED`."""
     return {"stage": stage, "before": list(STAGES[: STAGES.index(stage)])}
+
+
+def reject(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes single rejections, each in place of what the same stage said of the same item for the same reason."""
+    if not rows:
+        return
+    with given(con, rows):
+        con.execute("""
+            DELETE FROM rejections USING given
+            WHERE rejections.stage = given.stage AND rejections.item = given.item AND rejections.reason = given.reason
+        """)
+        con.execute("INSERT INTO rejections BY NAME SELECT DISTINCT ON (stage, item, reason) * FROM given")
 
 
 def replace_rejections(

@@ -1,11 +1,14 @@
 """Rows in and rows out. Whole queries live with what they are about (`bench`, `filters`, ...), as functions of a connection."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import NoneType
 from typing import Any
 
 import duckdb
 
-from wmsd_core.unicode import all_storable
+from wmsd_core.unicode import all_storable, storable
 
 
 def insert(
@@ -20,10 +23,27 @@ def insert(
         return 0
     columns = ", ".join(rows[0])
     verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE"
-    con.register("given", _table(rows))
-    con.execute(f"{verb} INTO {table} ({columns}) SELECT {columns} FROM given")
-    con.unregister("given")
+    if len(rows) == 1 and all(isinstance(value, _PLAIN) for value in rows[0].values()):
+        # Arrow, and pandas with it, would take longer to load than all else that a new threshold does.
+        values = [storable(value) if isinstance(value, str) else value for value in rows[0].values()]
+        con.execute(f"{verb} INTO {table} ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+        return 1
+    with given(con, rows):
+        con.execute(f"{verb} INTO {table} ({columns}) SELECT {columns} FROM given")
     return len(rows)
+
+
+_PLAIN = (str, int, float, datetime, NoneType)
+
+
+@contextmanager
+def given(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> Generator[None]:
+    """Rows of equal keys as the table `given`."""
+    con.register("given", _table(rows))
+    try:
+        yield
+    finally:
+        con.unregister("given")
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Any:

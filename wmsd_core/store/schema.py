@@ -224,6 +224,20 @@ MIGRATIONS = (
     """,
     # 14: what a stage's verdicts were made of
     "ALTER TABLE stage_runs ADD COLUMN members VARCHAR DEFAULT ''",  # digest of the frames it was given; '' of no data stage
+    # 15: rejections without an index, whose upkeep took four fifths of the time of a new threshold (`funnel.reject`)
+    """
+    DROP VIEW usable_pairs;
+    ALTER TABLE rejections RENAME TO earlier_rejections;
+    CREATE TABLE rejections (
+        stage VARCHAR NOT NULL, item VARCHAR NOT NULL, reason VARCHAR NOT NULL,   -- each such row once
+        detail VARCHAR NOT NULL, path VARCHAR NOT NULL, config_hash VARCHAR NOT NULL
+    );
+    INSERT INTO rejections SELECT * FROM earlier_rejections ORDER BY stage, item, reason;
+    DROP TABLE earlier_rejections;
+    CREATE VIEW usable_pairs AS
+        SELECT pair_id FROM task_pairs
+        WHERE frame_id NOT IN (SELECT item FROM rejections) AND pair_id NOT IN (SELECT item FROM rejections);
+    """,
 )
 
 VERSION = len(MIGRATIONS)

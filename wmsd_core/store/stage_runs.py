@@ -10,7 +10,7 @@ import duckdb
 
 from wmsd_core import __version__
 from wmsd_core.config import Config, digest
-from wmsd_core.store.funnel import before, members
+from wmsd_core.store.funnel import all_members, before, members
 from wmsd_core.store.rows import insert, query
 
 
@@ -40,7 +40,7 @@ def record_stage(
         "summary": json.dumps(summary),
         "started": started.replace(tzinfo=None),
         "seconds": (datetime.now(UTC) - started).total_seconds(),
-        "members": _given(con, stage),
+        "members": members(con, given) if (given := before(stage)) else "",
     }
     insert(con, "stage_runs", [row], replace=True)
 
@@ -63,13 +63,13 @@ def last_runs(con: duckdb.DuckDBPyConnection, benchmark: str) -> dict[str, Stage
         "SELECT stage, cache_key, summary, seconds, members FROM stage_runs WHERE benchmark IN ('', ?) ORDER BY started",
         [benchmark],
     )
+    now = all_members(con)
     return {
         row["stage"]: StageRun(
-            row["cache_key"], json.loads(row["summary"]), row["seconds"], row["members"] != _given(con, row["stage"])
+            row["cache_key"],
+            json.loads(row["summary"]),
+            row["seconds"],
+            row["members"] != (now[given] if (given := before(row["stage"])) else ""),
         )
         for row in rows
     }
-
-
-def _given(con: duckdb.DuckDBPyConnection, stage: str) -> str:
-    return members(con, given) if (given := before(stage)) else ""

@@ -22,7 +22,7 @@ from wmsd_core.frames.refusal import attempt, failed, record
 from wmsd_core.frames.view import view
 from wmsd_core.seeds import derive
 from wmsd_core.store import insert, reading, writing
-from wmsd_core.store.funnel import lacking
+from wmsd_core.store.funnel import lacking, reject
 from wmsd_core.vlm import Refused, VisionLanguageModel, prompts
 from wmsd_core.vlm.stream import as_they_come, gathered
 from wmsd_core.worldtasks.checks import CHECKS, Accepted, Limits, Rejected, sift
@@ -274,7 +274,7 @@ class _Rows:
         forget_outcomes(con, [row["item"] for row in self.rejections if row["item"] in old - unusable])
         forget_pairs(con, [frame_id for frame_id in self.answered if frame_id in old])
         record(con, self.unusable, self.made_by)
-        insert(con, "rejections", self.rejections, replace=True)
+        reject(con, self.rejections)
         insert(con, "task_pairs", self.pairs)
         insert(con, "rejected_pairs", self.rejected)
         insert(con, "taxonomy", self.labels)

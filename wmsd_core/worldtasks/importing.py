@@ -19,6 +19,7 @@ from wmsd_core.frames.entry import Found
 from wmsd_core.frames.refusal import Refusal, failed
 from wmsd_core.frames.register import batches
 from wmsd_core.store import insert, writing
+from wmsd_core.store.funnel import reject
 from wmsd_core.worldtasks.generation import pair_id
 from wmsd_core.worldtasks.layout import Fault, Given, ImportConfig, Layout, Line, origin
 from wmsd_core.worldtasks.splits import GIVEN
@@ -152,7 +153,7 @@ def _store(
             }
             for item, fault in faults
         ]
-        insert(con, "rejections", rejected, replace=True)
+        reject(con, rejected)
     skipped.update(fault.reason for _, fault in faults)
 
 

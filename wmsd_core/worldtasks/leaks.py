@@ -43,7 +43,8 @@ from wmsd_core.frames.likeness import DIMENSIONS, signed
 from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.frames.refusal import attempt
 from wmsd_core.frames.windows import Suspect, suspects
-from wmsd_core.store import reading, writing
+from wmsd_core.store import query, reading, writing
+from wmsd_core.store.funnel import reject
 from wmsd_core.worldtasks.members import members
 from wmsd_core.worldtasks.text import rouge_l, words
 from wmsd_core.worldtasks.wording import Index
@@ -129,15 +130,18 @@ def drop_training_frames(store: Path, leaks: Sequence[Leak], config_hash: str) -
         con.register(
             "leaks", pa.table({"train": [leak.train for leak in leaks], "detail": [_told(leak) for leak in leaks]})
         )
-        return con.execute(
+        rows = query(
+            con,
             """
-            INSERT OR REPLACE INTO rejections
-            SELECT 'split', frame_id, 'leak', min(leaks.detail), any_value(path), $config_hash
+            SELECT 'split' AS stage, frame_id AS item, 'leak' AS reason, min(leaks.detail) AS detail,
+                   any_value(path) AS path, $config_hash AS config_hash
             FROM leaks JOIN members ON train IN (pair_id, frame_id) JOIN frames USING (frame_id)
             WHERE split = 'train' GROUP BY frame_id
             """,
             {"config_hash": config_hash},
-        ).fetchall()[0][0]
+        )
+        reject(con, rows)
+        return len(rows)
 
 
 def _told(leak: Leak) -> str:
