@@ -34,7 +34,7 @@ def scans(data: bytes) -> int:
             break
         count += kind == _START_OF_SCAN
         if kind not in _ALONE:
-            at += max(2, int.from_bytes(data[at : at + 2], "big"))
+            at += _length(data, at)
     return count
 
 
@@ -83,13 +83,28 @@ def _is_serious(told: str) -> bool:
 
 
 def _orientation(data: bytes) -> int:
-    if b"Exif\0\0" not in data[: 1 << 17]:
+    if data.find(b"Exif\0\0", 0, min(_header(data), 1 << 17)) < 0:
         return 1
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return int(image.getexif().get(0x0112, 1))
     except Exception:  # as in the header check, a damaged EXIF block does not spoil the picture
         return 1
+
+
+def _header(data: bytes) -> int:
+    """Bytes before the first scan, which nobody who looks for EXIF reads beyond; all, where the segments are out of order."""
+    at = 2
+    while data[at : at + 1] == b"\xff":
+        kind = data[at + 1 : at + 2]
+        if kind == bytes([_START_OF_SCAN]):
+            return at
+        at += 1 if kind == b"\xff" else 2 if kind[:1] and kind[0] in _ALONE else 2 + _length(data, at + 2)
+    return len(data)
+
+
+def _length(data: bytes, at: int) -> int:
+    return max(2, int.from_bytes(data[at : at + 2], "big"))
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
