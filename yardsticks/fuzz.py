@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from deployments import start
 from tests.fuzz import KINDS
 
 SIZES = {"images": 5000, "videos": 1000, "lines": 2000, "replies": 2000}
@@ -29,6 +30,7 @@ ROUNDS = 10
 
 def work(kind: str, count: int, seed: int) -> None:
     """All rounds of a kind; prints a line of JSON after each."""
+    start.begin()  # with the heaps that every process of the program has
     for number in range(ROUNDS):
         with tempfile.TemporaryDirectory(prefix="wmsd-fuzz-") as name:
             fates = KINDS[kind](Path(name) / "round", count // ROUNDS, seed + number)

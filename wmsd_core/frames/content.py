@@ -40,7 +40,8 @@ def read(path: Path, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise Refusal("too_large", f"{size} bytes, the limit is {max_bytes}")
         try:
-            content = file.read(size)  # not max_bytes: room for them would be made first, and cost more than the reading
+            # Not max_bytes at once: room for them would be made first, and cost more than the reading.
+            content = file.read(size)
             if grown := file.read(1):
                 content += grown + file.read(max_bytes - size - 1)
             return content
