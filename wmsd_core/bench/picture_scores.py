@@ -30,7 +30,8 @@ from wmsd_core.vlm.stream import gathered
 class Scorer(Protocol):
     """`rewards.pickscore.PickScore`."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def score(self, texts: Sequence[str], videos: Videos) -> PickScores:
         """Scores video b for text b, divided by `SCALE`."""
