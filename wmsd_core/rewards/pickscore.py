@@ -59,9 +59,13 @@ class PickScore:
         self._folders = [Path(name) for name in (model, processor) if Path(name).is_dir()]
         self._called = f"pickscore/{Path(model).name}"
 
-    @cached_property
+    @property
     def name(self) -> str:
         """What its scores are stored under: the model's name, and of folders also what is in them, which may be replaced."""
+        return self._name
+
+    @cached_property
+    def _name(self) -> str:
         files = sorted(file for folder in self._folders for file in folder.iterdir() if file.is_file())
         content = f"@{digest([[file.name, sha256(file)] for file in files])}" if files else ""
         return f"{self._called}{content}"
