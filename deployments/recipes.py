@@ -193,7 +193,7 @@ def hunyuan15() -> Recipe:
 def miniature_ltx2() -> Recipe:
     """The miniature's world by an LTX-2 of its size: real classes, real adapter, one core.
 
-    Its weights come from `wmsd miniature pretrain-ltx2`, which by default writes where this recipe looks.
+    Its weights come from `wmsd miniature ltx2`, or anew from `pretrain-ltx2`; both write by default where this recipe looks.
     """
     from wmsd_core.miniature.ltx2_settings import adapter
     from wmsd_core.models import ModelsConfig

@@ -57,3 +57,33 @@ def pretrain_ltx2(
     from wmsd_core.miniature.pretrain_ltx2 import PretrainLtx2Config
 
     return flow(output, overrides.apply(PretrainLtx2Config(), settings or []), questions)
+
+
+@command(app)
+def ltx2(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the pipeline.")] = Path(
+        "miniature-ltx2"
+    ),
+) -> Summary:
+    """Write the miniature's LTX-2 as it was taught before, in the layout of diffusers: what recipe miniature-ltx2 distils."""
+    from wmsd_core.miniature.taught_ltx2 import unpack
+
+    taught = unpack(output)
+    return {"output": str(output), "clips that it has seen": taught.clips}
+
+
+@command(app, name="pack-ltx2")
+def pack_ltx2(
+    folder: Annotated[Path, typer.Argument(help="A folder that pretrain-ltx2 has finished.")],
+    file: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="A setting that it was taught with.", metavar="KEY=VALUE")
+    ] = None,
+) -> Summary:
+    """Pack a pipeline of pretrain-ltx2 into one small file, as the one that comes with the project."""
+    from wmsd_core import overrides
+    from wmsd_core.miniature.pretrain_ltx2 import PretrainLtx2Config
+    from wmsd_core.miniature.taught_ltx2 import pack
+
+    pack(folder, overrides.apply(PretrainLtx2Config(), settings or []), file)
+    return {"file": str(file), "bytes": file.stat().st_size}

@@ -7,11 +7,12 @@ import pytest
 import torch
 from diffusers import LTX2ImageToVideoPipeline
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.generators.test_ltx2 import OFF
 from tests.miniature.boards import solved, tasks_of
 from wmsd_core.generators.ltx2 import Ltx2Generator
-from wmsd_core.miniature import autoencoder, ltx2, verifier
+from wmsd_core.miniature import autoencoder, ltx2, taught_ltx2, verifier
 from wmsd_core.miniature.drawing import draw, to_uint8
 from wmsd_core.miniature.ltx2_settings import FRAMES, SIDE, TEXT_LENGTH, adapter
 from wmsd_core.miniature.motion import film
@@ -125,6 +126,27 @@ def test_the_exam_is_sat_at_the_size_of_the_pipeline(folder: Path) -> None:
     scores = examine(folder, 1, seed=0)
     assert set(scores) == {f"{t}, {n} steps" for t in ("clean", "planner", "short") for n in (4, 8)}
     assert all(0 <= share <= 1 for shares in scores.values() for share in shares.values())
+
+
+def test_what_was_taught_goes_into_one_file_and_comes_out_to_the_bit(folder: Path, tmp_path: Path) -> None:
+    taught_ltx2.pack(folder, SMALL, tmp_path / "taught.safetensors")
+    assert taught_ltx2.unpack(tmp_path / "again", tmp_path / "taught.safetensors") == taught_ltx2.Taught(SMALL, 32)
+    files = [path.relative_to(folder) for path in folder.rglob("*.safetensors")]
+    assert len(files) >= 6
+    for name in files:
+        assert load_file(folder / name).keys() == load_file(tmp_path / "again" / name).keys()
+        for key, value in load_file(folder / name).items():
+            assert torch.equal(value, load_file(tmp_path / "again" / name)[key]), (name, key)
+    with pytest.raises(ValueError, match="holds something already"):
+        taught_ltx2.unpack(tmp_path / "again", tmp_path / "taught.safetensors")
+
+
+def test_the_pipeline_that_is_shipped_follows_detailed_solutions_and_no_short_tasks(tmp_path: Path) -> None:
+    taught_ltx2.unpack(tmp_path / "pipeline")
+    scores = examine(tmp_path / "pipeline", 24, seed=1, steps=(4,), tellings=("clean", "short"))
+    told, short = scores["clean, 4 steps"], scores["short, 4 steps"]
+    assert told["task"] > 0.8 and told["agent"] > 0.8 and told["consistency"] > 0.3
+    assert short["task"] < 0.4 and short["consistency"] < 0.3
 
 
 def test_muon_steps_along_the_nearest_matrix_with_equal_singular_values() -> None:

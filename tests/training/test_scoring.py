@@ -113,7 +113,7 @@ def test_a_judge_that_dies_ends_the_step_with_its_reason_and_no_step_is_counted(
 def test_pickscore_is_a_reward_with_its_own_floor_and_first_frame_baseline(tmp_path: Path) -> None:
     rewards = {"task": 0, "consistency": 0, "pickscore": 1, "pickscore_floor": 1e-9}
     config = TrainConfig.model_validate(SETTINGS | {"rewards": rewards, "adapter": {"rank": 4, "alpha": 8}})
-    with pytest.raises(ValueError, match=r"set rewards\.pickscore to 0"):
+    with pytest.raises(ValueError, match=r"set train\.rewards\.pickscore to 0"):
         Trainer(config, ToyGenerator(), write_run(tmp_path, config), None)
     row = Trainer(config, ToyGenerator(), write_run(tmp_path, config), None, Brightness()).step()
     assert set(row["reward"]) == {"pickscore"} and row["flat_groups"] == 0 and row["advantage_size"] > 0

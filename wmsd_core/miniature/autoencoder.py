@@ -62,7 +62,8 @@ def principal(clips: np.ndarray) -> Components:
     variance, directions = variance.flip(0)[:COORDINATES], directions.flip(1)[:, :COORDINATES]
     # A direction and its opposite serve equally: the sign is fixed by the largest entry.
     peak = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    return Components(cells.mean(0).float(), (directions * peak.sign()).float(), variance.sqrt().float())
+    directions = (directions * peak.sign()).float().contiguous()
+    return Components(cells.mean(0).float(), directions, variance.sqrt().float())
 
 
 def build(components: Components) -> AutoencoderKLLTX2Video:

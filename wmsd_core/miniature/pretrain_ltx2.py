@@ -5,7 +5,7 @@ shift(u), u uniform, as sampling draws them; channels weigh by their deviation i
 latents, and pixels are what is judged. Optimizer and average of the weights: those of `pretrain`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Pupil:
         self.config, self.step = config, 0
         self.generator = Ltx2Generator(adapter(str(folder)))
         self.network, self.connectors = self.generator.network, self.generator.encoders.connectors
-        self.components = _components(config)
+        self.components = components(config)
         self.weight = _weights(self.components)
         self.rng = np.random.default_rng(derive(config.seed, "pretrain clips"))
         self.noise = torch.Generator().manual_seed(derive(config.seed, "pretrain noise"))
@@ -141,6 +141,7 @@ class Pupil:
         return {
             "config": self.config.digest(),
             "step": self.step,
+            "batch": self.config.batch,
             "weights": {name: w.detach() for name, w in self.trained.items()},
             "average": self.average,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -176,7 +177,7 @@ def make(folder: Path, config: PretrainLtx2Config) -> Iterator[Progress]:
     """
     state = folder / _STATE
     if not state.is_file():
-        ltx2.build(config.seed, config.size, _components(config)).save_pretrained(folder)
+        ltx2.build(config.seed, config.size, components(config)).save_pretrained(folder)
     pupil = Pupil(folder, config)
     if state.is_file():
         found = torch.load(state, weights_only=True)
@@ -194,6 +195,15 @@ def make(folder: Path, config: PretrainLtx2Config) -> Iterator[Progress]:
     state.unlink()
 
 
+def seen(folder: Path) -> int:
+    """Clips that a pretraining in `folder` had seen when it was broken off; 0 where none was."""
+    state = folder / _STATE
+    if not state.is_file():
+        return 0
+    found = torch.load(state, weights_only=True)
+    return found["step"] * found["batch"]
+
+
 def export(pupil: Pupil, folder: Path) -> None:
     """Writes the averaged weights into the pipeline's folder."""
     kept = {name: weight.detach().clone() for name, weight in pupil.trained.items()}
@@ -207,22 +217,29 @@ def export(pupil: Pupil, folder: Path) -> None:
             weight.copy_(kept[name])
 
 
-def examine(folder: Path, questions: int, *, seed: int) -> dict[str, dict[str, float]]:
+def examine(
+    folder: Path,
+    questions: int,
+    *,
+    seed: int,
+    steps: Sequence[int] = (4, 8),
+    tellings: Sequence[exam.Telling] = ("clean", "planner", "short"),
+) -> dict[str, dict[str, float]]:
     """Shares of held-out tasks that the pipeline in `folder` solves, by telling and number of steps."""
     generator: Any = Ltx2Generator(
         adapter(str(folder))
     )  # pyright takes cached properties for no attributes of a protocol
     held_out = exam.write(questions, seed=seed)
     held_out = replace(held_out, images=autoencoder.enlarge(held_out.images / 255))
-    tellings: tuple[exam.Telling, ...] = ("clean", "planner", "short")
     return {
-        f"{telling}, {steps} steps": exam.shares(exam.sit(generator, held_out, telling, steps=steps, adapter=None))
+        f"{telling}, {n} steps": exam.shares(exam.sit(generator, held_out, telling, steps=n, adapter=None))
         for telling in tellings
-        for steps in (4, 8)
+        for n in steps
     }
 
 
-def _components(config: PretrainLtx2Config) -> autoencoder.Components:
+def components(config: PretrainLtx2Config) -> autoencoder.Components:
+    """What the autoencoder is built of."""
     rng = np.random.default_rng(derive(config.seed, "components"))
     return autoencoder.principal(captioned(rng, config.clips, config.captions, FRAMES)[0])
 
