@@ -13,8 +13,7 @@ A command is a function whose parameters are single options, or one of the datac
         return flow(given.place.root, c.measure, c.dedup, refresh=given.refresh)
 
 What it returns is shown as a table, or printed as JSON with `--json`; a stage that leaves nothing ends with status 2.
-Whatever is heavy is imported inside the function:
-`wmsd --help` reads all of these modules and must answer at once.
+Whatever is heavy is imported inside the function: `wmsd --help` reads all of these modules and must answer at once.
 """
 
 import dataclasses

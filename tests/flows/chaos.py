@@ -7,14 +7,12 @@ grow (as on a full disk), the whole command is killed. Each strikes some time af
 does the like to what `wmsd up` serves, and `tests/vlm` to a model's server.
 """
 
-import argparse
 import os
 import random
 import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.flows.kill import content, differences, finish, say, stages, start
+from tests.flows.kill import content, differences, finish, main, say, stages, start
 from wmsd_core import store
 from wmsd_core.workspace import Workspace
 
@@ -129,16 +127,5 @@ def trial(root: Path, runs: int, seed: int) -> list[str]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["PREFECT_HOME"] = f"{folder}/prefect"
-        found = trial(Path(folder, "workspace"), arguments.runs, arguments.seed)
-    sys.exit("\n".join(found) or 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, "runs", trial)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +141,17 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=10)
+def main(description: str | None, counted: str, trial: Callable[[Path, int, int], list[str]]) -> None:
+    """A trial as a program: how often, which seed; its status is 1 where anything differs."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(f"--{counted}", type=int, default=10, dest="number")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PREFECT_HOME"] = f"{folder}/prefect"
-        found = trial(Path(folder, "workspace"), arguments.kills, arguments.seed)
+        found = trial(Path(folder, "workspace"), arguments.number, arguments.seed)
     sys.exit("\n".join(found) or 0)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, "kills", trial)
