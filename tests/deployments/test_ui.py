@@ -68,13 +68,16 @@ def field(page: "Page", label: str) -> "Locator":
     return page.locator(".p-label", has_text=label).last.locator("input, textarea").first
 
 
-def submit(page: "Page") -> UUID:
-    """Sends the form, and opens the page of the run that it starts; returns the run's id."""
-    name = field(page, "Run Name").input_value()
-    page.get_by_role("button", name="Submit").click()
-    page.get_by_role("link", name=name).first.click()
-    page.wait_for_url("**/runs/flow-run/**")
-    return UUID(page.url.split("/flow-run/")[1].split("?")[0])
+def submit(page: "Page", up: Served) -> UUID:
+    """Sends the form, and opens the page of the run that it starts; returns the run's id.
+
+    The page of the deployment names the new run too, but its worker renames it within seconds.
+    """
+    with page.expect_response(re.compile("/create_flow_run$")) as created:
+        page.get_by_role("button", name="Submit").click()
+    run = UUID(created.value.json()["id"])
+    page.goto(f"{up.ui}/runs/flow-run/{run}")
+    return run
 
 
 def ends(page: "Page", up: Served, run: UUID, state: str) -> None:
@@ -93,7 +96,7 @@ def fetched(address: str) -> bytes:
 def test_the_pipeline_starts_from_its_form_and_its_artifacts_open(page: "Page", up: Served) -> None:
     open_form(page, up, "pipeline")
     assert page.get_by_text("Where the settings come from").is_visible(), "fields have their help"
-    run = submit(page)
+    run = submit(page, up)
     ends(page, up, run, "Completed")
     page.get_by_text("Artifacts", exact=True).first.click()
     page.locator("a[href*='/artifacts/artifact/']").first.click()
@@ -119,7 +122,7 @@ def test_the_filter_alone_runs_at_a_threshold_that_is_typed_in(page: "Page", up:
     before = blurred()
     open_form(page, up, "filter")
     field(page, "Min Sharpness").fill("200")
-    run = submit(page)
+    run = submit(page, up)
     ends(page, up, run, "Completed")
     assert blurred() > before
     assert "min_sharpness=200" in up.client.read_flow_run(run).name
@@ -134,7 +137,7 @@ def test_the_nightly_evaluation_shows_its_schedule(page: "Page", up: Served) -> 
 def test_a_mistake_in_a_form_is_read_on_the_page_of_its_run(page: "Page", up: Served) -> None:
     open_form(page, up, "train")
     add_setting(page, "train.stpes=3")
-    run = submit(page)
+    run = submit(page, up)
     ends(page, up, run, "Failed")
     page.get_by_text("did you mean 'train.steps'?").first.wait_for()
 
@@ -143,7 +146,7 @@ def test_a_training_is_cancelled_by_a_click_and_leaves_a_checkpoint(page: "Page"
     before = set(Workspace(up.root).training.glob("*/metrics.jsonl"))
     open_form(page, up, "train")
     add_setting(page, "train.steps=400")
-    run = submit(page)
+    run = submit(page, up)
     (metrics,) = until(lambda: set(Workspace(up.root).training.glob("*/metrics.jsonl")) - before, "training has begun")
     training = trainings(up)
     assert training
