@@ -137,6 +137,21 @@ def test_only_the_adapter_learns_and_the_average_follows_it(tmp_path: Path) -> N
     assert all(torch.equal(moved[k], v) for k, v in base.items())
 
 
+def test_no_gradient_lies_where_videos_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, lying = trainer(tmp_path), list[bool]()
+    decode = ToyGenerator.decode
+    monkeypatch.setattr(
+        ToyGenerator,
+        "decode",
+        lambda self, x: (
+            lying.append(any(w.grad is not None for w in run.adapters["policy"].values())),
+            decode(self, x),
+        )[1],
+    )
+    run.step(), run.step()
+    assert lying and not any(lying)
+
+
 def test_per_step_credit_gives_each_noise_level_its_own_advantage(tmp_path: Path) -> None:
     """Credit for step 1 only: training at grid point 1 has a gradient, at grid point 0 none."""
     advantages = torch.zeros(3, 12, dtype=torch.float64)

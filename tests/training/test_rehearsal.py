@@ -84,6 +84,22 @@ def test_a_network_that_looks_at_numbers_is_counted_too() -> None:
     assert torch.isfinite(tiny.draw(generator, 2)).all()  # and is as it was
 
 
+@pytest.mark.parametrize(("name", "width"), [("ltx2-2.3", 640), ("hunyuan15", 272)])
+def test_decoding_is_foreseen_as_it_is_whole_and_in_tiles(name: str, width: int) -> None:
+    size: dict[str, Any] = {"width": width, "height": 64, "frames": 9}
+    whole, tiled = (tiny.generator(name, **size, tiled_decode=tiles) for tiles in (False, True))
+    condition = whole.encode(tiny.image()[None], tiny.SENTENCES[:1])
+    foreseen = footprint(whole, condition, rank=2, alpha=4)
+    x_0 = whole.noise(condition, [0])[0]
+    for generator, expected in ((whole, foreseen.decoding), (tiled, foreseen.tiled)):
+        assert generator.vae  # loaded before anything is counted
+        with torch.no_grad(), Living() as living:
+            living.know(x_0)
+            generator.film(x_0)
+        assert living.peak == pytest.approx(expected, rel=1e-4)  # what is known of the latents counts here
+    assert foreseen.tiled != foreseen.decoding
+
+
 def proposal(**changes: Any) -> Proposal:
     settings = {"tasks_per_step": 4, "group_size": 4, "micro_batch": 4, "awm": {"times": 1}} | changes
     return Proposal(TrainConfig.model_validate(settings), LaunchConfig(), SIZES)
@@ -102,6 +118,16 @@ def test_parts_add_up_to_what_a_step_takes() -> None:
     assert host["states"] == 16 * 9 and host["the Demonstrator's velocities"] == 16 * 8
     assert host["videos to be scored"] == 3 * 2 * 4  # two micro-batches looked at, four waiting
     assert needs.checkpoint(proposal()) == 4 * GIB  # the Executor, its average, two moments
+    large = replace(proposal(), sizes=replace(SIZES, decoding=30 * GIB, tiled=4 * GIB))
+    assert {name: size / GIB for name, size in needs.on_device(large).items()} == {
+        "weights": 40,
+        "other models": 2,
+        "adapters": 2,
+        "moments": 2,
+        "decoding": 30,  # when gradients and activations, which take 27, are gone
+    }
+    unseen = replace(large, train=large.train.model_copy(update={"arm": "anchor"}))
+    assert "decoding" not in needs.on_device(unseen)
     more = proposal(arm="alternating", reinforcement="nft")
     assert needs.on_device(more)["adapters"] == 4 * GIB and needs.on_device(more)["moments"] == 4 * GIB
 
@@ -121,6 +147,13 @@ def test_what_does_not_fit_is_refused_with_the_change_that_costs_least(free: int
     told = needs.complaint(proposal(tasks_per_step=8), room, "ltx2", tiny.settings("ltx2-2.0"))
     assert bool(told) == bool(cure)
     assert f"It would with --set {cure}" in told or not cure, told
+
+
+def test_a_video_that_is_too_large_to_decode_is_to_be_decoded_in_tiles() -> None:
+    large = replace(proposal(), sizes=replace(SIZES, decoding=40 * GIB, tiled=4 * GIB))
+    room = Room(80 * GIB, 200 * GIB, 100 * GIB)
+    whole = tiny.settings("ltx2-2.0", tiled_decode=False)
+    assert "It would with --set models.ltx2.tiled_decode=true" in needs.complaint(large, room, "ltx2", whole)
 
 
 def test_too_little_memory_of_the_machine_or_disk_is_told_too() -> None:

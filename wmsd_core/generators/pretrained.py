@@ -248,11 +248,12 @@ class PretrainedGenerator(ABC):
     @torch.no_grad()
     def decode(self, x_0: Latents) -> Videos:
         """uint8 [B, T, H, W, 3]; one sample at a time, since pixels need more memory than latents."""
-        videos: list[np.ndarray] = []
-        for sample in x_0:
-            pixels = (self._decode(sample).float() / 2 + 0.5).clamp(0, 1)
-            videos.append((pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
-        return np.stack(videos)
+        return np.stack([self.film(sample).cpu().numpy() for sample in x_0])
+
+    def film(self, x_0: Tensor) -> Tensor:
+        """uint8 [T, H, W, 3] of one sample, on the device."""
+        pixels = (self._decode(x_0).float() / 2 + 0.5).clamp(0, 1)
+        return (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
     def spaced(self, sigmas: np.ndarray, **settings: float) -> Grid:
         """The scheduler's grid for these evenly spaced noise levels, with the 0 at its end."""

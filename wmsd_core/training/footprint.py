@@ -1,6 +1,6 @@
-"""The memory of a pass of training before there is one: the real network and the real code, on tensors without numbers.
+"""The memory of a step of training before there is one: the real networks and the real code, on tensors without numbers.
 
-Every tensor that the pass makes is counted while it lives, so that the peak is that of the code as it is, with its adapters
+Every tensor that it makes is counted while it lives, so that the peak is that of the code as it is, with its adapters
 and its checkpoints of activations. What a GPU takes besides is not in it: its context, workspaces, and gaps between tensors.
 """
 
@@ -78,10 +78,15 @@ class Footprint(NamedTuple):
     """The most that a forward pass holds besides weights, adapters and gradients."""
     backward: int
     """The same of a backward pass."""
+    decoding: int
+    """The most that decoding one video holds besides weights, as the settings have it."""
+    tiled: int
+    """The same in tiles."""
 
 
 def footprint(generator: PretrainedGenerator, condition: Condition, *, rank: int, alpha: float) -> Footprint:
-    """What one forward and backward pass of the Executor over `condition` takes, one latent for each of its rows.
+    """What one forward and backward pass of the Executor over `condition` takes, one latent for each of its rows, and what
+    a video takes that is decoded.
 
     Nothing is loaded and nothing computed; takes a minute or two for a network of 19B on one core.
     """
@@ -91,12 +96,15 @@ def footprint(generator: PretrainedGenerator, condition: Condition, *, rank: int
     with torch.device("meta"):
         adapter = attach(made, (_EXECUTOR,), rank=rank, alpha=alpha, seed=0)[_EXECUTOR]
     forward, backward = _pass(acting, condition)
-    return Footprint(weights, _bytes(narrow.network.parameters()), vae, _bytes(adapter.values()), forward, backward)
+    decoding, tiled = (_decoding(generator.hollow(**change), condition) for change in ({}, {"tiled_decode": True}))
+    return Footprint(
+        weights, _bytes(narrow.network.parameters()), vae, _bytes(adapter.values()), forward, backward, decoding, tiled
+    )
 
 
 def _pass(generator: PretrainedGenerator, condition: Condition) -> tuple[int, int]:
     with FakeTensorMode(allow_non_fake_inputs=True), Living() as living:
-        _fill(generator.network, living)
+        _fill(generator.network)
         rows = torch.arange(len(condition))
         x = generator.noise(condition.select(rows), [0] * len(rows))
         before = living.bytes
@@ -107,7 +115,18 @@ def _pass(generator: PretrainedGenerator, condition: Condition) -> tuple[int, in
         return forward - before, living.peak - before
 
 
-def _fill(network: nn.Module, living: Living) -> None:
+def _decoding(generator: PretrainedGenerator, condition: Condition) -> int:
+    vae: Any = generator.vae  # loaded here: within, its weights could not be widened
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), Living() as living:
+        _fill(vae)
+        x_0 = generator.noise(condition.select(torch.arange(1)), [0])[0]
+        before = living.bytes
+        living.peak = before
+        generator.film(x_0)
+        return living.peak - before
+
+
+def _fill(network: nn.Module) -> None:
     """Gives each weight a place in memory that nobody has, and each trained one a gradient, as from the pass before."""
     for module in network.modules():
         for name, weight in module.named_parameters(recurse=False):

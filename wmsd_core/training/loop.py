@@ -101,6 +101,7 @@ class Trainer:
         """One batch of rollouts, learned from. Returns what there is to know about it."""
         config, watch, lesson = self.config, Stopwatch(), self.config.lesson_at(self.steps_done)
         cpu = process_time()
+        self.optimizer.zero_grad()  # videos are decoded where the gradients lay
         with watch("encode"):
             batch = Batch(
                 self.generator, self.examples, self.groups.next(), group_size=config.group_size, seed=config.seed

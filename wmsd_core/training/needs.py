@@ -33,6 +33,10 @@ class Sizes:
     """Of one latent video."""
     video: int
     """Of one decoded video."""
+    decoding: int = 0
+    """The most that decoding one video holds besides; 0: not known."""
+    tiled: int = 0
+    """The same in tiles."""
     features: int = 0
     """Of the cache of features, at most."""
 
@@ -56,17 +60,21 @@ class Proposal:
 
 
 def on_device(proposal: Proposal) -> dict[str, int]:
-    """Bytes on each GPU by part, at the most expensive moment of a step: the backward pass, once there are moments."""
+    """Bytes on each GPU by part, at the most expensive moment of a step once there are moments: the backward pass, or the
+    decoding of a rollout where that takes more than gradients and activations do."""
     train, launch, sizes = proposal.train, proposal.launch, proposal.sizes
     trained = {name for lesson in train.lessons for name in lesson.learners}
+    learning = {
+        "gradients": len(trained) * sizes.adapter,
+        "activations": sizes.of_pass(latents_per_pass(train)),
+    }
+    scoring = {"decoding": sizes.decoding if train.video_rewards else 0}
     return {
         "weights": sizes.weights // (launch.world if launch.shard else 1),
         "other models": sizes.beside,
         "adapters": len(train.adapters) * sizes.adapter,
-        "gradients": len(trained) * sizes.adapter,
         "moments": 2 * len(trained) * sizes.adapter,
-        "activations": sizes.of_pass(latents_per_pass(train)),
-    }
+    } | max(learning, scoring, key=lambda moment: sum(moment.values()))
 
 
 def on_host(proposal: Proposal) -> dict[str, int]:
@@ -141,6 +149,9 @@ def _changes(proposal: Proposal, generator: str, settings: Any) -> Iterator[Prop
     train, launch, sizes = proposal.train, proposal.launch, proposal.sizes
     for size in _halves(train.micro_batch):
         yield replace(proposal, train=_with(train, micro_batch=size), change=f"train.micro_batch={size}")
+    if settings is not None and not settings.tiled_decode:
+        tiles = replace(sizes, decoding=sizes.tiled)
+        yield replace(proposal, sizes=tiles, change=f"models.{generator}.tiled_decode=true")
     if settings is not None and settings.storage == "same" and sizes.narrow < sizes.weights and not launch.shard:
         narrow = replace(
             proposal, sizes=replace(sizes, weights=sizes.narrow), change=f"models.{generator}.storage=float8"

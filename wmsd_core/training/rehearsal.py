@@ -147,6 +147,8 @@ def _sizes(generator: Generator, example: Example, config: TrainConfig, beside: 
         {latents: found.backward for latents, found in passes.items()},
         state.nbytes,
         3 * settings.frames * settings.height * settings.width,
+        one.decoding,
+        one.tiled,
         pretrained.features.memory,
     )
 
