@@ -148,7 +148,8 @@ def test_no_gradient_lies_where_videos_are_decoded(tmp_path: Path, monkeypatch: 
             decode(self, x),
         )[1],
     )
-    run.step(), run.step()
+    run.step()
+    run.step()
     assert lying and not any(lying)
 
 
