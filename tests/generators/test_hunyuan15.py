@@ -24,14 +24,21 @@ def loaded() -> Any:
     return tiny.pipeline(NAME)
 
 
-def theirs(steps: int, text: str, guidance: float, negative: str = "blurry") -> np.ndarray:
+def theirs(
+    steps: int,
+    text: str,
+    guidance: float,
+    negative: str = "blurry",
+    given: np.ndarray | None = None,
+    frames: int = 9,
+) -> np.ndarray:
     pipeline = loaded()
     pipeline.guider = ClassifierFreeGuidance(guidance_scale=guidance)
     return pipeline(
-        image=Image.fromarray(tiny.image()),
+        image=Image.fromarray(tiny.image() if given is None else given),
         prompt=text,
         negative_prompt=negative,
-        num_frames=9,
+        num_frames=frames,
         num_inference_steps=steps,
         generator=torch.Generator().manual_seed(3),
         output_type="np",
@@ -47,6 +54,16 @@ def test_it_draws_what_diffusers_draws(text: str, guidance: float) -> None:
     assert np.abs(tiny.pixels(ours, x_0) - expected).max() < 1e-5
     assert np.abs(ours.decode(x_0)[0] - np.round(expected * 255)).max() <= 1
     assert expected.std() > 0.05
+
+
+@pytest.mark.parametrize(("height", "width", "frames"), [(64, 64, 17), (48, 80, 13), (96, 48, 5)])
+def test_videos_of_other_sizes_and_lengths_are_those_of_diffusers_too(height: int, width: int, frames: int) -> None:
+    """Its pipeline chooses a size by the shape of the picture."""
+    given = tiny.image(height, width, seed=frames)
+    expected = theirs(3, QUOTED, 2.0, given=given, frames=frames)
+    size = {"height": expected.shape[1], "width": expected.shape[2], "frames": frames}
+    ours = tiny.generator(NAME, guidance=2.0, negative_prompt="blurry", **size)
+    assert np.abs(tiny.pixels(ours, tiny.draw(ours, 3, text=QUOTED, given=given)) - expected).max() < 1e-5
 
 
 def test_the_grid_is_shifted_by_a_constant() -> None:

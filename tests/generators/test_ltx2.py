@@ -48,14 +48,17 @@ def loaded(name: str) -> Any:
     return tiny.pipeline(name)
 
 
-def theirs(name: str, steps: int, image: np.ndarray | None = None, **settings: Any) -> np.ndarray:
+def theirs(
+    name: str, steps: int, image: np.ndarray | None = None, *, frames: int = 9, resized: bool = True, **settings: Any
+) -> np.ndarray:
+    given = Image.fromarray(tiny.image() if image is None else image)
     return loaded(name)(
-        image=Image.fromarray(tiny.image() if image is None else image),
+        image=given,
         prompt=tiny.SENTENCES[0],
         negative_prompt=NEGATIVE,
-        height=64,
-        width=64,
-        num_frames=9,
+        height=64 if resized else given.height,
+        width=64 if resized else given.width,
+        num_frames=frames,
         num_inference_steps=steps,
         generator=torch.Generator().manual_seed(3),
         use_cross_timestep=name == "ltx2-2.3",
@@ -81,6 +84,18 @@ def test_the_full_schedule_with_the_published_guidance_draws_what_diffusers_draw
     expected = theirs(name, 4, spatio_temporal_guidance_blocks=[1])
     assert np.abs(tiny.pixels(ours, tiny.draw(ours, 4)) - expected).max() < 1e-5
     assert np.abs(expected - theirs(name, 4, **OFF)).max() > 0.05
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+@pytest.mark.parametrize(("height", "width", "frames", "steps"), [(64, 96, 17, 4), (128, 64, 9, 6), (96, 160, 25, 3)])
+def test_videos_of_other_sizes_and_lengths_are_those_of_diffusers_too(
+    name: str, height: int, width: int, frames: int, steps: int
+) -> None:
+    ours = tiny.generator(name, schedule="full", guidance={"blocks": (1,)}, height=height, width=width, frames=frames)
+    given = tiny.image(height, width, seed=steps)
+    expected = theirs(name, steps, given, frames=frames, resized=False, spatio_temporal_guidance_blocks=[1])
+    assert expected.shape == (frames, height, width, 3)
+    assert np.abs(tiny.pixels(ours, tiny.draw(ours, steps, given=given)) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("name", VERSIONS)

@@ -330,10 +330,16 @@ def generator(name: str, features: Path | None = None, **changes: Any) -> Any:
 
 @torch.no_grad()
 def draw(
-    made: Generator, steps: int, *, adapter: Adapter | None = None, seed: int = 3, text: str = SENTENCES[0]
+    made: Generator,
+    steps: int,
+    *,
+    adapter: Adapter | None = None,
+    seed: int = 3,
+    text: str = SENTENCES[0],
+    given: np.ndarray | None = None,
 ) -> torch.Tensor:
     """x_0 of one video."""
-    condition = made.encode(image()[None], [text])
+    condition = made.encode((image() if given is None else given)[None], [text])
     mask = made.active_mask(condition)
     noise = made.noise(condition, [seed])
     return sample(lambda x, sigma: made.velocity(x, sigma, condition, adapter), noise, made.grid(steps), mask)
