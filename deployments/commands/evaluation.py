@@ -1,7 +1,8 @@
 """The benchmark and its page."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,8 @@ Bench = Annotated[
 ]
 
 
+PICKSCORE = "pickscore"
+"""The one measure that is not in per cent."""
 MISSING_TOLD = 5
 """Missing clips that are named; of more, the count is said."""
 
@@ -105,7 +108,8 @@ def compare(
         found = versus(load(con, one), load(con, other), anyway=anyway)
     for unlike in found.unlike:
         err.print(f"not comparable, shown anyway: {unlike}", markup=False, highlight=False, soft_wrap=True)
-    whole = [
+    beside = {"not comparable": "; ".join(found.unlike)} if found.unlike else {}
+    whole: Rows = [
         {
             "arm": c.arm,
             "against": c.against,
@@ -117,9 +121,25 @@ def compare(
             "pairs": c.pairs,
             "dropped": c.dropped,
             "shown": "yes" if c.shown else "no: missing verdicts could undo it" if c.undone else "no",
-            **({"not comparable": "; ".join(found.unlike)} if found.unlike else {}),
+            **beside,
         }
         for c in found.comparisons
+    ]
+    whole += [
+        {
+            "arm": p.arm,
+            "against": p.against,
+            "measure": PICKSCORE,
+            "points": round(p.mean, 3),
+            "low": round(p.interval.low, 3) if p.pictures > 1 else None,
+            "high": round(p.interval.high, 3) if p.pictures > 1 else None,
+            "p, Holm": None,
+            "pairs": p.pairs,
+            "dropped": p.dropped,
+            "shown": "no test: it is no verdict",
+            **beside,
+        }
+        for p in found.pictures
     ]
     return Told(briefly(whole), whole)
 
@@ -127,13 +147,22 @@ def compare(
 def briefly(rows: Rows) -> Rows:
     """Comparisons in lines that a terminal has room for: one name where both arms have it, one cell for the interval."""
     dropped = any(row["dropped"] for row in rows)
+
+    def signed(row: Mapping[str, Any], name: str) -> str:
+        if row[name] is None:
+            return "?"
+        return f"{row[name]:+.2f}" if row["measure"] == PICKSCORE else f"{row[name]:+.1f}"
+
+    def chance(p: float | None) -> str:
+        return "" if p is None else "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
     return [
         {
             "arms": row["arm"] if row["arm"] == row["against"] else f"{row['arm']} - {row['against']}",
             "measure": row["measure"],
-            "points": f"{row['points']:+.1f}",
-            "95 %": f"[{row['low']:+.1f}, {row['high']:+.1f}]",
-            "p, Holm": "<.001" if row["p, Holm"] < 0.001 else f"{row['p, Holm']:.3f}".removeprefix("0"),
+            "points": signed(row, "points"),
+            "95 %": f"[{signed(row, 'low')}, {signed(row, 'high')}]",
+            "p, Holm": chance(row["p, Holm"]),
             "pairs": row["pairs"],
             **({"dropped": row["dropped"]} if dropped else {}),
             "shown": row["shown"],

@@ -100,6 +100,8 @@ def test_a_comparison_fits_a_terminal_and_goes_through_a_pipe_whole(
         "pairs": 38,
         "shown": "yes",
     }
+    pictures = ROW | {"measure": "pickscore", "points": 0.214, "low": None, "high": None, "p, Holm": None}
+    assert {"points": "+0.21", "95 %": "[?, ?]", "p, Holm": ""}.items() <= briefly([pictures])[0].items()
     assert [row.get("dropped") for row in briefly([alike, ROW])] == [0, 2]  # a table has one set of columns
     show("compare", Told(briefly([ROW]), [ROW]))  # a pipe
     assert capsys.readouterr().out.rstrip().split("\t")[-1] == ROW["not comparable"]

@@ -11,7 +11,7 @@ from wmsd_core import store
 from wmsd_core.bench.comparison import compare as of_arms
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.publishing import publish
-from wmsd_core.bench.run import EvaluationRun, load
+from wmsd_core.bench.run import EvaluationRun, PictureScores, load
 from wmsd_core.bench.scores import count_verdicts, outcomes
 from wmsd_core.bench.versus import versus
 
@@ -50,6 +50,29 @@ def test_two_runs_give_what_two_arms_of_one_give(path: Path):
             theirs.pairs,
         )
     assert [c.difference for c in versus(base, executor).comparisons] == [-c.difference for c in found.comparisons]
+
+
+def test_pickscore_is_subtracted_on_the_items_that_have_it_in_both_runs(path: Path):
+    run = counted(path, FULL)
+
+    def scored(values: list[float | None], scorer: str = "PickScore") -> EvaluationRun:
+        scores = PictureScores(scorer=scorer, score=values, first=values)
+        return changed(run, picture_scores={"executor": scores})
+
+    count, shift = len(run.items), [0.5 + 0.1 * (n % 3) for n in range(len(run.items))]
+    base: list[float | None] = [20.0 + n for n in range(count)]
+    more: list[float | None] = [21 if n == 1 else 20.0 + n + shift[n] for n in range(count)]
+    base[1] = None
+    (found,) = versus(scored(more), scored(base)).pictures
+    left = [value for n, value in enumerate(shift) if n != 1]
+    assert (found.arm, found.against, found.pairs, found.dropped) == ("executor", "executor", count - 1, 1)
+    assert found.mean == pytest.approx(sum(left) / len(left))
+    assert found.interval.low < found.mean < found.interval.high
+    assert found.pictures == len({picture for n, picture in enumerate(run.pictures) if n != 1})
+    backwards = changed(scored(base), items=run.items[::-1], pictures=run.pictures[::-1])
+    backwards.picture_scores["executor"].score.reverse()
+    assert versus(scored(more), backwards).pictures[0].mean == pytest.approx(found.mean)
+    assert versus(scored(more), scored(base, "another")).pictures == []
 
 
 def changed(run: EvaluationRun, **update: object) -> EvaluationRun:

@@ -14,7 +14,7 @@ from tests.bench.synthetic import EVALUATION, build
 from wmsd_core import store
 from wmsd_core.bench.evaluation import EvaluateConfig
 from wmsd_core.bench.run import EvaluationRun, load
-from wmsd_core.bench.scores import count_verdicts
+from wmsd_core.bench.scores import count_verdicts, outcomes
 from wmsd_core.bench.viewer import Written, write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -26,6 +26,11 @@ EVALUATED = EVALUATION.model_copy(update={"config": EvaluateConfig(tasks=99)})
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EvaluationRun, Written]:
     folder = tmp_path_factory.mktemp("viewer")
     path = build(folder, task_text=HOSTILE, frames=40, tasks=99)
+    with store.reading(path) as con:
+        videos = [o.video_id for o in outcomes(con, EVALUATED)["base"] if o.video]
+    rows = [{"video_id": v, "scorer": "PickScore", "score": 20.25 + n, "first": 20.0} for n, v in enumerate(videos)]
+    with store.writing(path) as con:
+        store.insert(con, "picture_scores", rows)
     count_verdicts(path, EVALUATED)
     with store.reading(path) as con:
         run = load(con)
@@ -50,6 +55,9 @@ def test_every_item_is_there_with_all_verdicts_and_log_odds(made: tuple[Path, Ev
             assert [clip["verdicts"][name] for clip in clips] == run.verdicts[arm][criterion["name"]]
             for clip in clips:
                 assert (clip["odds"][name] is None) == bool(clip["missing"][name])
+    assert [[clip["pickscore"] for clip in item["clips"]] for item in data["items"]] == [
+        [[20.25 + n, 20.0], None, None] for n in range(len(run.items))
+    ]
     files = {clip["strip"]["file"] for item in data["items"] for clip in item["clips"]}
     assert all((written.path.parent / file).is_file() for file in files)
     assert written.clips == 3 * len(run.items) and written.lost == 0
@@ -170,6 +178,8 @@ def _filters_work(page: Any, data: dict[str, Any]) -> None:
     page.keyboard.press("ArrowRight")
     assert page.inner_text("#item .facts").startswith(f"5 of {len(items)}")
     assert page.evaluate("location.hash") == f"#{items[4]['id']}"
+    assert page.locator("#item .clip.base tr").last.inner_text().split() == ["PickScore", "24.25", "(+4.25)"]
+    assert page.get_by_text("PickScore").count() == 1  # the others have none
 
 
 def _clips_play(page: Any) -> None:

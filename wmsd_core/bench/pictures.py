@@ -1,13 +1,32 @@
-"""PickScore as it is stored: of each video its score, and that of its first frame alone."""
+"""PickScore as it is stored: of each video its score, and that of its first frame alone; and arms compared in it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import duckdb
 
 from wmsd_core import store
+from wmsd_core.bench import statistics
 from wmsd_core.bench.benchmark import Arm
-from wmsd_core.bench.run import PictureScores
+from wmsd_core.bench.run import EvaluationRun, PictureScores
+from wmsd_core.bench.statistics import Interval
+
+
+@dataclass(frozen=True)
+class PictureDifference:
+    """`arm` minus `against` in the scores of the same items, as published."""
+
+    arm: Arm
+    against: Arm
+    pairs: int
+    """Items with a score on both sides."""
+    dropped: int
+    pictures: int
+    """That these items begin with."""
+    mean: float
+    interval: Interval
+    """95 %, by picture."""
 
 
 def stored(con: duckdb.DuckDBPyConnection, videos: Mapping[Arm, Sequence[str]]) -> dict[Arm, PictureScores]:
@@ -34,3 +53,21 @@ def stored(con: duckdb.DuckDBPyConnection, videos: Mapping[Arm, Sequence[str]]) 
         for arm, of_arm in videos.items()
         if any(video in known for video in of_arm)
     }
+
+
+def difference(one: EvaluationRun, arm: Arm, other: EvaluationRun, against: Arm) -> PictureDifference | None:
+    """Of two arms on the items that both runs have; None where one was not scored, or by another scorer."""
+    mine, theirs = one.picture_scores.get(arm), other.picture_scores.get(against)
+    if mine is None or theirs is None or mine.scorer != theirs.scorer:
+        return None
+    known = dict(zip(other.items, theirs.score, strict=True))
+    common = [row for row in zip(one.items, one.pictures, mine.score, strict=True) if row[0] in known]
+    by_picture: defaultdict[str, list[float]] = defaultdict(list)
+    for item, picture, score in common:
+        if score is not None and (beside := known[item]) is not None:
+            by_picture[picture].append(score - beside)
+    sums, sizes = [sum(group) for group in by_picture.values()], [len(group) for group in by_picture.values()]
+    if not (pairs := sum(sizes)):
+        return None
+    interval = statistics.unbounded_interval(sums, sizes)
+    return PictureDifference(arm, against, pairs, len(common) - pairs, len(sizes), sum(sums) / pairs, interval)

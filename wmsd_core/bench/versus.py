@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from wmsd_core.bench.benchmark import Arm
 from wmsd_core.bench.comparison import Comparison, compare, corrected
+from wmsd_core.bench.pictures import PictureDifference, difference
 from wmsd_core.bench.run import EvaluationRun
 from wmsd_core.bench.scores import recounted
 
@@ -19,6 +20,8 @@ class Versus:
     """What differs though it should not, in sentences; [] where the runs are comparable."""
     comparisons: list[Comparison]
     """By arm and measure; Holm's correction covers all of them."""
+    pictures: list[PictureDifference]
+    """In PickScore, of arms that one scorer has scored in both runs. No test: it is no verdict."""
 
 
 def versus(one: EvaluationRun, other: EvaluationRun, *, anyway: bool = False) -> Versus:
@@ -37,13 +40,15 @@ def versus(one: EvaluationRun, other: EvaluationRun, *, anyway: bool = False) ->
             f"these runs have {len(common)} items and {len(measures)} criteria in common: nothing to compare"
         )
     found: list[Comparison] = []
-    for mine, theirs in _arms(one, other):
+    arms = _arms(one, other)
+    for mine, theirs in arms:
         by_item, of_other = recounted(one, mine), recounted(other, theirs)
         pairs = [by_item[item] for item in common], [of_other[item] for item in common]
         together = ["all", "average"] if one.questions.keys() == other.questions.keys() else []
         made = [compare(*pairs, measure) for measure in [*measures, *together]]
         found += [replace(comparison, arm=mine, against=theirs) for comparison in made if comparison]
-    return Versus(one, other, unlike, corrected(found))
+    scored = [difference(one, mine, other, theirs) for mine, theirs in arms]
+    return Versus(one, other, unlike, corrected(found), [pictures for pictures in scored if pictures])
 
 
 def differences(one: EvaluationRun, other: EvaluationRun) -> Iterator[str]:

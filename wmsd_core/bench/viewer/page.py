@@ -66,7 +66,7 @@ def write_page(path: Path, run: EvaluationRun, out: Path) -> Written:
         for outcome in found
         if outcome.video
     }
-    shown = _shown(benchmark, by_arm, groupings, strips)
+    shown = _shown(benchmark, by_arm, groupings, strips, _pickscores(run))
     made: Any = environment(ASSETS, "viewer.css")
     text = made.get_template("index.html.j2").render(
         title=benchmark.title,
@@ -100,6 +100,7 @@ def _shown(
     by_arm: Mapping[Arm, Sequence[Outcome]],
     groupings: Sequence[Grouping],
     strips: Mapping[str, Strip | None],
+    pickscores: Mapping[tuple[Arm, str], tuple[float, float]],
 ) -> dict[str, Any]:
     """All that the page shows, as plain JSON."""
     kinds = {title: labels for title, labels in ((g.title, g.labels) for g in groupings) if labels}
@@ -113,14 +114,27 @@ def _shown(
                 "task": same[0].item.task,
                 "solution": same[0].item.solution,
                 "kinds": [labels.get(same[0].item.item_id, "") for labels in kinds.values()],
-                "clips": [_clip(outcome, strips.get(outcome.video_id)) for outcome in same],
+                "clips": [
+                    _clip(outcome, strips.get(outcome.video_id), pickscores.get((outcome.arm, outcome.item.item_id)))
+                    for outcome in same
+                ],
             }
             for same in zip(*by_arm.values(), strict=True)
         ],
     }
 
 
-def _clip(outcome: Outcome, strip: Strip | None) -> dict[str, Any]:
+def _pickscores(run: EvaluationRun) -> dict[tuple[Arm, str], tuple[float, float]]:
+    """(arm, item) -> PickScore of the video, and of its first frame alone."""
+    return {
+        (arm, item): (score, first)
+        for arm, found in run.picture_scores.items()
+        for item, score, first in zip(run.items, found.score, found.first, strict=True)
+        if score is not None and first is not None
+    }
+
+
+def _clip(outcome: Outcome, strip: Strip | None, pickscore: tuple[float, float] | None) -> dict[str, Any]:
     return {
         "strip": None
         if strip is None
@@ -133,5 +147,6 @@ def _clip(outcome: Outcome, strip: Strip | None) -> dict[str, Any]:
         },
         "verdicts": list(outcome.verdicts.values()),
         "odds": list(outcome.log_odds.values()),
+        "pickscore": pickscore,
         "missing": [outcome.missing.get(name, "") for name in outcome.verdicts],
     }

@@ -76,6 +76,11 @@ function clip(found, arm) {
     const why = found.missing[index] ? [make("td", { class: "why" }, found.missing[index])] : [make("td", { class: "odds", title: "log-odds of the good answer, nats" }, told)];
     return make("tr", {}, make("td", { class: kind(found.verdicts[index]), title: criterion.meaning }, `${mark(found.verdicts[index])} ${criterion.title}`), ...why);
   });
+  if (found.pickscore) {
+    const [score, first] = found.pickscore;
+    const more = `${score < first ? "−" : "+"}${Math.abs(score - first).toFixed(2)}`;
+    rows.push(make("tr", {}, make("td", { title: "mean over frames, for the short task: no verdict" }, "PickScore"), make("td", { class: "odds", title: "and what the video adds to its first frame alone" }, `${score.toFixed(2)} (${more})`)));
+  }
   return make("div", { class: `clip ${arm.name}` }, make("div", { class: "name" }, arm.title), frame(found.strip, arm.title), make("table", { class: "verdicts" }, make("tbody", {}, ...rows)));
 }
 
