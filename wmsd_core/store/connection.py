@@ -6,10 +6,11 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 
-from wmsd_core.store import place, schema
+from wmsd_core.store import place, schema, undo
 
 PATIENCE = 180.0
 """Seconds to wait for another process to close the file before giving up: several workers may stand in line."""
@@ -43,6 +44,11 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
     with _writer:
         con = _open(path, read_only=False, patience=patience)
         try:
+            kept = _keep(con, path)
+        except BaseException:
+            con.close()
+            raise
+        try:
             if _identity(path) not in _migrated:
                 schema.migrate(con)
                 con.execute("BEGIN")
@@ -57,12 +63,11 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
                 raise _damaged(path, error) from error
             if not isinstance(error, duckdb.IOException | duckdb.TransactionException | duckdb.FatalException):
                 raise
-            raise StoreError(
-                f"cannot write the store {path}: {_first_line(error)}. What was stored before is kept: run the same command "
-                "again once this is mended"
-            ) from error
+            raise _unwritable(path, error) from error
         finally:
             con.close()  # without a COMMIT this rolls back
+            kept.close()
+            undo.put_back(path)
 
 
 @contextmanager
@@ -93,6 +98,20 @@ def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
             con.close()
 
 
+def _keep(con: duckdb.DuckDBPyConnection, path: Path) -> BinaryIO:
+    try:
+        return undo.keep(con, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"cannot write the store {path}: {_first_line(error)}. What was stored before is kept: run the same command "
+        "again once this is mended"
+    )
+
+
 def _tells_damage(error: duckdb.Error) -> bool:
     """Whether a file was cut off or overwritten, which may show only when that part is read. A checksum that does not hold
     is an error without a class of its own."""
@@ -113,6 +132,7 @@ def _open(path: Path, *, read_only: bool, patience: float | None = None) -> duck
     if "?" in str(path):
         raise StoreError(f"{path}: DuckDB takes what follows a question mark for no part of a name; use another folder")
     while True:
+        undo.put_back(path)  # of a process that was killed
         try:
             return duckdb.connect(str(path), read_only=read_only, config=SEALED)
         except duckdb.IOException as error:
