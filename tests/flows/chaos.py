@@ -70,8 +70,8 @@ def fill_disk(command: subprocess.Popen[bytes], _: Path) -> str:
     return f"no file could grow for {HELD / 2:.0f} s"
 
 
-def kill_all(command: subprocess.Popen[bytes], _: Path) -> str:
-    """What a machine does that loses its power."""
+def kill_command(command: subprocess.Popen[bytes], _: Path) -> str:
+    """Server and training, if any, must notice that it is gone; `tests.flows.kill` kills them too."""
     os.killpg(command.pid, 9)
     return "the command was killed"
 
@@ -81,7 +81,7 @@ FAULTS: tuple[Strike, ...] = (
     kill_part("deployments.server"),
     hold_store,
     fill_disk,
-    kill_all,
+    kill_command,
 )
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.flows.kill --kills 10
 
-Each time the whole process group (command, temporary server, training) is killed with SIGKILL at a random moment, and the
-same command is run again, until it finishes. Store, videos and adapter must be those of the undisturbed run.
+Each time everything (command, temporary server, training) is killed with SIGKILL at a random moment, and the same command is
+run again, until it finishes. Store, pictures, videos and adapter must be those of the undisturbed run.
 """
 
 import argparse
@@ -18,8 +18,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from wmsd_core import store
 from wmsd_core.workspace import Workspace
@@ -60,9 +63,18 @@ def kill(root: Path, after: float) -> str | None:
         process.wait(after)
         return None
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_all(process.pid)
         process.wait()
     return " ".join(stages(Workspace(root))) or "none"
+
+
+def kill_all(pid: int) -> None:
+    """SIGKILL to a command and to all below it, which has process groups of its own: as a machine that loses its power."""
+    below = psutil.Process(pid).children(recursive=True)
+    os.killpg(pid, signal.SIGKILL)
+    for process in below:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def stages(place: Workspace) -> list[str]:
@@ -84,18 +96,20 @@ def untimed(record: Any) -> Any:
 
 
 def content(place: Workspace) -> dict[str, list[Any]]:
-    """Every row of the store but times, stamps of files and the store's own id; the hash of every video and adapter."""
+    """Every row of the store but times, stamps of files and its own id; the hash of every picture, video and adapter."""
     with store.reading(place.store) as con:
         tables = [row["name"] for row in store.query(con, "SELECT table_name AS name FROM information_schema.tables")]
-        rows = {table: con.execute(f"SELECT {UNTIMED} FROM {table} ORDER BY ALL").fetchall() for table in tables}
+        rows: dict[str, list[Any]] = {
+            table: con.execute(f"SELECT {UNTIMED} FROM {table} ORDER BY ALL").fetchall() for table in tables
+        }
         rows["frames"] = con.execute("SELECT * EXCLUDE (stamp) FROM frames ORDER BY ALL").fetchall()
         rows["stage_runs"] = con.execute("SELECT stage, cache_key, config FROM stage_runs ORDER BY ALL").fetchall()
         records = con.execute("SELECT evaluation_id, benchmark, record FROM evaluation_runs ORDER BY ALL").fetchall()
         rows["evaluation_runs"] = [(*named, untimed(json.loads(record))) for *named, record in records]
     del rows["workspace"]
     rows["training_steps"] = [row for row in rows["training_steps"] if not row[2].startswith(("seconds/", "speed/"))]
-    files = [*place.videos.rglob("*.png"), *place.training.rglob("adapter/**/*")]
-    rows["files"] = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file())
+    files = [*place.frames.rglob("*"), *place.videos.rglob("*.png"), *place.training.rglob("adapter/**/*")]
+    rows["hashes"] = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file())
     return rows
 
 
