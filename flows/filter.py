@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from tasks.artifacts import publish_table
-from tasks.bookkeeping import Summary, counted, nothing_kept, outdated, plain, require_done, stage_run
+from tasks.bookkeeping import Summary, counted, nothing_kept, plain, require_done, stage_run
 from tasks.caching import in_shards
 from tasks.filter import defect_scores, measure, register_frames, verdicts
 from tasks.pictures import publish_verdicts
@@ -73,4 +73,4 @@ def filter_frames(
             reasons = counted(summary["reasons"]) or counted(summary.get("files", {}).get("rejected", {}))
             cut = nearest_thresholds(workspace, measuring, thresholds)
             summary |= nothing_kept("filter", reasons or "there is no readable picture", cut)
-    return summary | outdated(workspace)
+    return summary

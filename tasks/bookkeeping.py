@@ -15,7 +15,7 @@ from wmsd_core import store
 from wmsd_core.config import Config
 from wmsd_core.models import ModelsConfig
 from wmsd_core.store import overview
-from wmsd_core.store.stage_runs import last_runs, record_stage
+from wmsd_core.store.stage_runs import record_stage
 from wmsd_core.vlm import request_log
 from wmsd_core.workspace import Workspace
 
@@ -27,7 +27,8 @@ Summary = dict[str, Any]
 def stage_run(workspace: Path, stage: str, configs: Mapping[str, Config], *, benchmark: str = "") -> Generator[Summary]:
     """Times a stage and records the summary that the block fills in, if it ends well, with what a model's server took.
 
-    A run replaces the last one of its stage, and of its benchmark where it has one.
+    A run replaces the last one of its stage, and of its benchmark where it has one. After a data stage the summary also tells
+    which stages have finished with other frames than are left now, and what brings them up to date.
     """
     started = datetime.now(UTC)
     summary: Summary = {}
@@ -41,7 +42,10 @@ def stage_run(workspace: Path, stage: str, configs: Mapping[str, Config], *, ben
         cost = spent.cost(prices.prompt_price, prices.cached_price, prices.completion_price)
         summary["requests"] = plain(spent) | {"cost": round(cost, 6)}
     with store.writing(Workspace(workspace).store) as con:
-        record_stage(con, stage, benchmark, configs, summary, started)
+        others = record_stage(con, stage, benchmark, configs, summary, started)
+    if others:
+        told = f"{', '.join(others)} had other frames, and what comes after may change: see `wmsd pipeline --plan`"
+        summary["outdated"] = told
 
 
 def nothing_kept(stage: str, why: str, cure: str) -> Summary:
@@ -58,16 +62,6 @@ def go_on(summary: Summary) -> Summary:
     if "caution" in summary:
         raise ValueError(summary["caution"])
     return summary
-
-
-def outdated(workspace: Path) -> Summary:
-    """Which stages have finished with other frames than are left now, and what brings them up to date; empty if none."""
-    with store.reading(Workspace(workspace).store) as con:
-        stages = [stage for stage, run in last_runs(con, "").items() if run.outdated]
-    if not stages:
-        return {}
-    told = f"{', '.join(stages)} had other frames, and what comes after may change: see `wmsd pipeline --plan`"
-    return {"outdated": told}
 
 
 def counted(reasons: Mapping[str, int]) -> str:

@@ -2,26 +2,25 @@
 
 from pathlib import Path
 
-from tasks.bookkeeping import Summary, counted, nothing_kept, outdated, plain, stage_run
-from wmsd_core.filters import FilterConfig, MeasureConfig, decide
-from wmsd_core.filters.measuring import unmeasured
-from wmsd_core.filters.verdict import nearest
+from tasks.bookkeeping import Summary, counted, nothing_kept, plain, stage_run
+from wmsd_core.filters import FilterConfig, MeasureConfig
+from wmsd_core.filters.verdict import Unmeasured, decide_again, nearest
 from wmsd_core.frames import FramesConfig
 from wmsd_core.workspace import Workspace
 
 
 def rejudge(workspace: Path, scan: FramesConfig, measuring: MeasureConfig, thresholds: FilterConfig) -> Summary | None:
     """What the filter flow does where nothing is to be looked at, and its summary; None where something is."""
-    place = Workspace(workspace)
-    if unmeasured(place.store, measuring):
+    try:
+        with stage_run(workspace, "filter", {"scan": scan, "measure": measuring, "filter": thresholds}) as summary:
+            judged = plain(decide_again(Workspace(workspace).store, measuring, thresholds))
+            summary |= {"measured": 0, "measured_before": judged["kept"] + judged["dropped"], **judged}
+            if not summary["kept"]:
+                why = counted(summary["reasons"]) or "there is no readable picture"
+                summary |= nothing_kept("filter", why, nearest_thresholds(workspace, measuring, thresholds))
+    except Unmeasured:
         return None
-    with stage_run(workspace, "filter", {"scan": scan, "measure": measuring, "filter": thresholds}) as summary:
-        judged = plain(decide(place.store, measuring, thresholds))
-        summary |= {"measured": 0, "measured_before": judged["kept"] + judged["dropped"], **judged}
-        if not summary["kept"]:
-            why = counted(summary["reasons"]) or "there is no readable picture"
-            summary |= nothing_kept("filter", why, nearest_thresholds(workspace, measuring, thresholds))
-    return summary | outdated(workspace)
+    return summary
 
 
 def nearest_thresholds(workspace: Path, measuring: MeasureConfig, config: FilterConfig) -> str:

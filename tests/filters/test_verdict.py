@@ -8,6 +8,7 @@ import pytest
 from tests.frames.pictures import LENIENT, SMALL, count, encode, left, registered, rejections, scene
 from tests.reference import REFERENCE
 from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
+from wmsd_core.filters.verdict import Unmeasured, decide_again
 from wmsd_core.frames import Frame, FramesConfig, register
 from wmsd_core.frames.decode import grey_at_width
 from wmsd_core.store import query, reading, writing
@@ -82,6 +83,36 @@ def test_measurements_of_another_configuration_are_not_used(tmp_path: Path) -> N
     assert decide(store, wide, LENIENT).reasons == {"unmeasured": 1}
     assert decide(store, SMALL, LENIENT).kept == 3
     assert count(store, "measurements") == 5
+
+
+def test_verdicts_are_made_again_only_where_all_is_measured(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 3)
+    measure_frames(store, ids[:2], SMALL)
+    with pytest.raises(Unmeasured):
+        decide_again(store, SMALL, LENIENT)
+    assert rejections(store, "filter") == {}
+    measure_frames(store, ids, SMALL)
+    assert decide_again(store, SMALL, LENIENT).kept == 3
+
+
+def test_a_measurement_of_a_frame_that_is_gone_hides_none_that_is_lacking(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 3)
+    measure_frames(store, ids, SMALL)
+    with writing(store) as con:
+        con.execute("DELETE FROM frames WHERE frame_id = ?", [ids[0]])
+    assert decide_again(store, SMALL, LENIENT).kept == 2
+    with writing(store) as con:  # as many measurements as frames, but of others
+        con.execute("DELETE FROM measurements WHERE frame_id = ?", [ids[1]])
+    assert decide(store, SMALL, LENIENT).reasons == {"unmeasured": 1}
+
+
+def test_rejections_lie_in_order_of_frame_each_with_all_its_reasons(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 5)
+    measure_frames(store, ids, SMALL)
+    decide(store, SMALL, LENIENT.model_copy(update={"min_sharpness": 1e6, "max_luminance": 0}))
+    with reading(store) as con:
+        rows = query(con, "SELECT item, reason FROM rejections WHERE stage = 'filter' ORDER BY rowid")
+    assert [(row["item"], row["reason"]) for row in rows] == [(i, why) for i in ids for why in ("blurred", "bright")]
 
 
 def test_measuring_again_measures_what_is_missing_only(tmp_path: Path) -> None:

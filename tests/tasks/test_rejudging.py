@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tasks.bookkeeping import stage_run
 from tasks.rejudging import rejudge
 from tests.frames.pictures import LENIENT, SMALL, folder_of, left
 from wmsd_core.filters import measure_frames
 from wmsd_core.frames import FramesConfig, register
+from wmsd_core.frames.dedup import DedupConfig
 from wmsd_core.store import query, reading
 from wmsd_core.workspace import Workspace
 
@@ -30,6 +32,20 @@ def test_a_new_threshold_acts_and_is_recorded_and_says_what_would_keep_one(tmp_p
     )
     with reading(place.store) as con:
         assert [row["stage"] for row in query(con, "SELECT stage FROM stage_runs")] == ["filter"]
+
+
+def test_it_tells_which_stages_had_other_frames(tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "w").prepare()
+    folder_of(tmp_path / "images", 3)
+    register(place.store, tmp_path / "images", FramesConfig())
+    measure_frames(place.store, left(place.store, "frames"), SMALL)
+    rejudge(place.root, FramesConfig(), SMALL, LENIENT)
+    with stage_run(place.root, "dedup", {"dedup": DedupConfig()}) as summary:
+        pass
+    assert summary == {}
+    assert "outdated" not in (rejudge(place.root, FramesConfig(), SMALL, LENIENT) or {})
+    none = rejudge(place.root, FramesConfig(), SMALL, LENIENT.model_copy(update={"min_sharpness": 1e6}))
+    assert none and none["outdated"].startswith("dedup had other frames")
 
 
 def test_it_wakes_no_prefect() -> None:

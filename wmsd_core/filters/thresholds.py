@@ -32,6 +32,11 @@ class Threshold:
         return self.setting.startswith("min_")
 
     @property
+    def measured(self) -> bool:
+        """Whether it limits a measurement; else what is known of every frame without one."""
+        return self.column not in ("side", "aspect")
+
+    @property
     def dropped(self) -> str:
         """SQL condition of a frame beyond the threshold; the setting's name is the parameter. What was not asked for
         drops nothing."""
@@ -52,13 +57,17 @@ THRESHOLDS = (
     Threshold("max_aspect", "aspect", "aspect", "longer by shorter side", "ratio", of_the_picture=False),
 )
 
-USABLE = """
-    SELECT f.frame_id, f.path, m.* EXCLUDE (frame_id), least(f.width, f.height) AS side,
-           greatest(f.width, f.height) / least(f.width, f.height) AS aspect
-    FROM frames f LEFT JOIN measurements m ON m.frame_id = f.frame_id AND m.config_hash = $measuring
-    WHERE f.frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames')
+READABLE = """
+    SELECT frame_id, path, least(width, height) AS side, greatest(width, height) / least(width, height) AS aspect
+    FROM frames WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames')
 """
-"""SQL: frames that are readable, each with its measurements under one configuration, NULL where it has none."""
+"""SQL: frames that are readable, with what is known of them without a measurement."""
+
+USABLE = f"""
+    SELECT f.*, m.* EXCLUDE (frame_id)
+    FROM ({READABLE}) f LEFT JOIN measurements m ON m.frame_id = f.frame_id AND m.config_hash = $measuring
+"""
+"""SQL: the same with their measurements under one configuration, NULL where it has none."""
 
 
 def thresholds(names: Sequence[str]) -> tuple[Threshold, ...]:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 from pydantic import Field
 
 from wmsd_core.config import Config, digest
 from wmsd_core.filters.measuring import MeasureConfig
-from wmsd_core.filters.thresholds import USABLE, Threshold, measured_by, thresholds
+from wmsd_core.filters.thresholds import READABLE, USABLE, Threshold, measured_by, thresholds
 from wmsd_core.store import reading, writing
 from wmsd_core.store.funnel import replace_rejections
 
@@ -70,24 +71,66 @@ class Decided:
     reasons: dict[str, int]
 
 
+class Unmeasured(ValueError):
+    """Some frames are not measured with these settings: there are no verdicts on all of them yet."""
+
+
 def _reason(t: Threshold) -> str:
-    """SQL: the frames beyond one threshold, with the figures in words."""
+    """SQL: why a frame beyond one threshold is dropped, with the figures in words; NULL for a frame that is not."""
     name = t.name.replace("'", "''").replace("%", "%%")
-    detail = f"{name} %.4g is {'below' if t.least else 'above'} %.4g"
+    # The limit is put into words once; the figure for each frame.
+    detail = f"""
+        printf('{name} %.4g', {t.column}::DOUBLE) || printf(' is {"below" if t.least else "above"} %.4g', ${t.setting}::DOUBLE)
+    """
+    return f"CASE WHEN {t.dropped} THEN {{'reason': '{t.reason}', 'detail': {detail}}} END"
+
+
+def _beyond(source: str, among: Sequence[Threshold]) -> str:
+    """SQL: every frame of a source that is beyond one of the thresholds, once for each, in order of frame.
+
+    What is sorted is as narrow as can be: a row for each frame that is dropped, before its reasons are put into words.
+    """
     return f"""
-        SELECT frame_id AS item, '{t.reason}' AS reason,
-               printf('{detail}', {t.column}::DOUBLE, ${t.setting}::DOUBLE) AS detail, path
-        FROM usable WHERE {t.dropped}
+        SELECT item, why.reason AS reason, why.detail AS detail, path FROM (
+            SELECT frame_id AS item, unnest([{", ".join(map(_reason, among))}]) AS why, path
+            FROM (SELECT * FROM ({source}) WHERE {" OR ".join(t.dropped for t in among)} ORDER BY frame_id)
+        ) WHERE why IS NOT NULL
     """
 
 
-def _verdicts(among: Sequence[Threshold]) -> str:
-    """SQL: every frame that is beyond a threshold, or not measured."""
-    return f"""
-        WITH usable AS ({USABLE}) {" UNION ALL ".join(map(_reason, among))} UNION ALL
-        SELECT frame_id, 'unmeasured', 'not measured with these settings yet; run the filter stage on it', path
-        FROM usable WHERE sharpness IS NULL
+_UNMEASURED = f"""
+    SELECT frame_id AS item, 'unmeasured' AS reason,
+           'not measured with these settings yet; run the filter stage on it' AS detail, path
+    FROM ({USABLE}) WHERE sharpness IS NULL ORDER BY frame_id
+"""
+
+
+def _verdicts(among: Sequence[Threshold], whole: bool) -> str:
+    """SQL: every frame that is beyond a threshold, or not measured, unless the `whole` store is.
+
+    Thresholds on measurements stand apart from those on sizes: each are looked up in one table, and of the other only what
+    belongs to the few frames that are found.
     """
+    measured = _beyond(USABLE, [t for t in among if t.measured])
+    sized = _beyond(READABLE, [t for t in among if not t.measured])
+    parts = [measured, sized] if whole else [measured, sized, _UNMEASURED]
+    return " UNION ALL ".join(f"SELECT * FROM ({part})" for part in parts)
+
+
+def _readable(con: duckdb.DuckDBPyConnection, measuring: MeasureConfig) -> tuple[int, bool]:
+    """How many frames are readable, and whether all of them are measured: they are where the digests of both sets are equal,
+    which costs half of what it does to look each one up."""
+
+    def digest_of(source: str, **parameters: object) -> tuple[int, int | None]:
+        return con.execute(f"SELECT count(*), bit_xor(hash(frame_id)) FROM ({source})", parameters).fetchall()[0]
+
+    measured = """
+        SELECT frame_id FROM measurements WHERE config_hash = $measuring
+        AND frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames')
+    """
+    readable, parameters = digest_of(READABLE), measured_by(measuring)
+    same = readable == digest_of(measured, **parameters)
+    return readable[0], same or not con.execute(f"{_UNMEASURED} LIMIT 1", parameters).fetchall()
 
 
 def decide(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Decided:
@@ -99,22 +142,36 @@ def decide(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Decid
     Raises:
         ValueError: a filter from outside cannot be loaded, or a limit is given for one that is not there.
     """
+    with writing(store) as con:
+        return _decide(con, measuring, config, *_readable(con, measuring))
+
+
+def decide_again(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Decided:
+    """As `decide`, where all is measured.
+
+    Raises:
+        Unmeasured: it is not; nothing was changed.
+        ValueError: as for `decide`.
+    """
+    with writing(store) as con:
+        frames, whole = _readable(con, measuring)
+        if not whole:
+            raise Unmeasured("some frames are not measured with these settings: run the filter stage on them")
+        return _decide(con, measuring, config, frames, whole)
+
+
+def _decide(
+    con: duckdb.DuckDBPyConnection, measuring: MeasureConfig, config: FilterConfig, frames: int, whole: bool
+) -> Decided:
     config_hash = digest([measuring.digest(), config.digest()])
     acting = thresholds(measuring.extra)
     parameters = measured_by(measuring) | config.limits(acting)
-    with writing(store) as con:
-        replace_rejections(con, "filter", _verdicts(acting), parameters, config_hash)
-        reasons = con.execute(
-            "SELECT reason, count(*) FROM rejections WHERE stage = 'filter' GROUP BY reason ORDER BY reason"
-        ).fetchall()
-        kept, dropped = con.execute(
-            """
-            SELECT count(*) FILTER (NOT rejected), count(*) FILTER (rejected)
-            FROM (SELECT frame_id IN (SELECT item FROM rejections WHERE stage = 'filter') AS rejected FROM frames
-                  WHERE frame_id NOT IN (SELECT item FROM rejections WHERE stage = 'frames'))
-            """
-        ).fetchall()[0]
-    return Decided(kept, dropped, dict(reasons))
+    replace_rejections(con, "filter", _verdicts(acting, whole), parameters, config_hash)
+    reasons = con.execute(
+        "SELECT reason, count(*) FROM rejections WHERE stage = 'filter' GROUP BY reason ORDER BY reason"
+    ).fetchall()
+    dropped = con.execute("SELECT count(DISTINCT item) FROM rejections WHERE stage = 'filter'").fetchall()[0][0]
+    return Decided(frames - dropped, dropped, dict(reasons))
 
 
 def nearest(store: Path, measuring: MeasureConfig, config: FilterConfig) -> dict[str, float]:
@@ -135,11 +192,14 @@ def nearest(store: Path, measuring: MeasureConfig, config: FilterConfig) -> dict
     with reading(store) as con:
         rows = con.execute(sql, measured_by(measuring) | config.limits(acting)).fetchall()
     return {
-        t.setting: _beyond(t, value) for row in rows for t, value in zip(acting, row, strict=True) if value is not None
+        t.setting: _just_inside(t, value)
+        for row in rows
+        for t, value in zip(acting, row, strict=True)
+        if value is not None
     }
 
 
-def _beyond(t: Threshold, value: float) -> float:
+def _just_inside(t: Threshold, value: float) -> float:
     """The value in three digits, rounded to the side on which its frame is kept."""
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 2) if value else 1.0
     rounded = (math.floor if t.least else math.ceil)(value / step) * step

@@ -61,6 +61,7 @@ _VERDICTS = f"""
     UNION ALL
     SELECT frame_id, 'unsigned', 'not compared with others yet; run the dedup stage on it', path
     FROM ({_CANDIDATES}) WHERE levels IS NULL
+    ORDER BY item
 """
 
 

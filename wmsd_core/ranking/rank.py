@@ -112,6 +112,7 @@ _VERDICTS = f"""
     UNION ALL
     SELECT item, 'unscored', 'not scored by this scorer yet; run the rank stage on it', path
     FROM ({_RATED.replace("$unscored", "TRUE")})
+    ORDER BY item
 """
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import xor
 from typing import Any, Literal
 
 import duckdb
@@ -45,35 +47,22 @@ def count(con: duckdb.DuckDBPyConnection, after: Stage | None) -> int:
     return con.execute(f"SELECT count(*) FROM ({SURVIVORS})", parameters).fetchall()[0][0]
 
 
-def members(con: duckdb.DuckDBPyConnection, after: Stage | None) -> str:
-    """Digest of the frames that are left after a stage: the same for the same set."""
-    parameters = {"source": None, "stages": up_to(after), "first": "", "last": LAST}
-    number, mixed = con.execute(f"SELECT count(*), bit_xor(hash(frame_id)) FROM ({SURVIVORS})", parameters).fetchall()[
-        0
-    ]
-    return _digest(number, mixed)
-
-
-def all_members(con: duckdb.DuckDBPyConnection) -> dict[Stage, str]:
-    """`members` after each stage, in one pass over the frames."""
-    after = ", ".join(
-        f"count(*) FILTER (place > {number}), bit_xor(hash(frame_id)) FILTER (place > {number})"
-        for number in range(len(STAGES))
-    )
-    (row,) = con.execute(
-        f"""
-        SELECT {after} FROM (
-            SELECT frame_id, coalesce(first, {len(STAGES)}) AS place FROM frames LEFT JOIN (
-                SELECT item, min(list_position($stages, stage)) - 1 AS first FROM rejections
-                WHERE list_contains($stages, stage) GROUP BY item) ON item = frame_id)
+def members(con: duckdb.DuckDBPyConnection) -> dict[Stage, str]:
+    """Digest of the frames that are left after each stage: the same for the same set."""
+    rows = con.execute(
+        """
+        SELECT first, count(*), bit_xor(hash(frame_id)) FROM frames LEFT JOIN (
+            SELECT item, min(list_position($stages, stage)) - 1 AS first FROM rejections
+            WHERE list_contains($stages, stage) GROUP BY item) ON item = frame_id
+        GROUP BY first
         """,
         {"stages": list(STAGES)},
     ).fetchall()
-    return {stage: _digest(*row[2 * number : 2 * number + 2]) for number, stage in enumerate(STAGES)}
-
-
-def _digest(number: int, mixed: int | None) -> str:
-    return f"{number}-{mixed or 0:016x}"
+    found = dict[Stage, str]()
+    for number, stage in enumerate(STAGES):
+        left = [row for row in rows if row[0] is None or row[0] > number]
+        found[stage] = f"{sum(row[1] for row in left)}-{reduce(xor, (row[2] for row in left), 0):016x}"
+    return found
 
 
 def before(stage: str) -> Stage | None:
@@ -158,13 +147,13 @@ def reject(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) ->
 def replace_rejections(
     con: duckdb.DuckDBPyConnection, stage: Stage, sql: str, parameters: dict[str, object], config_hash: str
 ) -> None:
-    """Sets the rejections of a stage to the result of `sql`: columns item, reason, detail, path.
+    """Sets the rejections of a stage to the result of `sql`: columns item, reason, detail, path, in order of item, so that who
+    reads a range of ids skips most of the table.
 
     Verdicts are recomputed as a whole, from stored measurements, so a new threshold needs no image to be read.
     """
     con.execute("DELETE FROM rejections WHERE stage = $stage", {"stage": stage})
-    # In order of item: who reads a range of ids then skips most of the table.
     con.execute(
-        f"INSERT INTO rejections SELECT $stage, item, reason, detail, path, $config_hash FROM ({sql}) ORDER BY item, reason",
+        f"INSERT INTO rejections SELECT $stage, item, reason, detail, path, $config_hash FROM ({sql})",
         {"stage": stage, "config_hash": config_hash, **parameters},
     )

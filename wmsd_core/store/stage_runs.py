@@ -10,7 +10,7 @@ import duckdb
 
 from wmsd_core import __version__
 from wmsd_core.config import Config, digest
-from wmsd_core.store.funnel import all_members, before, members
+from wmsd_core.store.funnel import Stage, before, members
 from wmsd_core.store.rows import insert, query
 
 
@@ -26,11 +26,13 @@ def record_stage(
     configs: Mapping[str, Config],
     summary: Mapping[str, Any],
     started: datetime,
-) -> None:
+) -> list[str]:
     """Writes that a stage has finished now, in place of its last run, and of its benchmark where it has one.
 
-    `summary` is plain JSON, `started` is in UTC.
+    `summary` is plain JSON, `started` is in UTC. Returns, after a data stage, which stages had other frames than are left now.
     """
+    given = before(stage)
+    now = members(con) if given else {}
     row = {
         "stage": stage,
         "benchmark": benchmark,
@@ -40,9 +42,10 @@ def record_stage(
         "summary": json.dumps(summary),
         "started": started.replace(tzinfo=None),
         "seconds": (datetime.now(UTC) - started).total_seconds(),
-        "members": members(con, given) if (given := before(stage)) else "",
+        "members": now[given] if given else "",
     }
     insert(con, "stage_runs", [row], replace=True)
+    return [name for name, run in _runs(con, "", now).items() if run.outdated] if given else []
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,15 @@ class StageRun:
 
 def last_runs(con: duckdb.DuckDBPyConnection, benchmark: str) -> dict[str, StageRun]:
     """The last run of each stage that has finished, of those of a benchmark this one's, in order of time."""
+    return _runs(con, benchmark, members(con))
+
+
+def _runs(con: duckdb.DuckDBPyConnection, benchmark: str, now: Mapping[Stage, str]) -> dict[str, StageRun]:
     rows = query(
         con,
         "SELECT stage, cache_key, summary, seconds, members FROM stage_runs WHERE benchmark IN ('', ?) ORDER BY started",
         [benchmark],
     )
-    now = all_members(con)
     return {
         row["stage"]: StageRun(
             row["cache_key"],

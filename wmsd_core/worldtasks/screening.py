@@ -126,6 +126,7 @@ _VERDICTS = """
     FROM candidates WHERE log_odds <= $min_log_odds
     UNION ALL
     SELECT item, 'unread', why, path FROM candidates WHERE log_odds IS NULL
+    ORDER BY item
 """
 
 
