@@ -77,3 +77,12 @@ def test_nothing_is_put_back_under_a_writer(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", program], check=True)
         assert kept.exists()
     assert not kept.exists()
+
+
+def test_a_store_is_opened_for_writing_once_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "wmsd.duckdb"
+    with store.writing(path), pytest.raises(RuntimeError, match="hand its connection on"), store.writing(path):
+        pass
+    add(path, "a")
+    with store.writing(path), store.writing(tmp_path / "other.duckdb"):
+        pass

@@ -24,6 +24,7 @@ SEALED: dict[str, str | bool | int | float | list[str]] = {
 
 _migrated: set[tuple[str, int]] = set()  # (path, inode) of the stores that this process has seen at the newest version
 _writer = threading.RLock()
+_written: set[str] = set()  # stores that this process has open for writing
 
 
 class StoreError(ValueError):
@@ -42,12 +43,16 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _writer:
+        if (store := str(path.resolve())) in _written:
+            # A second one would give up the lock of the first (`undo`) when it is closed.
+            raise RuntimeError(f"{path} is open for writing here already: hand its connection on")
         con = _open(path, read_only=False, patience=patience)
         try:
             kept = _keep(con, path)
         except BaseException:
             con.close()
             raise
+        _written.add(store)
         try:
             if _identity(path) not in _migrated:
                 schema.migrate(con)
@@ -65,6 +70,7 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
                 raise
             raise _unwritable(path, error) from error
         finally:
+            _written.discard(store)
             con.close()  # without a COMMIT this rolls back
             kept.close()
             undo.put_back(path)
