@@ -1,0 +1,110 @@
+"""Kills a study outright, again and again, and compares its results to those of one that was left alone.
+
+    python -m tests.studies.kill --kills 10
+
+Each time everything (command, temporary server, trainings) is killed with SIGKILL at a random moment, and the same command is
+run again, until it finishes. Every verdict and every adapter must be that of the undisturbed study.
+"""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.flows.kill import kill_all, main, say, untimed
+
+STUDY = """
+title: Small
+recipe: miniature
+seeds: [3]
+every: 2
+selection: 8
+test: 8
+settings: {train.steps: 4, train.tasks_per_step: 4, train.group_size: 2, train.sampler_steps: 2, train.checkpoint_every: 1,
+           evaluate.steps: 2, evaluate.controls: 0}
+reference: demonstrator
+arms:
+  demonstrator: {role: demonstrator}
+  full: {settings: {train.arm: full}}
+  anchor: {settings: {train.arm: anchor}}
+"""
+TASKS = ("render.n=60", "split.bench_fraction=0.4")
+
+
+def start(root: Path, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from deployments.cli import main; main()", *words, "--workspace", str(root)]
+    with root.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def finish(root: Path, *words: str) -> float:
+    """Runs a command to its end; returns the seconds it took."""
+    started = time.monotonic()
+    if status := start(root, *words).wait():
+        raise RuntimeError(f"{words[0]} ended with status {status}: see {root.with_suffix('.log')}")
+    return time.monotonic() - started
+
+
+def prepare(root: Path) -> None:
+    """A workspace with training tasks."""
+    settings = ["--recipe", "miniature", *(word for setting in TASKS for word in ("--set", setting))]
+    finish(root, "miniature", "render", *settings)
+    finish(root, "dataset", *settings)
+
+
+def write(file: Path) -> Path:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(STUDY)
+    return file
+
+
+def content(file: Path) -> list[Any]:
+    """Every line of the results but its durations, in any order: arms finish as they come."""
+    lines = file.with_suffix(".jsonl").read_text().splitlines()
+    return sorted((untimed(json.loads(line)) for line in lines), key=str)
+
+
+def trial(root: Path, kills: int, seed: int) -> list[str]:
+    """Differences between a study that was left alone and studies that are killed, `kills` times in all.
+
+    A killed study is taken up again, and killed again, until it finishes before its moment has come; then it is compared, and
+    a new one begun.
+    """
+    prepare(root)
+    untouched = shutil.copytree(root, root.with_name("untouched"))
+    seconds = finish(root, "study", str(write(root.parent / "alone" / "small.yaml")))
+    expected = content(root.parent / "alone" / "small.yaml")
+    say(f"left alone: {seconds:.0f} s, {len(expected)} lines of results")
+    draw, found = random.Random(seed), list[str]()
+    while kills:
+        shutil.rmtree(root)
+        shutil.copytree(untouched, root)
+        shutil.rmtree(root.parent / "killed", ignore_errors=True)
+        file = write(root.parent / "killed" / "small.yaml")
+        while kills:
+            moment = draw.uniform(0.2 * seconds, seconds)
+            process = start(root, "study", str(file))
+            try:
+                process.wait(moment)
+                break
+            except subprocess.TimeoutExpired:
+                kill_all(process.pid)
+                process.wait()
+            kills -= 1
+            results = file.with_suffix(".jsonl")
+            say(
+                f"killed after {moment:.1f} s; {len(content(file)) if results.exists() else 0} lines of results were written"
+            )
+        finish(root, "study", str(file))
+        differs = content(file) != expected
+        say(f"finished: {'other results' if differs else 'the same verdicts and adapters'}")
+        found += ["the results differ"] * differs
+    return found
+
+
+if __name__ == "__main__":
+    main(__doc__, "kills", trial)
