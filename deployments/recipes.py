@@ -197,6 +197,7 @@ def miniature_ltx2() -> Recipe:
     """
     from wmsd_core.miniature.ltx2_settings import adapter
     from wmsd_core.models import ModelsConfig
+    from wmsd_core.training.config import AdapterConfig
     from wmsd_core.training.recordings import RecordingConfig
 
     pixels = miniature()
@@ -205,7 +206,16 @@ def miniature_ltx2() -> Recipe:
         update={
             "models": ModelsConfig(generator="ltx2", ltx2=settings),
             "recordings": RecordingConfig(frames=settings.frames, fps=settings.fps),
-            "train": pixels.train.model_copy(update={"steps": 120, "micro_batch": 128}),
+            # One state of a rollout teaches too little: the short task is read from the first, noisy ones (docs/log.md).
+            "train": pixels.train.model_copy(
+                update={
+                    "steps": 220,
+                    "anchor_states": 2,
+                    "adapter": AdapterConfig(rank=64, alpha=64),
+                    "optimizer": pixels.train.optimizer.model_copy(update={"learning_rate": 1e-2}),
+                    "micro_batch": 128,
+                }
+            ),
         }
     )
 
