@@ -41,7 +41,7 @@ def crispness(grey: UInt8[np.ndarray, "H W"]) -> float:
         return grey[FAR + down : FAR + down + height, FAR + right : FAR + right + width]
 
     here = shifted(0, 0)
-    noise = _noise([cv2.absdiff(here[::8], shifted(*step)[::8]) for step in _DIRECTIONS[:2]])
+    noise = _noise(*(cv2.absdiff(here[::8], shifted(*step)[::8]) for step in _DIRECTIONS[:2]))
     ratios: list[float] = []
     for down, right in _DIRECTIONS:
         fine = cv2.norm(here, shifted(down, right), cv2.NORM_L2SQR) / here.size - noise
@@ -55,9 +55,9 @@ def crispness(grey: UInt8[np.ndarray, "H W"]) -> float:
     return least**2 / middle if middle else 0.0
 
 
-def _noise(differences: list[np.ndarray]) -> float:
+def _noise(along: np.ndarray, across: np.ndarray) -> float:
     """Mean square of the differences in the calmest patches, each seen along the direction in which it is calmer."""
-    patches = np.min([_energy(difference) for difference in differences], axis=0)
+    patches = np.minimum(_energy(along), _energy(across))
     patches = patches[patches > 0]
     rank = int(CALMEST * len(patches))
     return min(BY_CHANCE * float(np.partition(patches, rank)[rank]), GRAINIEST) if rank else 0.0
