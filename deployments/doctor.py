@@ -114,7 +114,7 @@ def _weights(models: "ModelsConfig") -> Diagnosis:
         return _reached("weights", models.settings.weights, parts, f"models.{models.generator}.weights")
     if models.generator not in GENERATORS:
         return Diagnosis("note", "weights", f"{models.generator} is not of this project, and looks for its own")
-    from wmsd_core.miniature.generator import WEIGHTS
+    from wmsd_core.miniature.weights import WEIGHTS
 
     if WEIGHTS.is_file():
         return Diagnosis("ok", "weights", f"{WEIGHTS} ({WEIGHTS.stat().st_size / 2**20:.1f} MiB)")

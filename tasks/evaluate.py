@@ -9,14 +9,12 @@ from tasks.models import judge, writer
 from tasks.retrying import retried
 from tasks.train import planned_run
 from wmsd_core import store
-from wmsd_core.bench import examination, generation, intake, judging, picture_scores, scores
+from wmsd_core.bench import examination, intake, judging, missing, picture_scores, scores
 from wmsd_core.bench.benchmark import Arm, OwnArm
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation
 from wmsd_core.bench.scores import Counted
 from wmsd_core.bench.solving import write_solutions, writer_of
 from wmsd_core.models import ModelsConfig, base_checksum, generator
-from wmsd_core.rewards.pickscore import PickScore, expect
-from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.deliveries import intact
 from wmsd_core.vlm import judge_of
@@ -33,6 +31,8 @@ def planned_evaluation(
             PickScore is to be had and is not there.
     """
     if config.pickscore:
+        from wmsd_core.rewards.pickscore import expect  # reads torch, as all that is imported in a function here
+
         expect(models.pickscore, models.pickscore_processor)
     run = planned_run(workspace, trained, models) if "executor" in config.arms else None
     adapter = intact(run.adapter_at(config.at_step)) if run else ""
@@ -66,6 +66,11 @@ def solve(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summ
 def generate_videos(workspace: Path, evaluation: Evaluation, adapter: Path, models: ModelsConfig) -> Summary:
     """Makes the missing videos of an evaluation; files that are lost or damaged are made again."""
     place = Workspace(workspace)
+    if found := missing.all_there(place.store, evaluation):
+        return plain(found)
+    from wmsd_core.bench import generation
+    from wmsd_core.training.adapters import load_adapter
+
     model = generator(models, place.features)
     if evaluation.adapter:
         load_adapter(model, adapter)
@@ -94,6 +99,8 @@ def judge_controls(workspace: Path, evaluation: Evaluation, models: ModelsConfig
 @task(name="score pictures", **retried(1, 5))
 def score_pictures(workspace: Path, evaluation: Evaluation, models: ModelsConfig) -> Summary:
     """Has PickScore score the videos that it has not scored."""
+    from wmsd_core.rewards.pickscore import PickScore
+
     scorer = PickScore(models.pickscore, models.pickscore_processor)
     return plain(picture_scores.score_videos(Workspace(workspace).store, scorer, evaluation))
 

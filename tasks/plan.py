@@ -14,7 +14,7 @@ from tasks.stages import PARTS
 from tasks.train import planned_run
 from wmsd_core import store
 from wmsd_core.bench.benchmark import named
-from wmsd_core.bench.generation import missing_videos
+from wmsd_core.bench.missing import missing_videos
 from wmsd_core.filters.measuring import unmeasured
 from wmsd_core.frames.likeness import unsigned
 from wmsd_core.ranking.scoring import unscored

@@ -20,11 +20,10 @@ from tasks.retrying import retried
 from wmsd_core import store, worldtasks
 from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training import launch, records
-from wmsd_core.training.checkpoint import KEPT
-from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.config import KEPT, TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.launch import LaunchConfig
-from wmsd_core.training.process import alone
+from wmsd_core.training.lock import alone
 from wmsd_core.training.records import RunFolder
 from wmsd_core.training.run import Run, read_run
 from wmsd_core.unicode import visible

@@ -16,6 +16,8 @@ GENERATORS = {
     "ltx2": "wmsd_core.generators.ltx2:Ltx2Generator",
     "hunyuan15": "wmsd_core.generators.hunyuan15:Hunyuan15Generator",
 }
+CHECKSUMS = {"miniature": "wmsd_core.miniature.weights:checksum"}
+"""Those of generators that need not be loaded to be told."""
 VLMS = {
     "miniature": "wmsd_core.miniature.vlm:MiniatureVLM",
     "vllm": "wmsd_core.vlm.server:ServerVLM",
@@ -91,5 +93,11 @@ _loading = threading.Lock()
 
 
 def base_checksum(models: ModelsConfig, features: Path | None = None) -> str:
-    """The checksum of the generator's weights."""
+    """The checksum of the generator's weights.
+
+    Raises:
+        ValueError: as `generator`.
+    """
+    if models.generator in CHECKSUMS:
+        return registry.make(models.generator, CHECKSUMS, "generator")
     return generator(models, features).checksum

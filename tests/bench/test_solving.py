@@ -11,7 +11,8 @@ from tests.bench.synthetic import build
 from tests.bench.tiny import FadeGenerator
 from wmsd_core import store
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of
-from wmsd_core.bench.generation import Generated, generate_videos
+from wmsd_core.bench.generation import generate_videos
+from wmsd_core.bench.missing import Generated
 from wmsd_core.bench.scores import outcomes
 from wmsd_core.bench.solving import Solution, Solved, write_solutions, writer_of
 from wmsd_core.miniature import exam

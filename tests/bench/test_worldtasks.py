@@ -12,8 +12,9 @@ from wmsd_core.bench.benchmark import ARMS
 from wmsd_core.bench.breakdown import breakdowns
 from wmsd_core.bench.comparison import compare_arms
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of, video_id
-from wmsd_core.bench.generation import Generated, generate_videos
+from wmsd_core.bench.generation import generate_videos
 from wmsd_core.bench.judging import Judged, judge_videos
+from wmsd_core.bench.missing import Generated, all_there, missing_videos
 from wmsd_core.bench.scores import count_verdicts, evaluation_id, outcomes, scores
 from wmsd_core.bench.statistics import clopper_pearson
 from wmsd_core.bench.suites.worldtasks import half_of
@@ -134,9 +135,11 @@ def test_a_second_run_makes_exactly_what_is_missing(path: Path, videos: Path):
     again = FadeGenerator()
     assert generate_videos(path, videos, again, EVALUATION) == Generated(0, 30, 0)
     assert again.batches == []
+    assert all_there(path, EVALUATION) == Generated(0, 30, 0)  # said without a generator
     files[3].unlink()
     files[7].write_bytes(b"damaged")
     lost = {files[3], files[7]}
+    assert all_there(path, EVALUATION) is None and missing_videos(path, EVALUATION) == 2
     assert generate_videos(path, videos, FadeGenerator(), EVALUATION) == Generated(2, 28, 0)
     assert sorted(videos.rglob("*.png")) == files  # the same pixels, so the same names
     assert all(file.stat().st_mtime_ns == time for file, time in before.items() if file not in lost)

@@ -20,7 +20,8 @@ from wmsd_core.bench.run import load
 from wmsd_core.bench.scores import outcomes
 from wmsd_core.frames import clips
 from wmsd_core.models import ModelsConfig
-from wmsd_core.rewards.pickscore import SCALE, PickScore
+from wmsd_core.rewards.pickscore import PickScore
+from wmsd_core.rewards.published import SCALE
 from wmsd_core.vlm import LogOdds
 from wmsd_core.workspace import Workspace
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from wmsd_core.miniature.drawing import draw, picture, to_uint8
 from wmsd_core.miniature.generator import MiniatureCondition, MiniatureGenerator
 from wmsd_core.miniature.network import Network, NetworkConfig
 from wmsd_core.miniature.scene import sample
+from wmsd_core.miniature.weights import checksum
+from wmsd_core.models import ModelsConfig, base_checksum
 
 SCENES = sample(np.random.default_rng(0), 4)
 IMAGES = to_uint8(draw(SCENES))
@@ -101,3 +105,10 @@ def test_what_it_cannot_read_is_named(generator):
         generator.encode(IMAGES[:1], ["The red circle jumps."])
     with pytest.raises(ValueError, match="one text per image"):
         generator.encode(IMAGES, TEXTS[:2])
+
+
+def test_its_checksum_is_known_without_loading_it(tmp_path: Path):
+    assert base_checksum(ModelsConfig()) == MiniatureGenerator.load().checksum == checksum()
+    for asked in (checksum, MiniatureGenerator.load):
+        with pytest.raises(ValueError, match="wmsd miniature pretrain"):
+            asked(tmp_path / "none.safetensors")

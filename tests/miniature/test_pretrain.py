@@ -8,11 +8,12 @@ from safetensors import safe_open
 
 from wmsd_core.miniature import exam
 from wmsd_core.miniature.drawing import to_uint8
-from wmsd_core.miniature.generator import WEIGHTS, MiniatureGenerator
+from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, find_task, tokenize
 from wmsd_core.miniature.network import NetworkConfig
 from wmsd_core.miniature.pretrain import PretrainConfig, captioned, make, pretrain
 from wmsd_core.miniature.verifier import track
+from wmsd_core.miniature.weights import WEIGHTS
 
 SMALL = PretrainConfig(samples=96, batch=16, rounds=2, network=NetworkConfig(width=32, depth=1, heads=2))
 

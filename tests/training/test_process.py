@@ -15,7 +15,8 @@ from wmsd_core.files import sha256
 from wmsd_core.models import ModelsConfig
 from wmsd_core.training.adapters import load_adapter
 from wmsd_core.training.config import TrainConfig
-from wmsd_core.training.process import alone, train
+from wmsd_core.training.lock import alone
+from wmsd_core.training.process import train
 from wmsd_core.training.run import Run, read_run
 
 ROOT = Path(__file__).parents[2]

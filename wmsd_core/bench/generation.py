@@ -15,24 +15,13 @@ from wmsd_core import store
 from wmsd_core.arrays import Image, Video
 from wmsd_core.bench.benchmark import Arm, Item
 from wmsd_core.bench.clock import Clock
-from wmsd_core.bench.evaluation import Evaluation, items_of, video_id
+from wmsd_core.bench.evaluation import Evaluation, video_id
+from wmsd_core.bench.missing import Generated, missing
 from wmsd_core.frames import Refusal, clips
 from wmsd_core.frames.decode import rgb
 from wmsd_core.generators import Adapter, Generator
 from wmsd_core.sampling.ode import sample
 from wmsd_core.vlm.stream import gathered
-
-
-@dataclass(frozen=True)
-class Generated:
-    """What a run of `generate_videos` did."""
-
-    made: int
-    found: int
-    """Videos that existed with their file intact."""
-    skipped: int
-    """Videos not made because the picture's file is gone or damaged, or the text of the arm vlm was not written; the score
-    counts them as not judged."""
 
 
 def generate_videos(path: Path, videos: Path, generator: Generator, evaluation: Evaluation) -> Generated:
@@ -54,21 +43,16 @@ def generate_videos(path: Path, videos: Path, generator: Generator, evaluation: 
         raise ValueError("the executor needs a trained adapter: train first, or leave it out of `arms`")
     made = found = skipped = 0
     for arm in config.arms:
-        todo = _missing(path, evaluation, arm)
-        found += len(todo.items) - len(todo.missing)
+        todo = missing(path, evaluation, arm)
+        found += len(todo.told) - len(todo.items)
         skipped += todo.untold
-        lost = len(todo.missing)
-        for files in gathered(_made(generator, todo.missing, arm, evaluation, videos)):
+        lost = len(todo.items)
+        for files in gathered(_made(generator, todo.items, arm, evaluation, videos)):
             _record(path, arm, evaluation, files)
             made += len(files)
             lost -= len(files)
         skipped += lost
     return Generated(made, found, skipped)
-
-
-def missing_videos(path: Path, evaluation: Evaluation) -> int:
-    """How many videos `generate_videos` would make, texts that are not written yet left aside."""
-    return sum(len(_missing(path, evaluation, arm).missing) for arm in evaluation.config.arms)
 
 
 @dataclass(frozen=True)
@@ -80,27 +64,6 @@ class _File:
     sha256: str
     seconds: dict[str, float]
     """Part of the making -> wall time."""
-
-
-@dataclass(frozen=True)
-class _Todo:
-    items: list[Item]
-    missing: list[Item]
-    untold: int
-    """Items for which nobody has written a text."""
-
-
-def _missing(path: Path, evaluation: Evaluation, arm: Arm) -> _Todo:
-    with store.reading(path) as con:
-        items = items_of(con, evaluation.config, writer=evaluation.writer)
-        known = {row["video_id"]: row for row in store.query(con, "SELECT video_id, path, sha256 FROM videos")}
-    told = [item for item in items if evaluation.benchmark.text(item, arm)]
-    missing: list[Item] = []
-    for item in told:
-        row = known.get(video_id(item, arm, evaluation))
-        if row is None or not clips.intact(Path(row["path"]), row["sha256"]):
-            missing.append(item)
-    return _Todo(told, missing, len(items) - len(told))
 
 
 def _made(

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 
@@ -23,8 +23,11 @@ from wmsd_core.bench.scores import Outcome, outcomes
 from wmsd_core.bench.statistics import Interval
 from wmsd_core.frames import clips
 from wmsd_core.frames.refusal import failed
-from wmsd_core.rewards.pickscore import SCALE, PickScores
+from wmsd_core.rewards.published import SCALE
 from wmsd_core.vlm.stream import gathered
+
+if TYPE_CHECKING:
+    from wmsd_core.rewards.pickscore import PickScores
 
 
 class Scorer(Protocol):
@@ -33,7 +36,7 @@ class Scorer(Protocol):
     @property
     def name(self) -> str: ...
 
-    def score(self, texts: Sequence[str], videos: Videos) -> PickScores:
+    def score(self, texts: Sequence[str], videos: Videos) -> "PickScores":
         """Scores video b for text b, divided by `SCALE`."""
         ...
 

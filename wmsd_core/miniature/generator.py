@@ -15,17 +15,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 from wmsd_core.arrays import Image, Images, Videos
-from wmsd_core.files import sha256
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Adapter, Condition
 from wmsd_core.miniature.drawing import SIZE, shrink
 from wmsd_core.miniature.language import tokenize
 from wmsd_core.miniature.motion import FRAMES
 from wmsd_core.miniature.network import LORA_TARGETS, Network, NetworkConfig, noise_shift
+from wmsd_core.miniature.weights import WEIGHTS, checksum
 from wmsd_core.shapes import Grid, LatentMask, Latents, PerSample
 
-WEIGHTS = Path(__file__).parents[2] / "data" / "miniature" / "base.safetensors"
-"""The weights that ship."""
 _LEAST_SIGMA = 0.05
 
 
@@ -60,12 +58,11 @@ class MiniatureGenerator:
         Raises:
             ValueError: there is no such file; the message says how to make it.
         """
-        if not path.is_file():
-            raise ValueError(f"no weights at {path}; `wmsd miniature pretrain` makes them in about twenty minutes")
+        known = checksum(path)
         with safe_open(path, "pt") as file:
             network = Network(NetworkConfig(**json.loads(file.metadata()["network"])))
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118, not a mapping
-        return cls(network.float().to(device), sha256(path))
+        return cls(network.float().to(device), known)
 
     @property
     def device(self) -> torch.device:

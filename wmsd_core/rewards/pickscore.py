@@ -22,10 +22,9 @@ from torch import Tensor
 from wmsd_core.arrays import Image, Videos
 from wmsd_core.config import digest
 from wmsd_core.files import sha256
-from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
+from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR, SCALE
 from wmsd_core.shapes import PerSample
 
-SCALE = 26.0
 FRAMES = 16
 """Frames scored of each video; a video that is shorter is scored in full."""
 TOKENS = 77

@@ -2,3 +2,5 @@
 
 PICKSCORE = "yuvalkirstain/PickScore_v1"
 PICKSCORE_PROCESSOR = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+SCALE = 26.0
+"""What PickScore is divided by as a reward."""

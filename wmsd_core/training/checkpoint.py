@@ -22,11 +22,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from wmsd_core.training.config import KEPT
 from wmsd_core.training.distributed import ALONE, World
 from wmsd_core.training.sealing import fault, seal
-
-KEPT = 2
-"""Checkpoints kept: the last, and one more should the disk have damaged it."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from wmsd_core.sampling.choices import Likelihood, Ratio, Sde, Times, Weighting,
 from wmsd_core.training.arms import EXECUTOR, LESSONS, Lesson, TrainingArm
 
 Reinforcement = Literal["awm", "grpo", "nft"]
+KEPT = 2
+"""Checkpoints kept: the last, and one more should the disk have damaged it."""
 
 
 class RewardConfig(Config):

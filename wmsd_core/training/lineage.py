@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from wmsd_core.config import Config
 from wmsd_core.files import sha256
-from wmsd_core.training.checkpoint import Publication, state
 from wmsd_core.training.sealing import MANIFEST, fault
 
 RECORD, FILES = "lineage.json", "start"
@@ -37,6 +36,8 @@ def origin(start: Path | None, runs: Path) -> Lineage | None:
     """
     if start is None:
         return None
+    from wmsd_core.training.checkpoint import state  # reads torch, and few runs begin at another
+
     place = start.absolute()
     if not place.is_dir():
         for record in sorted(runs.glob(f"*/{RECORD}")):
@@ -56,6 +57,8 @@ def begin(folder: Path, start: Path | None) -> Lineage | None:
     """
     if start is None:
         return None
+    from wmsd_core.training.checkpoint import Publication  # as above
+
     record = folder / RECORD
     if (known := _read(record)) and not fault(folder / FILES):
         if (start / MANIFEST).is_file() and sha256(start / MANIFEST) != known.sha256:

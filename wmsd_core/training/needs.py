@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wmsd_core.training.checkpoint import KEPT
-from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.config import KEPT, TrainConfig
 from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.passes import latents_per_pass, levels_of_policy
 from wmsd_core.training.scoring import WAITING

@@ -16,15 +16,13 @@ last bit.
 """
 
 import argparse
-import fcntl
 import os
 import shutil
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, get_args
@@ -37,7 +35,8 @@ from wmsd_core.generators.protocol import Adapter
 from wmsd_core.models import generator, vlm
 from wmsd_core.training import metrics
 from wmsd_core.training.adapters import publish, start_from
-from wmsd_core.training.checkpoint import KEPT, Checkpoint, load, load_newest, save
+from wmsd_core.training.checkpoint import Checkpoint, load, load_newest, save
+from wmsd_core.training.config import KEPT
 from wmsd_core.training.credit import silenced
 from wmsd_core.training.deliveries import intact, kept, make_way, published, step_of
 from wmsd_core.training.distributed import ALONE, World, join
@@ -45,6 +44,7 @@ from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import Example, check_images, load_examples
 from wmsd_core.training.held_out import HeldOut, divided, keep_best
 from wmsd_core.training.lineage import FILES, Lineage, begin
+from wmsd_core.training.lock import alone
 from wmsd_core.training.loop import Diverged, Trainer
 from wmsd_core.training.run import Run, pickscore_of, read_run
 from wmsd_core.training.tracking import Cautious, Tracker, track
@@ -298,31 +298,6 @@ def _calmer(trainer: Trainer, folder: Path) -> str:
         return f"{cure}, and run it with these settings; it has no checkpoint yet"
     again = ", ".join([*(f"from {path}" for path in there[1:]), "without --from"])
     return f"{cure}, and go on with these settings by `wmsd train --from {there[0]}`; where that diverges too, {again}"
-
-
-@contextmanager
-def alone(folder: Path, patience: float) -> Generator[None]:
-    """Holds the folder's lock: two processes in one folder would spoil each other's checkpoints.
-
-    Waits for `patience` seconds, since a predecessor that was told to stop finishes its step first. The kernel drops the
-    lock of a process that dies.
-
-    Raises:
-        ValueError: there is no such folder, or another process trains in it.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"there is no run in {folder}")
-    deadline = time.monotonic() + patience
-    with (folder / leftovers.LOCK).open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise ValueError(f"another process is training in {folder}; wait for it, or stop it") from error
-                time.sleep(0.1)
-        yield
 
 
 def _stop_with_parent() -> None:

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
 from wmsd_core.config import Config
 from wmsd_core.models import ModelsConfig
-from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from wmsd_core.rewards.pickscore import PickScore
 
 _SHAPING = ("generator", "judge", "pickscore", "pickscore_processor", "server", "local")
 
@@ -48,7 +50,7 @@ def read_run(folder: Path) -> Run:
         raise ValueError(f"{path}: {error}") from error
 
 
-def pickscore_of(run: Run) -> PickScore | None:
+def pickscore_of(run: Run) -> "PickScore | None":
     """PickScore, where it has a weight among the run's rewards.
 
     Raises:
@@ -56,4 +58,6 @@ def pickscore_of(run: Run) -> PickScore | None:
     """
     if "pickscore" not in run.config.video_rewards:
         return None
+    from wmsd_core.rewards.pickscore import PickScore  # reads torch, and whoever looks at a run needs none
+
     return PickScore(run.models.pickscore, run.models.pickscore_processor)

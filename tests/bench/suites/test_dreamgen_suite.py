@@ -11,8 +11,9 @@ from wmsd_core import store
 from wmsd_core.bench.benchmark import named
 from wmsd_core.bench.breakdown import breakdowns
 from wmsd_core.bench.evaluation import EvaluateConfig, Evaluation, items_of
-from wmsd_core.bench.generation import Generated, generate_videos
+from wmsd_core.bench.generation import generate_videos
 from wmsd_core.bench.judging import Judged, judge_videos
+from wmsd_core.bench.missing import Generated
 from wmsd_core.bench.report import write_report
 from wmsd_core.bench.scores import count_verdicts, outcomes
 from wmsd_core.frames.register import FramesConfig, register
