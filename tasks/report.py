@@ -15,4 +15,4 @@ from wmsd_core.workspace import Workspace
 def write(workspace: Path) -> Summary:
     """Writes `report.html`."""
     place = Workspace(workspace)
-    return plain(write_report(place.store, place.report, defects=defect_scores(workspace)))
+    return plain(write_report(place.store, place.report, defects=defect_scores(workspace), drawings=place.charts))

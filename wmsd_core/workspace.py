@@ -72,6 +72,11 @@ class Workspace:
         return self.root / "pictures"
 
     @property
+    def charts(self) -> Path:
+        """The drawings of the report, by what they show."""
+        return self.pictures / "charts"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
 

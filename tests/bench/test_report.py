@@ -18,7 +18,9 @@ from wmsd_core.bench.report.headline import p_text
 from wmsd_core.bench.report.samples import Rejected, samples
 from wmsd_core.bench.scores import outcomes
 from wmsd_core.frames import clips
-from wmsd_core.pages.charts import running_mean
+from wmsd_core.pages import charts, drawing, drawings
+from wmsd_core.pages.charts import Limit, Series
+from wmsd_core.pages.drawing import running_mean
 from wmsd_core.pages.images import CLIP_FRAMES, CLIP_WIDTH, strip, thumbnail
 from wmsd_core.store.funnel import reject
 
@@ -307,3 +309,56 @@ def test_missing_judgments_are_listed_with_their_reasons(tmp_path: Path):
     page = Page(write_report(path, tmp_path / "report.html").path.read_text(encoding="utf-8"))
     assert "Missing judgments" in page.text
     assert page.text.count("the model refused: no weapons") == 3
+
+
+def drawn(x: float = 1.0, label: str = "loss", limit: float = 2.0) -> tuple[str, str]:
+    lines = charts.lines("Loss", [Series("", [1, 2], [x, 0.5], 0)], x_label="step", y_label=label)
+    histogram = charts.histogram("Sharpness", [x, 3.0], [Limit(limit, "at least", True)], x_label="variance", log=False)
+    return lines.svg, histogram.svg
+
+
+def test_a_chart_is_drawn_again_only_if_what_it_shows_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times: list[str] = []
+    for kind in ("lines", "histogram"):
+        real = getattr(drawing, kind)
+        monkeypatch.setattr(
+            drawing, kind, lambda *args, real=real, kind=kind: (times.append(kind), real(*args))[1], raising=True
+        )
+
+    def kept(**changed: object) -> list[str]:
+        times.clear()
+        with charts.kept(tmp_path):
+            assert all(svg.startswith("<svg") and "</svg>" in svg for svg in drawn(**changed))  # pyright: ignore[reportArgumentType]
+        return list(times)
+
+    assert kept() == ["lines", "histogram"]
+    assert kept() == []
+    assert kept(limit=2.5) == ["histogram"]
+    assert kept(limit=2.5, label="nats") == ["lines"]
+    assert kept(limit=2.5, label="nats", x=1.0 + 2**-52) == ["lines", "histogram"]
+    assert kept() == ["lines", "histogram"], "what a page does not show is not kept for the next"
+    first, _ = sorted(tmp_path.glob("*.svg"))
+    first.write_text(first.read_text(encoding="utf-8").replace("<svg", "<svg onload='x()'"), encoding="utf-8")
+    assert len(kept()) == 1, "one that was damaged"
+    assert kept() == []
+
+
+def test_other_code_draws_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with charts.kept(tmp_path):
+        drawn()
+    before = {path.name for path in tmp_path.glob("*.svg")}
+    monkeypatch.setattr(drawings, "_program", lambda: ["another"])
+    with charts.kept(tmp_path):
+        drawn()
+    assert before.isdisjoint(path.name for path in tmp_path.glob("*.svg"))
+
+
+def test_a_report_with_kept_charts_is_the_same(tmp_path: Path) -> None:
+    path = build(tmp_path)
+    pages = [
+        write_report(path, tmp_path / f"{n}.html", drawings=tmp_path / "charts").path.read_text(encoding="utf-8")
+        for n in range(2)
+    ]
+    assert pages[0] == pages[1] and pages[0].count("<svg") > 10

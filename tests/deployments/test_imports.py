@@ -25,6 +25,10 @@ def test_the_settings_read_neither_torch_nor_prefect_nor_charts() -> None:
     assert not read("wmsd_core.recipe") & {"torch", "prefect", "matplotlib", "transformers", "openai"}
 
 
+def test_a_pipeline_reads_what_computes_and_draws_only_where_there_is_something_to_do() -> None:
+    assert not read("flows.pipeline") & {"torch", "matplotlib", "transformers", "openai"}
+
+
 @pytest.mark.parametrize("module", ["deployments.start", "deployments.options", "deployments.recipes"])
 def test_what_a_new_group_of_commands_imports_reads_nothing_heavy(module: str) -> None:
     assert read(module) == set()

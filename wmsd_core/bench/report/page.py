@@ -1,6 +1,7 @@
 """Puts the page together: reads the store once, renders the template, writes one file."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from wmsd_core.bench.report.samples import samples
 from wmsd_core.bench.timing import JUDGING, PARTS, WHOLE
 from wmsd_core.files import replacing
 from wmsd_core.filters import DefectScore
+from wmsd_core.pages import charts
 from wmsd_core.pages.environment import environment
 
 ASSETS = Path(__file__).parent / "assets"
@@ -44,7 +46,12 @@ class Written:
 
 
 def write_report(
-    path: Path, out: Path, *, evaluation: Evaluation | None = None, defects: Sequence[DefectScore] = ()
+    path: Path,
+    out: Path,
+    *,
+    evaluation: Evaluation | None = None,
+    defects: Sequence[DefectScore] = (),
+    drawings: Path | None = None,
 ) -> Written:
     """Writes the report of the store at `path` to `out`, one self-contained HTML file.
 
@@ -53,12 +60,13 @@ def write_report(
         out: the file to write; it appears complete or not at all.
         evaluation: which evaluation to show; by default the newest on each benchmark.
         defects: how well planted defects were found (`filters.score_against`), where the truth is known.
+        drawings: folder that charts are kept in, so that the next report draws only what has changed; None: none is kept.
 
     Raises:
         StoreError: there is no store at `path`.
         ValueError: `evaluation` is given, but its benchmark cannot be loaded or has no item here.
     """
-    with store.reading(path) as con:
+    with store.reading(path) as con, charts.kept(drawings) if drawings else nullcontext():
         results, lost = ([headline(con, evaluation)], list[str]()) if evaluation else _recorded(con)
         page: dict[str, Any] = {
             "results": results,
