@@ -478,20 +478,23 @@ def _refuse_missing(store: Path, sources: Iterable[str], config: FramesConfig) -
     where = "list_contains($sources, source)"
     for page in _pages(store, "frames", "frame_id", where, {"sources": sorted(sources)}):
         missing = [(frame_id, Path(path), gone) for frame_id, path in page if not os.path.isfile(path)]  # noqa: PTH113 - of pathlib's, it takes a tenth
-        with writing(store) as con:
-            record(con, missing, config.digest())
+        if missing:
+            with writing(store) as con:
+                record(con, missing, config.digest())
 
 
 def _forget_gone(store: Path) -> None:
     """Forgets what was said of files that have been taken away since."""
     for page in _pages(store, "rejections", "item", "stage = 'frames' AND item = path", {}):
         gone = [item for item, path in page if not os.path.lexists(path) and not os.path.lexists(_bytes(path))]
-        with writing(store) as con:
-            con.execute("DELETE FROM rejections WHERE stage = 'frames' AND item IN (SELECT unnest(?))", [gone])
+        if gone:
+            with writing(store) as con:
+                con.execute("DELETE FROM rejections WHERE stage = 'frames' AND item IN (SELECT unnest(?))", [gone])
     for page in _pages(store, "files", "item", "item = path", {}):
         gone = [item for item, path in page if not os.path.lexists(path) and not os.path.lexists(_bytes(path))]
-        with writing(store) as con:
-            con.execute("DELETE FROM files WHERE item IN (SELECT unnest(?))", [gone])
+        if gone:
+            with writing(store) as con:
+                con.execute("DELETE FROM files WHERE item IN (SELECT unnest(?))", [gone])
 
 
 def _pages(
@@ -505,9 +508,10 @@ def _pages(
                 f"SELECT {key}, path FROM {table} WHERE {where} AND {key} > $last ORDER BY {key} LIMIT {_PAGE}",
                 {"last": last, **parameters},
             ).fetchall()
-        if not page:
+        if page:
+            yield page
+        if len(page) < _PAGE:
             return
-        yield page
         last = page[-1][0]
 
 
