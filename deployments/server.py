@@ -51,10 +51,16 @@ def orchestration(module: str) -> Generator[None]:
         if not configured():
             server = TemporaryServer()
             os.environ["PREFECT_API_URL"] = server.url
+            os.environ["PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED"] = "false"  # it is of this environment
             server.start()
             import_module(module)
             server.wait()
-        yield
+            from tasks.heartbeats import silent
+
+            with silent():  # the server ends with the command: nobody listens
+                yield
+        else:
+            yield
 
 
 class TemporaryServer:
@@ -84,7 +90,12 @@ class TemporaryServer:
             time.sleep(0.05)
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
+        environment = os.environ | {
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT__SERVER_EPHEMERAL": "1",
+            # Kinds of blocks, which no command uses: every package that brings some would be read, as Dask's is.
+            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+        }
         command = [sys.executable, "-m", "deployments.server", str(self.port)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
 

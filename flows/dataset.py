@@ -10,6 +10,7 @@ from flows.generate import generate
 from flows.rank import rank
 from flows.screen import screen
 from tasks.bookkeeping import Summary, go_on
+from tasks.heartbeats import silent
 from tasks.sole_use import sole_use
 from wmsd_core.recipe import Recipe
 
@@ -24,7 +25,12 @@ def dataset(workspace: Path, frames: list[str], recipe: Recipe = Recipe(), *, re
         recipe: Settings of every stage.
         refresh: Forget earlier results and do everything again.
     """
-    with sole_use(workspace):
+    return run_stages(workspace, frames, recipe, refresh=refresh)
+
+
+def run_stages(workspace: Path, frames: list[str], recipe: Recipe, *, refresh: bool) -> Summary:
+    """The same as part of the run that calls it, without a run of its own between."""
+    with sole_use(workspace), silent():
         filtered = go_on(filter_frames(workspace, frames, recipe.scan, recipe.measure, recipe.filter, refresh=refresh))
         unique = go_on(dedup(workspace, recipe.measure, recipe.dedup, refresh=refresh))
         ranked = go_on(rank(workspace, recipe.measure, recipe.rank, refresh=refresh))

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.dataset import dataset
+from flows.dataset import run_stages
 from flows.evaluate import evaluate
 from flows.miniature import render
 from flows.report import report
 from flows.train import train
 from tasks.artifacts import address, publish_link
 from tasks.bookkeeping import Summary, row_counts
+from tasks.heartbeats import silent
 from tasks.sole_use import sole_use
 from wmsd_core.recipe import Recipe
 from wmsd_core.workspace import Workspace
@@ -28,14 +29,14 @@ def pipeline(
         frames: Your own images and videos, as for the filter stage; without any the miniature's are rendered.
         refresh: Forget earlier results of the data stages and do them again.
     """
-    with sole_use(workspace):
+    with sole_use(workspace), silent():
         before = row_counts(workspace)
         if frames is None:
             if recipe.render is None:
                 raise ValueError("this recipe renders no images: give images or videos of your own, as `frames`")
             render(workspace, recipe.render)
             frames = [str(Workspace(workspace).frames)]
-        dataset(workspace, frames, recipe, refresh=refresh)
+        run_stages(workspace, frames, recipe, refresh=refresh)
         train(workspace, recipe.train, recipe.models, recipe.launch)
         scores = evaluate(workspace, recipe.evaluate, recipe.train, recipe.models)
         written = report(workspace)

@@ -9,6 +9,7 @@ from prefect.logging import get_run_logger
 from flows.dataset import dataset
 from flows.miniature import render
 from tasks.bookkeeping import Summary
+from tasks.heartbeats import silent
 from tasks.runner import threads
 from tasks.sole_use import sole_use
 from tasks.study import has_tasks, measure
@@ -32,7 +33,7 @@ def study(workspace: Path, study: Study, recipe: Recipe, results: Path) -> Summa
         results: The file of results; page and table are written beside it.
     """
     runs = planned(study, recipe)
-    with sole_use(workspace):
+    with sole_use(workspace), silent():
         if not has_tasks(workspace):
             _prepare(workspace, recipe)
         known, stale = load(results).only(runs)

@@ -1,9 +1,12 @@
 """The whole pipeline, small, through a real Prefect server: what runs, what is not repeated, what a person can read."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
+import textwrap
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.filter import filter_frames
@@ -103,6 +107,36 @@ def test_a_second_run_changes_no_row_and_repeats_no_work(
     states = task_states()[before:]
     cached = {name for name, state in states if state == "Cached"}
     assert {"measure", "sign", "score", "screen", "generate pairs", "train"} <= cached
+
+
+def test_a_second_run_needs_neither_torch_nor_what_draws_and_waits_for_no_heartbeat(
+    finished: tuple[Workspace, dict[str, Any], dict[str, list[Any]]],
+) -> None:
+    code = f"""
+        import sys
+        from pathlib import Path
+        from prefect import flow_engine
+        from flows.pipeline import pipeline
+        from tests.flows.test_pipeline import SMALL
+        beating, real = [], flow_engine._send_heartbeats
+        def counted(engine, *options):
+            if engine.heartbeat_seconds is not None:
+                beating.append(engine.flow.name)
+            return real(engine, *options)
+        flow_engine._send_heartbeats = counted
+        new = pipeline(Path({str(finished[0].root)!r}), SMALL)["new"]
+        read = [name for name in ("torch", "matplotlib", "transformers") if name in sys.modules]
+        print(new, read, beating, sep="|")
+    """
+    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value()}
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.split("|") == ["nothing, everything was up to date", "[]", "['pipeline']\n"], run.stderr
 
 
 def test_what_is_remembered_as_done_counts_only_where_its_rows_are(
