@@ -41,11 +41,10 @@ def status(given: Existing) -> Rows:
 
 @command(app)
 def runs(given: Existing) -> Rows:
-    """List a workspace's training runs: arm, whether finished, last step in the store, adapter and folder."""
-    from wmsd_core.store import overview, reading
+    """List a workspace's training runs: arm, whether finished, last step, adapter and folder."""
+    from wmsd_core.training.records import listed
 
-    with reading(given.place.store) as con:
-        return overview.runs(con)
+    return listed(given.place.store)
 
 
 @command(app)

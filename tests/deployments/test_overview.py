@@ -21,4 +21,10 @@ def test_stages_and_runs_are_listed_as_json(tmp_path: Path) -> None:
     status = json.loads(wmsd("status", "-w", str(tmp_path), "--json", cwd=tmp_path).stdout)
     assert status[0]["started_utc"] == "2026-01-02 03:04" and status[0]["caution"] == "nothing is kept"
     runs = json.loads(wmsd("runs", "-w", str(tmp_path), "--json", cwd=tmp_path).stdout)
-    assert runs[0]["arm"] == "full" and runs[0]["recorded_steps"] == 7 and runs[0]["finished"] is False
+    assert runs[0]["arm"] == "full" and runs[0]["step"] == 7 and runs[0]["finished"] is False
+    # The store is brought up to date some seconds later than the run's own file, whose last line is just being written.
+    (tmp_path / "training" / "r").mkdir(parents=True)
+    lines = [json.dumps({"step": step, "loss": 1.0}) for step in range(1, 10)]
+    (tmp_path / "training" / "r" / "metrics.jsonl").write_text("\n".join(lines)[:-5])
+    runs = json.loads(wmsd("runs", "-w", str(tmp_path), "--json", cwd=tmp_path).stdout)
+    assert runs[0]["step"] == 8

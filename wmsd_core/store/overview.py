@@ -15,7 +15,7 @@ STAGES = """
 
 RUNS = """
     SELECT run_id AS run, json_extract_string(config, '$.arm') AS arm, status = 'finished' AS finished,
-        (SELECT coalesce(max(step), 0) FROM training_steps AS s WHERE s.run_id = r.run_id) AS recorded_steps,
+        (SELECT coalesce(max(step), 0) FROM training_steps AS s WHERE s.run_id = r.run_id) AS step,
         adapter, folder
     FROM training_runs AS r ORDER BY run_id
 """

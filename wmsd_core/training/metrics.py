@@ -8,6 +8,9 @@ from typing import Any
 
 from wmsd_core.files import replacing
 
+_TAIL = 2**20
+"""Bytes from the end in which a step is found whole: one has some thousands."""
+
 
 def as_line(row: Mapping[str, Any]) -> str:
     """One line of JSON. A number that is not finite is written as null: JSON has no name for it."""
@@ -31,6 +34,16 @@ def truncate(path: Path, steps: int) -> None:
         kept.append(line)
     with replacing(path) as partial:
         partial.write_text("".join(kept), encoding="utf-8")
+
+
+def last_step(path: Path) -> int:
+    """The last step that is written down whole; 0 before the first."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        whole, _, _ = file.read().rpartition(b"\n")  # what comes after it is being written
+    return int(json.loads(whole.rpartition(b"\n")[2])["step"]) if whole else 0
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | None]]:

@@ -13,11 +13,14 @@ from typing import Any
 from wmsd_core import store
 from wmsd_core.config import digest
 from wmsd_core.files import replacing
+from wmsd_core.store import overview
 from wmsd_core.training.deliveries import intact, published, step_of
 from wmsd_core.training.examples import Example
 from wmsd_core.training.lineage import origin
-from wmsd_core.training.metrics import flat
+from wmsd_core.training.metrics import flat, last_step
 from wmsd_core.training.run import Run
+
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def record(path: Path, folder: RunFolder) -> None:
     """Brings the store at `path` up to date with the run's metrics, and with its adapter if it is finished."""
     rows = [
         {"run_id": folder.run_id, "step": step["step"], "metric": name, "value": value}
-        for step in _steps(folder.path / "metrics.jsonl")
+        for step in _steps(folder.path / METRICS)
         for name, value in flat(step)
     ]
     with store.writing(path) as con:
@@ -111,6 +114,13 @@ def record(path: Path, folder: RunFolder) -> None:
                 "UPDATE training_runs SET status = 'finished', adapter = ? WHERE run_id = ?",
                 [folder.checksum, folder.run_id],
             )
+
+
+def listed(path: Path) -> list[dict[str, Any]]:
+    """Every training run of the store at `path`, with the step that its folder tells: the store follows by some seconds."""
+    with store.reading(path) as con:
+        runs = overview.runs(con)
+    return [run | {"step": last_step(Path(run["folder"]) / METRICS) or run["step"]} for run in runs]
 
 
 def _steps(path: Path) -> Iterator[dict[str, Any]]:
