@@ -11,7 +11,7 @@ VLLM := .venv-vllm
 # pip must not be content with a CUDA wheel that breaks transformers on a CPU; vLLM works without these two.
 VLLM_BROKEN := torchaudio torchcodec
 
-.PHONY: demo test check ui-test mutants setup vllm-test clean
+.PHONY: demo test check ui-test audit mutants setup vllm-test clean
 
 demo: setup
 	$(BIN)/wmsd pipeline --workspace $(WORKSPACE)
@@ -32,6 +32,15 @@ check: setup
 ui-test: setup
 	@command -v chromium chromium-browser >/dev/null || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
 	$(BIN)/pytest tests/deployments/test_ui.py tests/bench/test_viewer.py --durations=5
+
+# Known vulnerabilities among the versions of constraints.txt, where the database of them is reached; elsewhere it says so.
+DATABASE ?= https://api.osv.dev/v1/query
+audit: setup
+	@if $(BIN)/python -m deployments.audit $(DATABASE); then \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,audit]' && \
+	  $(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --progress-spinner off \
+	    --vulnerability-service osv --osv-url $(DATABASE); \
+	fi
 
 # Small faults put into objectives, sampling, rewards and statistics, one at a time: those that no test notices are listed.
 mutants: setup
