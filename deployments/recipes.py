@@ -191,7 +191,7 @@ def hunyuan15() -> Recipe:
 
 
 def miniature_ltx2() -> Recipe:
-    """The miniature's world by an LTX-2 of its size: real classes, real adapter, one core.
+    """The miniature's world by an LTX-2 of its size: real classes, real adapter, about 35 minutes of one core.
 
     Its weights come from `wmsd miniature ltx2`, or anew from `pretrain-ltx2`; both write by default where this recipe looks.
     """
