@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from tests.bench.synthetic import build
 from tests.bench.tiny import FadeGenerator
@@ -14,7 +13,6 @@ from wmsd_core.bench.generation import generate_videos
 from wmsd_core.bench.picture_scores import PicturesScored, picture_scores, score_videos
 from wmsd_core.bench.report import write_report
 from wmsd_core.bench.scores import outcomes
-from wmsd_core.bench.statistics import unbounded_interval
 from wmsd_core.rewards.pickscore import PickScores
 
 EVALUATION = Evaluation(
@@ -84,13 +82,3 @@ def _video(outcome: object) -> np.ndarray:
     from wmsd_core.frames import clips
 
     return clips.read(Path(outcome.video))  # type: ignore[attr-defined]
-
-
-def test_the_interval_of_any_mean_is_students() -> None:
-    values = np.random.default_rng(4).normal(21, 1, 30)
-    found = unbounded_interval(values.tolist(), [1] * 30)
-    low, high = stats.t.interval(0.95, 29, values.mean(), values.std(ddof=1) / np.sqrt(30))
-    assert (found.low, found.high) == (pytest.approx(low, rel=1e-12), pytest.approx(high, rel=1e-12))
-    assert unbounded_interval([3.0], [1]).high == float("inf")
-    with pytest.raises(ValueError, match="at least one picture"):
-        unbounded_interval([], [])

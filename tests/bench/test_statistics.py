@@ -15,6 +15,8 @@ from wmsd_core.bench.statistics import (
     missing_extremes,
     sign_flip,
     t_quantile,
+    t_two_sided,
+    unbounded_interval,
     wilson,
 )
 from yardsticks import coverage
@@ -238,3 +240,19 @@ def test_one_item_is_enough_for_bounds_and_lists_of_two_lengths_are_no_pairs() -
         missing_bounds(2, 1, 1)
     with pytest.raises(ValueError, match=r"zip\(\)"):
         missing_extremes([1, 0], [1], full=1)
+
+
+def test_the_interval_of_any_mean_is_students() -> None:
+    values = np.random.default_rng(4).normal(21, 1, 30)
+    found = unbounded_interval(values.tolist(), [1] * 30)
+    low, high = stats.t.interval(0.95, 29, values.mean(), values.std(ddof=1) / np.sqrt(30))
+    assert (found.low, found.high) == (pytest.approx(low, rel=1e-12), pytest.approx(high, rel=1e-12))
+    assert unbounded_interval([3.0], [1]).high == float("inf")
+    with pytest.raises(ValueError, match="at least one picture"):
+        unbounded_interval([], [])
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 4, 7, 30])
+def test_the_tail_of_students_t(degrees: int) -> None:
+    for t in (0.0, 0.3, -1.7, 4.2, 60.0):
+        assert t_two_sided(t, degrees) == pytest.approx(2 * stats.t.sf(abs(t), degrees), rel=1e-9, abs=1e-14)
