@@ -1,5 +1,6 @@
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -256,3 +257,36 @@ def test_the_interval_of_any_mean_is_students() -> None:
 def test_the_tail_of_students_t(degrees: int) -> None:
     for t in (0.0, 0.3, -1.7, 4.2, 60.0):
         assert t_two_sided(t, degrees) == pytest.approx(2 * stats.t.sf(abs(t), degrees), rel=1e-9, abs=1e-14)
+
+
+@pytest.mark.parametrize("interval", [mean_interval, difference_interval, unbounded_interval])
+@pytest.mark.parametrize(("sums", "sizes"), [([], []), ([0.5], [1, 1]), ([0.5, 0.5], [1]), ([0.0, 0.0], [1, 0])])
+def test_an_interval_by_picture_needs_pictures_with_items(interval: Any, sums: list[float], sizes: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"^at least one picture is needed, and at least one item in each$"):
+        interval(sums, sizes)
+
+
+def test_two_pictures_have_an_interval_of_any_mean_and_one_has_none() -> None:
+    found = unbounded_interval([20.0, 22.0], [1, 1])
+    assert (found.low, found.high) == (pytest.approx(21 - t_quantile(1)), pytest.approx(21 + t_quantile(1)))
+    assert unbounded_interval([3.0], [1]) == Interval(-math.inf, math.inf)
+
+
+def test_thirds_that_add_up_to_a_little_more_are_whole_and_what_is_more_is_a_mistake() -> None:
+    """Sums of three items: 2.5e-9 is within their slack, and more than that of one or of a third."""
+    for beyond, whole in ((3 + 2.5e-9, 3.0), (-2.5e-9, 0.0)):
+        assert mean_interval([beyond, 1.0], [3, 3]) == mean_interval([whole, 1.0], [3, 3])
+    for least, wrong, interval in (
+        (0, 3 + 3.5e-9, mean_interval),
+        (0, -3.5e-9, mean_interval),
+        (-1, -3 - 3.5e-9, difference_interval),
+    ):
+        told = rf"^the items of a picture score between {least} and 1 each, and their totals accordingly$"
+        with pytest.raises(ValueError, match=told):
+            interval([wrong, 1.0], [3, 3])
+    assert difference_interval([-3 - 2.5e-9, 1.0], [3, 3]) == difference_interval([-3.0, 1.0], [3, 3])
+
+
+def test_the_tail_of_students_t_needs_a_degree_of_freedom() -> None:
+    with pytest.raises(ValueError, match=r"^Student's t needs at least one degree of freedom, not 0$"):
+        t_two_sided(1.0, 0)

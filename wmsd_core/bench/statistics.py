@@ -80,9 +80,7 @@ def unbounded_interval(sums: Sequence[float], sizes: Sequence[int]) -> Interval:
     Raises:
         ValueError: no picture, or an empty one.
     """
-    totals, counts = np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
-    if len(totals) == 0 or len(totals) != len(counts) or counts.min() < 1:
-        raise ValueError("at least one picture is needed, and at least one item in each")
+    totals, counts = _totals(sums, sizes)
     if len(totals) < 2:
         return Interval(-math.inf, math.inf)
     mean, half = _ratio(totals, counts), t_quantile(len(totals) - 1) * math.sqrt(_variance(totals, counts))
@@ -200,12 +198,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _by_picture(
-    sums: Sequence[float], sizes: Sequence[int], *, least: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _totals(sums: Sequence[float], sizes: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     totals, counts = np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
     if len(totals) == 0 or len(totals) != len(counts) or counts.min() < 1:
         raise ValueError("at least one picture is needed, and at least one item in each")
+    return totals, counts
+
+
+def _by_picture(
+    sums: Sequence[float], sizes: Sequence[int], *, least: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    totals, counts = _totals(sums, sizes)
     slack = 1e-9 * counts  # thirds do not add up to whole numbers
     if (totals > counts + slack).any() or (totals < least * counts - slack).any():
         raise ValueError(f"the items of a picture score between {least} and 1 each, and their totals accordingly")
