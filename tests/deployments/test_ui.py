@@ -73,9 +73,17 @@ def submit(page: "Page", up: Served) -> UUID:
 
     The page of the deployment names the new run too, but its worker renames it within seconds.
     """
-    with page.expect_response(re.compile("/create_flow_run$")) as created:
-        page.get_by_role("button", name="Submit").click()
-    run = UUID(created.value.json()["id"])
+
+    def created() -> str:
+        with page.expect_response(re.compile("/create_flow_run$")) as reply:
+            page.get_by_role("button", name="Submit").click()
+        if reply.value.status == 503:  # a server whose database is busy says so, and whoever sees it clicks again
+            page.wait_for_timeout(1000)
+            return ""
+        assert reply.value.ok, reply.value.text()
+        return str(reply.value.json()["id"])
+
+    run = UUID(until(created, "a run is created"))
     page.goto(f"{up.ui}/runs/flow-run/{run}")
     return run
 
