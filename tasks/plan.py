@@ -24,6 +24,7 @@ from wmsd_core.store.stage_runs import StageRun, cache_key, last_runs
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks.generation import unwritten
 from wmsd_core.worldtasks.screening import unscreened
+from wmsd_core.worldtasks.tags import waiting
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Left:
     of: str
     each: float | None = None
     """Seconds; None where nothing of the kind was timed in the stage's last run."""
+    because: str = ""
+    """What has changed since the stage's last run, though it makes nothing new."""
 
 
 def plan(workspace: Path, recipe: Recipe, frames: list[str] | None = None) -> list[Summary]:
@@ -84,6 +87,8 @@ def _because(stage: str, recipe: Recipe, before: StageRun | None, left: Left | N
         return "it was given other frames"
     if follows:
         return "a stage before it changes"
+    if left and left.because:
+        return left.because
     return "something is missing" if PARTS[stage] and left and left.number else ""
 
 
@@ -118,7 +123,9 @@ def _answers(place: Workspace, recipe: Recipe, before: StageRun | None) -> Left:
 
 def _pairs(place: Workspace, recipe: Recipe, before: StageRun | None) -> Left:
     lacking = unwritten(place.store, writer(place.root, recipe.models).name, recipe.generate)
-    return Left(sum(lacking.values()), "frames to write pairs for", _rate(before, "written_now"))
+    with store.reading(place.store) as con:
+        tagged = "tags have changed" if waiting(con) else ""
+    return Left(sum(lacking.values()), "frames to write pairs for", _rate(before, "written_now"), tagged)
 
 
 def _steps(place: Workspace, recipe: Recipe, before: StageRun | None) -> Left:

@@ -238,6 +238,15 @@ MIGRATIONS = (
         SELECT pair_id FROM task_pairs
         WHERE frame_id NOT IN (SELECT item FROM rejections) AND pair_id NOT IN (SELECT item FROM rejections);
     """,
+    # 16: what people say of frames and pairs
+    """
+    CREATE TABLE tags (
+        item VARCHAR PRIMARY KEY,            -- frame id or pair id
+        kind VARCHAR NOT NULL CHECK (kind IN ('frame', 'pair')),
+        tag VARCHAR NOT NULL,                -- any word; what is tagged 'drop' is turned down by the selection
+        note VARCHAR NOT NULL
+    );
+    """,
 )
 
 VERSION = len(MIGRATIONS)

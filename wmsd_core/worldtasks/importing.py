@@ -23,6 +23,7 @@ from wmsd_core.store.funnel import reject
 from wmsd_core.worldtasks.generation import pair_id
 from wmsd_core.worldtasks.layout import Fault, Given, ImportConfig, Layout, Line, origin
 from wmsd_core.worldtasks.splits import GIVEN
+from wmsd_core.worldtasks.tags import drop_tagged
 
 BATCH = 1000
 _PAIR = re.compile(r"(?<=\d) \d+$")
@@ -64,6 +65,8 @@ def import_folder(store: Path, folder: Path, config: ImportConfig, scan: FramesC
             ledger.forget(con, str(file))
     for batch in batches(layout.lines(), BATCH):
         _store(store, layout, batch, config, scan, tally, skipped)
+    with writing(store) as con:
+        drop_tagged(con)  # a set that was written elsewhere meets no other selection here
     return Imported(
         frames=registered.new,
         pairs=tally["train"] + tally["bench"],

@@ -2,7 +2,7 @@
 
 Verdicts in SQL over stored answers and labels: another threshold or another cap asks no model. A pair is turned down under
 its own id, as a rejection of stage `generate`, and `usable_pairs` leaves it out; a frame that keeps no pair is turned
-down too.
+down too. What a person has tagged to be dropped is turned down before all of this, and takes no place in a cell.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from wmsd_core.config import Config, digest
 from wmsd_core.store import reading, writing
 from wmsd_core.vlm import prompts
 from wmsd_core.worldtasks.kinds import Mix
+from wmsd_core.worldtasks.tags import TAGGED, drop_tagged
 from wmsd_core.worldtasks.verification import AGENT, OPEN
 
 
@@ -50,9 +51,10 @@ class Selected:
 
 VERDICTS = ("agent_absent", "already_satisfied", "unread", "over_quota", "no_pair_kept")
 """The reasons that this file gives to pairs and, the last one, to frames."""
+_TAGGED = f"SELECT item FROM rejections WHERE stage = 'generate' AND reason = '{TAGGED}'"
 
-_CANDIDATES = """
-    SELECT p.pair_id, p.frame_id, f.path, t.agent_type, t.task_type,
+_CANDIDATES = f"""
+    SELECT p.pair_id, p.frame_id, f.path, t.agent_type, t.task_type, p.pair_id IN ({_TAGGED}) AS tagged,
            a.log_odds AS agent, o.log_odds AS open,
            coalesce(nullif(a.reason, ''), nullif(o.reason, ''), 'not asked yet') AS why
     FROM task_pairs p JOIN frames f USING (frame_id)
@@ -73,11 +75,11 @@ _DOUBTED = """
             THEN printf('log-odds %.2f that the goal is still open, more than %.2f are needed', open, $min_open)
         ELSE why END AS detail, path
     FROM candidates
-    WHERE agent <= $min_agent OR open <= $min_open
-        OR ($min_agent IS NOT NULL AND agent IS NULL) OR ($min_open IS NOT NULL AND open IS NULL)
+    WHERE NOT tagged AND (agent <= $min_agent OR open <= $min_open
+        OR ($min_agent IS NOT NULL AND agent IS NULL) OR ($min_open IS NOT NULL AND open IS NULL))
 """
 _OVER = """
-    WITH passed AS (SELECT * FROM candidates WHERE pair_id NOT IN (SELECT pair_id FROM doubted)),
+    WITH passed AS (SELECT * FROM candidates WHERE NOT tagged AND pair_id NOT IN (SELECT pair_id FROM doubted)),
     ranked AS (
         SELECT *, row_number() OVER (PARTITION BY agent_type, task_type ORDER BY pair_id) AS place,
                ceil($share * (SELECT count(*) FROM passed)) AS cap
@@ -90,8 +92,10 @@ _OVER = """
 
 
 def keep_pairs(store: Path, model: str, config: SelectConfig) -> Selected:
-    """Sets which pairs are turned down, from the stored answers of `model` and the labels of whoever labelled most."""
+    """Sets which pairs are turned down, from people's tags, the stored answers of `model` and the labels of whoever labelled
+    most."""
     with writing(store) as con:
+        tagged = drop_tagged(con)
         con.execute("DELETE FROM rejections WHERE stage = 'generate' AND list_contains(?, reason)", [list(VERDICTS)])
         named = _named(con, model)
         con.execute(f"CREATE TEMP TABLE candidates AS {_CANDIDATES}", {**named, "own": list(VERDICTS)})
@@ -121,6 +125,7 @@ def keep_pairs(store: Path, model: str, config: SelectConfig) -> Selected:
         ).fetchall()
         counts: dict[str, int] = dict(rows)
         frames = counts.pop("no_pair_kept", 0)
+        counts |= {TAGGED: tagged} if tagged else {}
         kept = con.execute("SELECT count(*) FROM usable_pairs").fetchall()[0][0]
         con.execute("DROP TABLE candidates")
         con.execute("DROP TABLE doubted")
@@ -138,7 +143,7 @@ def nearest(store: Path, model: str, config: SelectConfig) -> dict[str, float]:
             f"""
             SELECT CASE WHEN agent <= $min_agent THEN agent END, CASE WHEN open <= $min_open THEN open END
             FROM ({_CANDIDATES})
-            WHERE ($min_agent IS NULL OR isfinite(agent)) AND ($min_open IS NULL OR isfinite(open))
+            WHERE NOT tagged AND ($min_agent IS NULL OR isfinite(agent)) AND ($min_open IS NULL OR isfinite(open))
             ORDER BY coalesce(greatest($min_agent - agent, 0), 0) + coalesce(greatest($min_open - open, 0), 0), pair_id
             LIMIT 1
             """,
