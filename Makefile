@@ -28,10 +28,10 @@ check: setup
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
 
-# By clicking in the system's Chromium: Prefect's UI as `wmsd up` serves it, and the page of an evaluation. `make test` does it too.
+# By clicking in the system's Chromium: Prefect's UI as `wmsd up` serves it, and the pages to look through. `make test` does it too.
 ui-test: setup
 	@command -v chromium chromium-browser >/dev/null || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
-	$(BIN)/pytest tests/deployments/test_ui.py tests/bench/test_viewer.py --durations=5
+	$(BIN)/pytest tests/deployments/test_ui.py tests/bench/test_viewer.py tests/worldtasks/test_browser.py --durations=5
 
 # Known vulnerabilities among the versions of constraints.txt, where the database of them is reached; elsewhere it says so.
 DATABASE ?= https://api.osv.dev/v1/query

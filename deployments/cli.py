@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 from deployments import interruption, start
-from deployments.commands import data, evaluation, files, miniature, pipeline, project, study, training, up, verify
+from deployments.commands import (
+    browsing,
+    data,
+    evaluation,
+    files,
+    miniature,
+    pipeline,
+    project,
+    study,
+    training,
+    up,
+    verify,
+)
 from deployments.options import err, out
 from wmsd_core import __version__
 from wmsd_core.unicode import visible
@@ -42,6 +54,7 @@ def top(
 app.add_typer(pipeline.app)
 app.add_typer(data.app)
 app.add_typer(files.app)
+app.add_typer(browsing.app)
 app.add_typer(training.app)
 app.add_typer(evaluation.app)
 app.add_typer(study.app)

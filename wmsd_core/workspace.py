@@ -90,6 +90,11 @@ class Workspace:
         """Where the filter cuts: the page of `wmsd filter --preview`."""
         return self.root / "filter_preview.html"
 
+    @property
+    def browser(self) -> Path:
+        """The folder of the page of frames and pairs."""
+        return self.root / "browser"
+
     def prepare(self) -> "Workspace":
         """Creates the folder, clears what killed processes left half written, and checks that it can be used.
 

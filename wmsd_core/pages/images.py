@@ -41,6 +41,21 @@ def thumbnail(path: Path) -> str | None:
     return _uri(small.picture, lossless=small.pixelated) if small else None
 
 
+def thumbnail_file(path: Path, folder: Path, name: str) -> str | None:
+    """The same as a file in `folder` whose name begins with `name`, of which this is the name: one that is there is not made
+    again."""
+    for ending in ("webp", "png"):
+        if (folder / f"{name}.{ending}").exists():
+            return f"{name}.{ending}"
+    small = _decoded(path)
+    if small is None:
+        return None
+    file = folder / f"{name}.{'png' if small.pixelated else 'webp'}"
+    with replacing(file) as partial:
+        partial.write_bytes(_packed(small.picture, lossless=small.pixelated))
+    return file.name
+
+
 def write_thumbnail(path: Path, out: Path) -> bool:
     """Writes the picture at `path`, small, as the PNG `out`, with few pixels made large; whether it can be decoded."""
     if not (small := _decoded(path)):
