@@ -1,6 +1,6 @@
 """Whether the database of known vulnerabilities is reached, which `make audit` asks before it looks packages up there.
 
-    python -m deployments.audit [ADDRESS]
+    python -m deployments.audit ADDRESS
 
 Ends with status 1, and says so in one line, where it is not: a machine without a network is no fault of the project's.
 """
@@ -11,8 +11,6 @@ import urllib.request
 from collections.abc import Sequence
 from urllib.error import URLError
 
-DATABASE = "https://api.osv.dev/v1/query"
-"""Of the Open Source Vulnerabilities project; pip-audit's other one, PyPI, passes over what a mirror does not tell of."""
 PATIENCE = 10.0
 """Seconds."""
 
@@ -35,7 +33,7 @@ def unreached(address: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    address = arguments[0] if arguments else DATABASE
+    (address,) = arguments
     if why := unreached(address):
         sys.stdout.write(f"not audited: the database of vulnerabilities at {address} is not reached ({why})\n")
     return bool(why)

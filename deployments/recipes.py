@@ -206,7 +206,7 @@ def miniature_ltx2() -> Recipe:
         update={
             "models": ModelsConfig(generator="ltx2", ltx2=settings),
             "recordings": RecordingConfig(frames=settings.frames, fps=settings.fps),
-            # One state of a rollout teaches too little: the short task is read from the first, noisy ones (docs/log.md).
+            # What a task asks for is learned at the first noise levels, and late: hence two states of a rollout, and the rate.
             "train": pixels.train.model_copy(
                 update={
                     "steps": 220,

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ import pytest
 
 from deployments import pages
 from tests.bench.synthetic import EVALUATION, build
+from tests.chromium import chromium, needed
 from wmsd_core import store
 from wmsd_core.bench.evaluation import EvaluateConfig
 from wmsd_core.bench.run import EvaluationRun, load
 from wmsd_core.bench.scores import count_verdicts, outcomes
 from wmsd_core.bench.viewer import Written, write_page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 HOSTILE = '[<script>alert("x")</script>]: go to <img src="//evil.example/a.png" onerror=\'x()\'> </script> {{ 7 * 7 }}'
 EVALUATED = EVALUATION.model_copy(update={"config": EvaluateConfig(tasks=99)})
 
@@ -107,15 +106,11 @@ def test_a_page_of_something_else_is_kept(made: tuple[Path, EvaluationRun, Writt
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("there is no Chromium")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
+@needed
 def test_the_page_works_in_a_browser_as_a_file_and_over_http(
     made: tuple[Path, EvaluationRun, Written], browser: Any
 ) -> None:
@@ -196,6 +191,7 @@ def _clips_play(page: Any) -> None:
     assert frames.first.evaluate(position) == "100%"
 
 
+@needed
 def test_a_clip_that_stands_alone_leaves_its_verdicts_in_sight(
     made: tuple[Path, EvaluationRun, Written], tmp_path: Path, browser: Any
 ) -> None:

@@ -1,7 +1,6 @@
 """Prefect's UI as its user meets it, in the system's Chromium, by clicking: forms, runs, artifacts, a cancelled training."""
 
 import re
-import shutil
 import urllib.request
 from collections.abc import Generator
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from uuid import UUID
 import psutil
 import pytest
 
+from tests.chromium import chromium, needed
 from tests.deployments.served import SLOW, Served, served, trainings, until
 from wmsd_core.store import query, reading
 from wmsd_core.workspace import Workspace
@@ -17,8 +17,7 @@ from wmsd_core.workspace import Workspace
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
+pytestmark = needed
 
 SMALL = """
 recipe: miniature
@@ -40,13 +39,10 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
 
 @pytest.fixture(scope="module")
 def page() -> Generator["Page"]:
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         found = browser.new_page(viewport={"width": 1400, "height": 1000})
         found.set_default_timeout(1000 * SLOW)
         yield found
-        browser.close()
 
 
 def open_form(page: "Page", up: Served, deployment: str) -> None:

@@ -39,33 +39,40 @@ SETTINGS = (
 )
 
 
-def start(root: Path) -> subprocess.Popen[bytes]:
-    """The command in a process group of its own."""
-    command = [sys.executable, "-c", "from deployments.cli import main; main()", "pipeline", "--workspace", str(root)]
-    for setting in SETTINGS:
-        command += ["--set", setting]
+PIPELINE = ("pipeline", *(word for setting in SETTINGS for word in ("--set", setting)))
+
+
+def start(root: Path, *words: str) -> subprocess.Popen[bytes]:
+    """A command, the pipeline if none is named, in a process group of its own."""
+    words = words or PIPELINE
+    command = [sys.executable, "-c", "from deployments.cli import main; main()", *words, "--workspace", str(root)]
     with root.with_suffix(".log").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
-def finish(root: Path) -> float:
+def finish(root: Path, *words: str) -> float:
     """Runs to the end; returns the seconds it took."""
     started = time.monotonic()
-    if status := start(root).wait():
-        raise RuntimeError(f"the pipeline ended with status {status}: see {root.with_suffix('.log')}")
+    if status := start(root, *words).wait():
+        raise RuntimeError(f"{(words or PIPELINE)[0]} ended with status {status}: see {root.with_suffix('.log')}")
     return time.monotonic() - started
 
 
 def kill(root: Path, after: float) -> str | None:
     """Starts, kills everything after so many seconds, and names the finished stages; None if the run ended before."""
-    process = start(root)
+    return " ".join(stages(Workspace(root))) or "none" if struck(root, after) else None
+
+
+def struck(root: Path, after: float, *words: str) -> bool:
+    """Starts, and kills everything after so many seconds; False if the run ended before."""
+    process = start(root, *words)
     try:
         process.wait(after)
-        return None
     except subprocess.TimeoutExpired:
         kill_all(process.pid)
         process.wait()
-    return " ".join(stages(Workspace(root))) or "none"
+        return True
+    return False
 
 
 def kill_all(pid: int) -> None:

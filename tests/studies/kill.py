@@ -9,13 +9,10 @@ run again, until it finishes. Every verdict and every adapter must be that of th
 import json
 import random
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from tests.flows.kill import kill_all, main, say, untimed
+from tests.flows.kill import finish, main, say, struck, untimed
 
 STUDY = """
 title: Small
@@ -33,20 +30,6 @@ arms:
   anchor: {settings: {train.arm: anchor}}
 """
 TASKS = ("render.n=60", "split.bench_fraction=0.4")
-
-
-def start(root: Path, *words: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from deployments.cli import main; main()", *words, "--workspace", str(root)]
-    with root.with_suffix(".log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-
-
-def finish(root: Path, *words: str) -> float:
-    """Runs a command to its end; returns the seconds it took."""
-    started = time.monotonic()
-    if status := start(root, *words).wait():
-        raise RuntimeError(f"{words[0]} ended with status {status}: see {root.with_suffix('.log')}")
-    return time.monotonic() - started
 
 
 def prepare(root: Path) -> None:
@@ -87,13 +70,8 @@ def trial(root: Path, kills: int, seed: int) -> list[str]:
         file = write(root.parent / "killed" / "small.yaml")
         while kills:
             moment = draw.uniform(0.2 * seconds, seconds)
-            process = start(root, "study", str(file))
-            try:
-                process.wait(moment)
+            if not struck(root, moment, "study", str(file)):
                 break
-            except subprocess.TimeoutExpired:
-                kill_all(process.pid)
-                process.wait()
             kills -= 1
             results = file.with_suffix(".jsonl")
             say(

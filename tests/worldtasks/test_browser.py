@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from deployments import pages
 from tests.bench.synthetic import build
+from tests.chromium import chromium, needed
 from tests.deployments.test_cli import wmsd
 from wmsd_core.filters.measuring import MeasureConfig
 from wmsd_core.store import insert, query, reading, writing
@@ -19,7 +19,6 @@ from wmsd_core.worldtasks import SelectConfig, keep_pairs
 from wmsd_core.worldtasks.browser import Written, write_page
 from wmsd_core.worldtasks.tags import take_in
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 HOSTILE = '[<script>alert("x")</script>]: go to <img src="//evil.example/a.png" onerror=\'x()\'> </script> {{ 7 * 7 }}'
 FRAMES = 130
 """More than the page makes elements of at a time."""
@@ -132,15 +131,11 @@ def test_a_page_of_something_else_is_kept_and_an_empty_store_told(tmp_path: Path
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("there is no Chromium")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
+@needed
 def test_the_page_works_in_a_browser_as_a_file_and_over_http(made: tuple[Path, Written], browser: Any) -> None:
     path, written = made
     server = pages.serve(path.parent, 0)
@@ -208,6 +203,7 @@ def _filters_work(page: Any, frames: list[dict[str, Any]]) -> None:
     assert count() == FRAMES and page.locator("#frame script, #frame img[src*=evil]").count() == 0
 
 
+@needed
 def test_what_is_marked_on_the_page_is_saved_taken_in_and_left_out(browser: Any, tmp_path: Path) -> None:
     path = build(tmp_path, until="generate", frames=40)
     before = keep_pairs(path, "planner 1", SelectConfig()).kept

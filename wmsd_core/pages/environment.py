@@ -3,6 +3,7 @@
 And one for templates of other texts.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def environment(templates: Path, *styles: str) -> Environment:
         styles: style sheets of that folder, which come after the one that all pages share.
     """
     made: Any = _strict(templates, autoescape=True)
-    made.filters.update(percent=percent, signed=signed, count=count)
+    made.filters.update(percent=percent, signed=signed, count=count, embedded=embedded)
     sheets = [_ASSETS / "style.css", *(templates / name for name in styles)]
     made.globals["style"] = Markup("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))
     return made
@@ -39,6 +40,11 @@ def _strict(templates: Path, *, autoescape: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def embedded(data: Any) -> Markup:
+    """Plain data as JSON within a `script` element, which no text of it can end."""
+    return Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def percent(share: float | None) -> str:

@@ -96,7 +96,9 @@ def footprint(generator: PretrainedGenerator, condition: Condition, *, rank: int
     with torch.device("meta"):
         adapter = attach(made, (_EXECUTOR,), rank=rank, alpha=alpha, seed=0)[_EXECUTOR]
     forward, backward = _pass(acting, condition)
-    decoding, tiled = (_decoding(generator.hollow(**change), condition) for change in ({}, {"tiled_decode": True}))
+    decoding = _decoding(acting, condition)
+    in_tiles = generator.config.tiled_decode
+    tiled = decoding if in_tiles else _decoding(generator.hollow(tiled_decode=True), condition)
     return Footprint(
         weights, _bytes(narrow.network.parameters()), vae, _bytes(adapter.values()), forward, backward, decoding, tiled
     )

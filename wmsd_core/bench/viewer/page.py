@@ -4,7 +4,6 @@ A clip is a picture that holds a video's frames side by side: any browser plays 
 the video was packed with.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def write_page(path: Path, run: EvaluationRun, out: Path) -> Written:
         title=benchmark.title,
         run=run,
         items=len(shown["items"]),
-        data=Markup(json.dumps(shown, ensure_ascii=False).replace("<", "\\u003c")),
+        data=shown,
         script=Markup((ASSETS / "viewer.js").read_text(encoding="utf-8")),
     )
     with replacing(out / "index.html") as partial:

@@ -4,7 +4,6 @@ The page holds all that is known as data, and makes elements of a hundred frames
 in the browser until it is saved as a file, which `wmsd tags` takes in.
 """
 
-import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ def write_page(store: Path, out: Path, measuring: MeasureConfig, limit: int) -> 
     made: Any = environment(ASSETS, "browser.css")
     text = made.get_template("index.html.j2").render(
         total=total,
-        data=Markup(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")),
+        data=shown,
         script=Markup((ASSETS / "browser.js").read_text(encoding="utf-8")),
     )
     with replacing(out / "index.html") as partial:
