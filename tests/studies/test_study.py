@@ -87,6 +87,21 @@ def test_every_run_is_planned_with_its_settings_its_steps_and_both_halves(study:
     assert runs[0].key == changed[0].key and full.key != changed[1].key
 
 
+def test_a_study_to_choose_by_leaves_the_test_half_alone(file: Path) -> None:
+    file.write_text(TEXT + "test: 0\n")
+    study = read(file)
+    plan, place = planned(study, RECIPE), file.with_suffix(".jsonl")
+    assert {half for run in plan for half, _ in run.evaluations} == {"selection"}
+    results = measured(study, {"demonstrator": 0.5, "full": 0.9, "rl": 0.5}).only(plan)[0]
+    assert set(results.boards) == {"selection"}
+    save(place, results)
+    rewrite(study, plan, place)
+    page, table = (file.with_suffix(end).read_text() for end in (".html", ".md"))
+    full = next(one.pooled for one in analysis.finals(study, results) if one.arm == "full")
+    assert full.score and full.score > 0.8 and f"{100 * full.score:.1f}" in page
+    assert "Selection half, last step" in table and "has yet to be measured on the other half" in page
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

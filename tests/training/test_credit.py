@@ -22,7 +22,7 @@ def credited(agreement: torch.Tensor, **rewards: Any) -> Credit:
     config = TrainConfig.model_validate(
         {"arm": "anchor_reward", "tasks_per_step": 2, "group_size": 2, "rewards": rewards}
     )
-    return assign(Rewards(VideoRewards({}, {}, None), agreement), config, ALONE)
+    return assign(Rewards(VideoRewards({}, {}, None, torch.ones(2, dtype=torch.bool)), agreement), config, ALONE)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6])

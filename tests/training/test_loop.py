@@ -162,7 +162,16 @@ def test_per_step_credit_gives_each_noise_level_its_own_advantage(tmp_path: Path
         run = trainer(tmp_path, awm={"times": 2, "levels": [level]})
         batch = Batch(run.generator, run.examples, run.groups.next(), group_size=4, seed=5)
         rollouts = roll_out(batch, run.grid, run.config.lesson_at(0), compare=False, micro_batch=5)
-        turn = Turn(run.config, run.config.lesson_at(0), run.grid, batch, rollouts, Stopwatch(), ALONE)
+        turn = Turn(
+            run.config,
+            run.config.lesson_at(0),
+            run.grid,
+            batch,
+            rollouts,
+            torch.ones(3, dtype=torch.bool),
+            Stopwatch(),
+            ALONE,
+        )
         reinforce(turn, policy_objective(turn, advantages), advantages, first=True)
         sizes.append(sum(float(w.grad.abs().sum()) for w in run.adapters["policy"].values() if w.grad is not None))
     assert sizes[0] == 0 < sizes[1]

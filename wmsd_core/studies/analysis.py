@@ -98,17 +98,17 @@ def curve(results: Results, arm: str, measure: str, board: Board = "selection") 
     return found
 
 
-def last(results: Results, arm: str, board: Board = "test") -> Mapping[int | None, list[Outcome]]:
+def last(results: Results, arm: str, board: Board) -> Mapping[int | None, list[Outcome]]:
     """Seed -> outcomes of an arm's last step; {} where it was not measured."""
     steps = results.steps(arm, board)
     return results.seeds(arm, board, steps[-1]) if steps else {}
 
 
-def finals(study: Study, results: Results, board: Board = "test") -> list[Final]:
+def finals(study: Study, results: Results) -> list[Final]:
     """Every measured arm on every measure, in the study's order."""
     found: list[Final] = []
     for arm in study.arms:
-        by_seed = last(results, arm, board)
+        by_seed = last(results, arm, study.half)
         pooled = [outcome for outcomes in by_seed.values() for outcome in outcomes]
         found += [
             Final(arm, measure, score(arm, measure, pooled), _scores(by_seed, measure))
@@ -118,14 +118,14 @@ def finals(study: Study, results: Results, board: Board = "test") -> list[Final]
     return found
 
 
-def contrasts(study: Study, results: Results, board: Board = "test") -> list[Contrast]:
+def contrasts(study: Study, results: Results) -> list[Contrast]:
     """Every arm minus the study's baseline."""
     found: list[Contrast] = []
     for measure in MEASURES:
         family = [
             one
             for arm in study.arms
-            if arm != study.baseline and (one := contrast(results, arm, study.baseline, measure, board))
+            if arm != study.baseline and (one := contrast(results, arm, study.baseline, measure, study.half))
         ]
         tested = [one for one in family if one.p is not None]
         adjusted = dict(
@@ -135,7 +135,7 @@ def contrasts(study: Study, results: Results, board: Board = "test") -> list[Con
     return found
 
 
-def contrast(results: Results, arm: str, against: str, measure: str, board: Board = "test") -> Contrast | None:
+def contrast(results: Results, arm: str, against: str, measure: str, board: Board) -> Contrast | None:
     """One arm minus another, over the seeds that both have; an arm without seeds stands for each. None without a pair."""
     mine, theirs = last(results, arm, board), last(results, against, board)
     pairs = {seed: (a, b) for seed, a, b in _paired(mine, theirs)}
@@ -169,7 +169,7 @@ def crossed_variance(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> f
     return max(rows + columns - both, rows, columns) / float(sizes.sum()) ** 2
 
 
-def orders(study: Study, results: Results, board: Board = "test") -> list[Order]:
+def orders(study: Study, results: Results) -> list[Order]:
     """Every two arms that have a curve in the same figure of the paper, on each measure that it shows."""
     found: list[Order] = []
     named = [(arm, *name.split("/")) for arm, each in study.arms.items() for name in each.published]
@@ -178,7 +178,7 @@ def orders(study: Study, results: Results, board: Board = "test") -> list[Order]
             continue
         mine, theirs = published.curves(f"{figure}/{curve_of_one}"), published.curves(f"{figure}/{curve_of_other}")
         for measure in MEASURES:
-            if measure in mine and measure in theirs and (seen := contrast(results, one, other, measure, board)):
+            if measure in mine and measure in theirs and (seen := contrast(results, one, other, measure, study.half)):
                 found.append(Order(one, other, measure, figure, mine[measure][-1][1] - theirs[measure][-1][1], seen))
     return found
 

@@ -94,7 +94,8 @@ def write_table(study: Study, results: Results, path: Path) -> None:
     lines = [
         f"# {study.title}",
         "",
-        f"Test half, last step; 95 % intervals by picture, for these seeds. Made by `wmsd study {path.stem}.yaml --page`.",
+        f"{study.half.capitalize()} half, last step; 95 % intervals by picture, for these seeds. "
+        f"Made by `wmsd study {path.stem}.yaml --page`.",
         "",
         f"| arm | seeds | {' | '.join(TITLES.values())} |",
         "|---|---|" + "---|" * len(TITLES),

@@ -9,7 +9,8 @@
       demonstrator: {role: demonstrator}
       full: {settings: {train.arm: full}, prediction: "above the Demonstrator", published: [figure 5/on_policy_rl]}
 
-The last step is measured on the other half too, once. Settings come from the file alone, so that it says what was done.
+The last step is measured on the other half too, once; with `test: 0` never, which is for choosing. Settings come from the file
+alone, so that it says what was done.
 """
 
 import json
@@ -70,8 +71,8 @@ class Study(Config):
     """Steps between evaluations on the selection half. 0: only the last step is measured."""
     selection: int = Field(default=160, ge=1)
     """Tasks of the selection half."""
-    test: int = Field(default=400, ge=1)
-    """Tasks of the test half."""
+    test: int = Field(default=400, ge=0)
+    """Tasks of the test half. 0: it is not touched, and scores are those of the selection half, for a study to choose by."""
     settings: dict[str, Any] = Field(default={})
     """Settings of all arms, by dotted name."""
     reference: str = ""
@@ -90,6 +91,11 @@ class Study(Config):
     def baseline(self) -> str:
         """The arm that others are compared with."""
         return self.reference or next(iter(self.arms))
+
+    @property
+    def half(self) -> Board:
+        """The half that scores and differences are of."""
+        return "test" if self.test else "selection"
 
     def title_of(self, arm: str) -> str:
         """What people read."""
@@ -121,10 +127,12 @@ class Planned:
 
     @property
     def evaluations(self) -> Iterator[tuple[Board, EvaluateConfig]]:
-        """What is measured, in order: every step on the selection half, the last one on the test half too."""
+        """What is measured, in order: every step on the selection half, the last one on the test half too, if it has tasks."""
         for step in self.steps:
             boards: tuple[Board, ...] = ("selection", "test") if step == self.steps[-1] else ("selection",)
             for board in boards:
+                if not self.tasks[board]:
+                    continue
                 changed: dict[str, Any] = {"benchmark": BOARDS[board], "tasks": self.tasks[board], "arms": (self.role,)}
                 changed |= {"at_step": step or None, "videos": {}, "controls": 0}
                 yield board, self.recipe.evaluate.model_copy(update=changed)

@@ -254,6 +254,10 @@ class TrainConfig(Config):
     """Steps of the sampler during training."""
     anchor_states: int = Field(default=1, gt=0)
     """States of each trajectory at which the Executor is regressed to the Demonstrator."""
+    vet_demonstrator: bool = False
+    """Before a task's Demonstrator is learned from, it makes a clip of its own, and the judge must find the task done in it and
+    the clip consistent; else the anchor and the distillation reward leave the task out of this step. For solutions that may be
+    wrong; not in the paper. Costs `sampler_steps` passes and two questions to the judge per task."""
     rl_weight: float = Field(default=1.0, gt=0)
     """Weight of the policy loss where the Executor has two losses; a single one has weight 1."""
     anchor_weight: float = Field(default=0.008, gt=0)
@@ -314,6 +318,8 @@ class TrainConfig(Config):
                 raise ValueError(
                     f"arm '{self.arm}' trains a Demonstrator, which is not averaged: set {self.reinforcement}.kl_ema to 0"
                 )
+        if self.vet_demonstrator and not any(lesson.teaching == "anchor" for lesson in self.lessons):
+            raise ValueError(f"vet_demonstrator is for arms with an anchor, which '{self.arm}' has not")
         if self.rewards.gate_consistency and not self.rewards.task:
             raise ValueError("rewards.gate_consistency needs the task reward: give rewards.task a value above 0")
         for name in ("awm", "nft", "dmd", "sft"):
@@ -390,6 +396,15 @@ class TrainConfig(Config):
         """The rewards that a judge gives in this arm, with their weights; prompt `judge_NAME` asks for NAME."""
         weights = {"task": self.rewards.task, "consistency": self.rewards.consistency}
         return {name: weight for name, weight in weights.items() if weight and self._looks}
+
+    @property
+    def asks_judge(self) -> bool:
+        """Whether steps of this arm need a judge."""
+        return bool(self.judged) or self.vet_demonstrator
+
+    def vetted(self, lesson: Lesson) -> bool:
+        """Whether the Demonstrator's own clips are looked at before it is learned from."""
+        return self.vet_demonstrator and lesson.teaching == "anchor"
 
     @property
     def video_rewards(self) -> dict[str, float]:

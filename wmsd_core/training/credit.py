@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from wmsd_core.objectives.advantages import Advantages, clipped, flat_groups, gdpo_advantages, grpo_advantages
@@ -29,12 +29,13 @@ class Credit(NamedTuple):
     metrics: dict[str, Any]
 
 
-def agreement(batch: Batch, rollouts: Rollouts) -> Float[Tensor, "K P G"] | None:
+def agreement(batch: Batch, rollouts: Rollouts, passed: Bool[Tensor, " P"]) -> Float[Tensor, "K P G"] | None:
     """The distillation reward of each step, where the Demonstrator was evaluated along the trajectories; like all rewards
-    in the memory of the CPU."""
+    in the memory of the CPU. To agree with one that has not passed brings nothing: 0 for the whole group."""
     if rollouts.agreement is None:
         return None
-    return rollouts.agreement.view(-1, len(batch.slots), batch.group_size).cpu()
+    found = rollouts.agreement.view(-1, len(batch.slots), batch.group_size).cpu()
+    return torch.where(passed[:, None], found, 0.0)
 
 
 def assign(rewards: Rewards, config: TrainConfig, world: World) -> Credit:

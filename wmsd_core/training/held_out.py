@@ -23,11 +23,10 @@ from wmsd_core.training.deliveries import ABOUT, intact
 from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import Slot
 from wmsd_core.training.loop import Trainer
+from wmsd_core.training.scoring import CRITERIA
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
 AVERAGED = Role("task", "ema")
-CRITERIA = ("task", "consistency")
-"""What is asked about each video; the score is the mean share of good answers."""
 
 
 def divided(examples: Sequence[Example], count: int) -> tuple[list[Example], list[Example]]:

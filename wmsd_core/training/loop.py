@@ -31,7 +31,7 @@ from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.randomness import random_steps
 from wmsd_core.training.reinforcement import policy_objective
 from wmsd_core.training.reinforcement.gradient import reinforce
-from wmsd_core.training.rollout import Randomness, Rollouts, recorded, roll_out
+from wmsd_core.training.rollout import Randomness, Rollouts, demonstrate, recorded, roll_out
 from wmsd_core.training.schedule import learning_rate
 from wmsd_core.training.scoring import PictureScorer, Scoring, VideoReward
 from wmsd_core.training.stopwatch import Stopwatch
@@ -64,6 +64,8 @@ class Trainer:
             raise ValueError(
                 f"rewards {named} need a judge: name one in models.judge, or set their weights in train.rewards to 0"
             )
+        if config.vet_demonstrator and judge is None:
+            raise ValueError("train.vet_demonstrator needs a judge: name one in models.judge, or leave it out")
         if "pickscore" in config.video_rewards and pickscore is None:
             raise ValueError(
                 "reward pickscore needs its model: name it in models.pickscore, or set train.rewards.pickscore to 0"
@@ -108,6 +110,8 @@ class Trainer:
             )
         with Scoring(batch, self.judge, self.pickscore, config, watch, self.extra) as scoring:
             with watch("rollout"):
+                if config.vetted(lesson):
+                    demonstrate(batch, self.grid, lesson.demonstrator, micro_batch=config.micro_batch, done=scoring.vet)
                 rollouts = self._roll_out(batch, lesson, scoring)
             with watch("reward"):
                 videos = scoring.result()
@@ -115,10 +119,13 @@ class Trainer:
         advantages = None
         if lesson.reinforced:
             with watch("advantage"):
-                agreement = credit.agreement(batch, rollouts) if config.agreement_weight(lesson) else None
+                agreement = (
+                    credit.agreement(batch, rollouts, videos.passed) if config.agreement_weight(lesson) else None
+                )
                 advantages, report = credit.assign(credit.Rewards(videos, agreement), config, self.world)
             metrics |= report
-        metrics |= self._learn(Turn(config, lesson, self.grid, batch, rollouts, watch, self.world), advantages)
+        turn = Turn(config, lesson, self.grid, batch, rollouts, videos.passed, watch, self.world)
+        metrics |= self._learn(turn, advantages)
         with watch("average"):
             self._average(lesson)
         self.steps_done += 1

@@ -6,13 +6,15 @@ from wmsd_core.training.throughput import Passes
 
 
 def sampling_passes(config: TrainConfig, lesson: Lesson) -> Passes:
-    """For one sample: the sampler's, and the Demonstrator's along its trajectory where the two are compared."""
+    """Of a step: the sampler's, the Demonstrator's along its trajectories where the two are compared, and those of its own
+    clips, one per task, where these are looked at."""
     actors = (lesson.actor is not None) + (config.agreement_weight(lesson) > 0)
-    return Passes(config.sampler_steps * actors, 0)
+    clips = config.tasks_per_step * (config.group_size * actors + config.vetted(lesson))
+    return Passes(config.sampler_steps * clips, 0)
 
 
 def learning_passes(config: TrainConfig, lesson: Lesson) -> Passes:
-    """For one sample, if it has an advantage: those of all updates. Without one, the policy loss leaves it out."""
+    """Of a step, if every sample has an advantage and a Demonstrator: all updates'. Without one, a loss leaves it out."""
     plain = trained = 0
     if lesson.reinforced:
         settings, levels = config.reinforcement_settings, levels_of_policy(config)
@@ -28,7 +30,7 @@ def learning_passes(config: TrainConfig, lesson: Lesson) -> Passes:
             trained += config.sft.times
         case None:
             pass
-    updates = config.reinforcement_settings.updates
+    updates = config.reinforcement_settings.updates * config.tasks_per_step * config.group_size
     return Passes(plain * updates, trained * updates)
 
 

@@ -81,7 +81,7 @@ def train(
     config, tell = run.config, report if world.leads else lambda _: None
     examples = load_examples(folder / "examples.jsonl")
     learned, tried = divided(examples, config.held_out.tasks) if config.held_out.every else (examples, list[Example]())
-    judge = vlm(run.models, run.models.judge, folder / "requests.sqlite") if config.judged or tried else None
+    judge = vlm(run.models, run.models.judge, folder / "requests.sqlite") if config.asks_judge or tried else None
     base = generator(run.models, features or folder / "features", split=world.sharded)
     trainer = Trainer(config, base, learned, judge, pickscore_of(run), world)
     if run.adapter:

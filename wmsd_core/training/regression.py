@@ -15,7 +15,10 @@ _LOSSES = {"anchor": anchor_loss, "off_policy": off_policy_loss}
 
 
 def regress(turn: Turn) -> dict[str, Any]:
-    """Adds the gradient of the regression loss, averaged over samples and their drawn states; returns its metrics."""
+    """Adds the gradient of the regression loss, averaged over samples and their drawn states; returns its metrics.
+
+    Samples whose Demonstrator has not passed are left out of loss and average, unless the processes have to keep step.
+    """
     config, batch, rollouts, lesson = turn.config, turn.batch, turn.rollouts, turn.lesson
     assert lesson.teaching in _LOSSES
     loss_fn, steps, count = _LOSSES[lesson.teaching], config.sampler_steps, config.anchor_states
@@ -23,8 +26,13 @@ def regress(turn: Turn) -> dict[str, Any]:
         "anchor", lambda generator: stratified(steps, batch=batch.group_size, count=count, generator=generator)
     ).flatten()
     samples = batch.rows.repeat_interleave(count)
+    passed = turn.passed[samples // batch.group_size]
+    number = float(turn.world.total(passed.sum())) / turn.world.size  # gradients of processes are averaged
+    if not turn.world.sharded:
+        samples, levels, passed = samples[passed], levels[passed], passed[passed]
     tally = Tally(["anchor"], steps)
-    for b, k in zip(samples.split(config.micro_batch), levels.split(config.micro_batch), strict=True):
+    parts = [each.split(config.micro_batch) for each in (samples, levels, passed)] if len(samples) else []
+    for b, k, counts in zip(*parts, strict=True):
         with turn.watch("forward"):
             x = rollouts.states.take(k, b)
             sigma = turn.grid[k].to(x)
@@ -35,6 +43,7 @@ def regress(turn: Turn) -> dict[str, Any]:
                 target = rollouts.targets.take(k, b)
             loss = loss_fn(batch.velocity(EXECUTOR, x, sigma, b), target, rollouts.active[b])
         with turn.watch("backward"):
-            (config.teaching_weight(lesson) * loss.sum() / len(samples)).backward()
-        tally.add("anchor", loss, k)
-    return tally.means(turn.world)
+            (config.teaching_weight(lesson) * loss[counts].sum() / max(number, 1 / turn.world.size)).backward()
+        tally.add("anchor", loss[counts], k[counts])
+    vetted = turn.world.total(turn.passed.sum()) / (len(turn.passed) * turn.world.size)
+    return tally.means(turn.world) | ({"vetted": float(vetted)} if config.vetted(lesson) else {})

@@ -58,7 +58,7 @@ def rehearse(
     generator = models.generator(run.models, features)
     room = _room(generator, disk)
     tell("generator", _named(generator))
-    judge = models.vlm(run.models, run.models.judge) if config.judged else None
+    judge = models.vlm(run.models, run.models.judge) if config.asks_judge else None
     if judge is not None:
         tell("judge", judge.name)
     pickscore = pickscore_of(run)
@@ -100,9 +100,9 @@ def rehearse(
 
 def _passes(config: TrainConfig, lesson: Lesson) -> dict[str, int]:
     """Of all samples of a step."""
-    samples, learning = config.tasks_per_step * config.group_size, learning_passes(config, lesson)
+    learning = learning_passes(config, lesson)
     forward = sampling_passes(config, lesson).all + learning.all
-    return {"forward": forward * samples, "of these with backward": learning.trained * samples}
+    return {"forward": forward, "of these with backward": learning.trained}
 
 
 def sizes_of(examples: Sequence[Example]) -> dict[str, int]:
@@ -173,7 +173,7 @@ def _measured(run: Run, trainer: Trainer, processes: int) -> tuple[dict[str, flo
         trainer.steps_done = start
         row = trainer.step()
         lesson, samples = config.lesson_at(start), small.tasks_per_step * small.group_size
-        sampled, learned = sampling_passes(config, lesson).all * samples, learning_passes(config, lesson).all * samples
+        sampled, learned = sampling_passes(small, lesson).all, learning_passes(small, lesson).all
         whole = config.tasks_per_step * config.group_size / processes / samples
         # Samples without an advantage were left out of the policy loss. In the run there may be none.
         left_out = learned / max(row["forwards"] - sampled, 1)

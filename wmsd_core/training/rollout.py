@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wmsd_core.rewards.distillation import step_rewards
 from wmsd_core.sampling.choices import Sde
-from wmsd_core.sampling.ode import trajectory
+from wmsd_core.sampling.ode import sample, trajectory
 from wmsd_core.sampling.sde import stochastic_trajectory
 from wmsd_core.sampling.trajectory import Trajectory
 from wmsd_core.shapes import Grid, LatentMask, Latents
@@ -86,6 +86,16 @@ def roll_out(
         torch.cat(rewards, 1) if compare else None,
         randomness.steps if randomness else (),
     )
+
+
+@torch.no_grad()
+def demonstrate(
+    batch: Batch, grid: Grid, demonstrator: Role, *, micro_batch: int, done: Callable[[Tensor, Latents], None]
+) -> None:
+    """The Demonstrator's own clip of each task; `done` gets the tasks' numbers within the step, and x_0, by micro-batches."""
+    for rows in batch.rows[:: batch.group_size].split(micro_batch):
+        act = partial(batch.velocity, demonstrator, rows=rows)
+        done(rows // batch.group_size, sample(act, batch.noise(rows, "vetting"), grid, batch.active(rows)))
 
 
 def _sample(

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol, Self
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from wmsd_core.arrays import Videos
@@ -18,6 +19,8 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.stopwatch import Stopwatch
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
+CRITERIA = ("task", "consistency")
+"""What a clip is asked about that is to pass: the task must be done, and the clip be consistent."""
 WAITING = 2
 """Micro-batches of decoded videos that may wait for each one that is being scored; with more, sampling waits too. A video of
 LTX-2 has 143 MB, and those of a whole step would fill the memory while a slow judge looks at the first."""
@@ -40,6 +43,8 @@ class VideoRewards(NamedTuple):
     """Why judgments could not be read, and how often."""
     first_frame: float | None
     """Mean PickScore of the first frames: what a video that never moves would get."""
+    passed: Bool[Tensor, " P"]
+    """Whose Demonstrator may be learned from: all that were not vetted, or passed."""
 
 
 class Scoring:
@@ -62,6 +67,7 @@ class Scoring:
         self._batch, self._judge, self._pickscore, self._config, self._watch = batch, judge, pickscore, config, watch
         self._values = {name: torch.full((len(batch.rows),), torch.nan).double() for name in config.video_rewards}
         self._first = torch.full((len(batch.rows),), torch.nan).double()
+        self._passed = torch.ones(len(batch.slots), dtype=torch.bool)
         self._unread: Counter[str] = Counter()
         self._pool = ThreadPoolExecutor(config.rewards.overlap)
         self._pending: list[Future[Callable[[], None]]] = []
@@ -80,6 +86,13 @@ class Scoring:
                 videos = self._batch.generator.decode(x_0)
             self._pending.append(self._pool.submit(self._score, rows, videos))
 
+    def vet(self, tasks: Tensor, x_0: Latents) -> None:
+        """Decodes the Demonstrator's own clip of each of these tasks of the step, and has the judge say whether it passes."""
+        self._wait(most=(1 + WAITING) * self._config.rewards.overlap - 1)
+        with self._watch("decode"):
+            videos = self._batch.generator.decode(x_0)
+        self._pending.append(self._pool.submit(self._look, tasks, videos))
+
     def _wait(self, *, most: int) -> None:
         under_way = [future for future in self._pending if not future.done()]
         with self._watch("reward"):
@@ -95,7 +108,19 @@ class Scoring:
         if self._config.rewards.gate_consistency and "consistency" in values:
             values["consistency"] = gated(values["consistency"].flatten(), values["task"].flatten()).view(groups)
         first = float(self._first.nanmean()) if "pickscore" in values else None
-        return VideoRewards(values, dict(self._unread), first)
+        return VideoRewards(values, dict(self._unread), first, self._passed)
+
+    def _look(self, tasks: Tensor, videos: Videos) -> Callable[[], None]:
+        """Whether clips pass; one that cannot be judged does not. The result writes it down, like that of `_score`."""
+        assert self._judge
+        texts = [self._batch.examples[task].task for task in tasks.tolist()]
+        found, unread = judged(self._judge.log_odds, [f"judge_{name}" for name in CRITERIA], texts, videos)
+
+        def write() -> None:
+            self._passed[tasks] = (found > 0).all(0)
+            self._unread.update(unread)
+
+        return write
 
     def _score(self, rows: Rows, videos: Videos) -> Callable[[], None]:
         """Scores some videos; the result writes them down, in the thread that calls it."""

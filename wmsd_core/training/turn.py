@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from jaxtyping import Bool
+from torch import Tensor
+
 from wmsd_core.shapes import Grid
 from wmsd_core.training.arms import Lesson
 from wmsd_core.training.batch import Batch
@@ -20,5 +23,7 @@ class Turn:
     grid: Grid
     batch: Batch
     rollouts: Rollouts
+    passed: Bool[Tensor, " P"]
+    """The tasks whose Demonstrator may be learned from."""
     watch: Stopwatch
     world: World
