@@ -8,6 +8,7 @@ import pytest
 from tests.frames.pictures import LENIENT, SMALL, count, encode, left, registered, rejections, scene
 from tests.reference import REFERENCE
 from wmsd_core.filters import FilterConfig, MeasureConfig, decide, measure_frames
+from wmsd_core.filters.measuring import forget_measurements
 from wmsd_core.filters.verdict import Unmeasured, decide_again
 from wmsd_core.frames import Frame, FramesConfig, register
 from wmsd_core.frames.decode import grey_at_width
@@ -106,13 +107,72 @@ def test_a_measurement_of_a_frame_that_is_gone_hides_none_that_is_lacking(tmp_pa
     assert decide(store, SMALL, LENIENT).reasons == {"unmeasured": 1}
 
 
-def test_rejections_lie_in_order_of_frame_each_with_all_its_reasons(tmp_path: Path) -> None:
+def test_rejections_that_are_made_at_once_lie_in_order_of_frame_each_with_all_its_reasons(tmp_path: Path) -> None:
     store, ids = registered(tmp_path, 5)
     measure_frames(store, ids, SMALL)
     decide(store, SMALL, LENIENT.model_copy(update={"min_sharpness": 1e6, "max_luminance": 0}))
     with reading(store) as con:
         rows = query(con, "SELECT item, reason FROM rejections WHERE stage = 'filter' ORDER BY rowid")
     assert [(row["item"], row["reason"]) for row in rows] == [(i, why) for i in ids for why in ("blurred", "bright")]
+
+
+def told(store: Path) -> list[tuple[str, str, str]]:
+    with reading(store) as con:
+        return con.execute("SELECT item, reason, detail FROM rejections WHERE stage = 'filter' ORDER BY ALL").fetchall()
+
+
+def written_with(store: Path) -> dict[str, set[str]]:
+    """Reason -> the digests of the settings that its verdicts were written with."""
+    with reading(store) as con:
+        rows = query(con, "SELECT reason, config_hash FROM rejections WHERE stage = 'filter'")
+    return {row["reason"]: {other["config_hash"] for other in rows if other["reason"] == row["reason"]} for row in rows}
+
+
+def test_only_verdicts_of_a_threshold_that_changed_are_made_again_and_all_are_as_if_all_were(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 8)
+    measure_frames(store, ids, SMALL)
+    with reading(store) as con:
+        sharp, bright = con.execute(
+            "SELECT quantile_disc(sharpness, .5), quantile_disc(luminance, .5) FROM measurements"
+        ).fetchall()[0]
+    limits = [
+        {"min_sharpness": sharp},
+        {"max_luminance": bright},
+        {"min_sharpness": sharp, "max_luminance": bright},
+        {},
+    ]
+    limits += [{"min_side": 49}, {"min_sharpness": sharp * 1.01, "min_side": 49}, {"min_sharpness": sharp}]
+    for changed in limits:
+        config = LENIENT.model_copy(update=changed)
+        found = decide(store, SMALL, config)
+        after = told(store)
+        with writing(store) as con:
+            con.execute("DELETE FROM verdicts")
+        assert decide(store, SMALL, config) == found and told(store) == after
+    config = LENIENT.model_copy(update={"min_sharpness": sharp, "max_luminance": bright})
+    decide(store, SMALL, config)
+    first = written_with(store)
+    decide_again(store, SMALL, config.model_copy(update={"max_luminance": bright - 1}))
+    second = written_with(store)
+    assert set(first) == {"blurred", "bright"} and first["blurred"] == second["blurred"] != second["bright"]
+
+
+def test_verdicts_that_somebody_took_away_or_whose_frames_are_others_are_made_again(tmp_path: Path) -> None:
+    store, ids = registered(tmp_path, 4)
+    measure_frames(store, ids, SMALL)
+    config = LENIENT.model_copy(update={"min_sharpness": 1e6, "max_luminance": 0})
+    assert decide(store, SMALL, config).reasons == {"blurred": 4, "bright": 4}
+    with writing(store) as con:
+        con.execute("DELETE FROM rejections WHERE stage = 'filter' AND item = ? AND reason = 'bright'", [ids[1]])
+    assert decide(store, SMALL, config).reasons == {"blurred": 4, "bright": 4}
+    with writing(store) as con:
+        con.execute("INSERT INTO rejections VALUES ('frames', ?, 'truncated', '', '', '')", [ids[0]])
+    assert decide(store, SMALL, config).reasons == {"blurred": 3, "bright": 3}
+    forget_measurements(store, SMALL)
+    measure_frames(store, ids, SMALL)
+    with writing(store) as con:  # measured anew, and as it happens with another figure
+        con.execute("UPDATE measurements SET sharpness = 2e6")
+    assert decide(store, SMALL, config).reasons == {"bright": 3}
 
 
 def test_measuring_again_measures_what_is_missing_only(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_work_that_is_left_is_counted_and_a_set_of_frames_has_one_digest(tmp_pat
 def test_members_of_a_stage_are_those_that_it_and_all_before_it_left(tmp_path: Path) -> None:
     def of_each(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
         sql = "SELECT format('{}-{:016x}', count(*), coalesce(bit_xor(hash(id)), 0)) FROM (SELECT unnest($ids) AS id)"
-        return {stage: con.execute(sql, {"ids": survivors(con, stage)}).fetchall()[0][0] for stage in STAGES}
+        return {stage: con.execute(sql, {"ids": survivors(con, stage)}).fetchall()[0][0] for stage in STAGES[:-1]}
 
     place = filled(tmp_path, IDS)
     with store.writing(place.store) as con:

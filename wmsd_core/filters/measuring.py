@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import duckdb
 from pydantic import Field
 
 from wmsd_core.config import Config
@@ -20,6 +21,8 @@ from wmsd_core.frames.refusal import attempt, record
 from wmsd_core.store import insert, reading, unseen, writing
 from wmsd_core.store.funnel import lacking
 
+ORIGIN = "filter: "
+"""Before a threshold's reason, where the table `verdicts` says what the verdicts by it were made from."""
 BATCH, CHUNK = 1000, 20
 """Frames that are stored together, and that a thread takes at once: opening the store costs as much as measuring six
 frames, and handing one over a twentieth of measuring it."""
@@ -60,6 +63,12 @@ def forget_measurements(store: Path, config: MeasureConfig) -> None:
     """Deletes what was measured with these settings, so that it is measured again."""
     with writing(store) as con:
         con.execute("DELETE FROM measurements WHERE config_hash = ?", [config.digest()])
+        forget_origins(con)
+
+
+def forget_origins(con: duckdb.DuckDBPyConnection) -> None:
+    """Forgets what the verdicts by each threshold were made from: all of them are made again."""
+    con.execute("DELETE FROM verdicts WHERE starts_with(stage, ?)", [ORIGIN])
 
 
 def measure_frames(store: Path, frame_ids: Sequence[str], config: MeasureConfig, *, threads: int = 1) -> Measured:

@@ -9,7 +9,7 @@ import duckdb
 from pydantic import Field
 
 from wmsd_core.config import Config, digest
-from wmsd_core.filters.measuring import MeasureConfig
+from wmsd_core.filters.measuring import ORIGIN, MeasureConfig, forget_origins
 from wmsd_core.filters.thresholds import READABLE, USABLE, Threshold, measured_by, thresholds
 from wmsd_core.store import reading, writing
 from wmsd_core.store.funnel import replace_rejections
@@ -106,20 +106,30 @@ _UNMEASURED = f"""
 
 
 def _verdicts(among: Sequence[Threshold], whole: bool) -> str:
-    """SQL: every frame that is beyond a threshold, or not measured, unless the `whole` store is.
+    """SQL: every frame that is beyond one of the thresholds, or not measured, unless the `whole` store is.
 
     Thresholds on measurements stand apart from those on sizes: each are looked up in one table, and of the other only what
     belongs to the few frames that are found.
     """
-    measured = _beyond(USABLE, [t for t in among if t.measured])
-    sized = _beyond(READABLE, [t for t in among if not t.measured])
-    parts = [measured, sized] if whole else [measured, sized, _UNMEASURED]
-    return " UNION ALL ".join(f"SELECT * FROM ({part})" for part in parts)
+    measured = [t for t in among if t.measured]
+    sized = [t for t in among if not t.measured]
+    parts = [_beyond(source, some) for source, some in ((USABLE, measured), (READABLE, sized)) if some]
+    return " UNION ALL ".join(f"SELECT * FROM ({part})" for part in (parts if whole else [*parts, _UNMEASURED]))
 
 
-def _readable(con: duckdb.DuckDBPyConnection, measuring: MeasureConfig) -> tuple[int, bool]:
-    """How many frames are readable, and whether all of them are measured: they are where the digests of both sets are equal,
-    which costs half of what it does to look each one up."""
+@dataclass(frozen=True)
+class _Readable:
+    """The frames that verdicts are on."""
+
+    frames: int
+    digest: int | None
+    whole: bool
+    """All of them are measured."""
+
+
+def _readable(con: duckdb.DuckDBPyConnection, measuring: MeasureConfig) -> _Readable:
+    """The readable frames: all are measured where the digests of both sets are equal, which costs half of what it does to look
+    each one up."""
 
     def digest_of(source: str, **parameters: object) -> tuple[int, int | None]:
         return con.execute(f"SELECT count(*), bit_xor(hash(frame_id)) FROM ({source})", parameters).fetchall()[0]
@@ -130,20 +140,20 @@ def _readable(con: duckdb.DuckDBPyConnection, measuring: MeasureConfig) -> tuple
     """
     readable, parameters = digest_of(READABLE), measured_by(measuring)
     same = readable == digest_of(measured, **parameters)
-    return readable[0], same or not con.execute(f"{_UNMEASURED} LIMIT 1", parameters).fetchall()
+    return _Readable(*readable, same or not con.execute(f"{_UNMEASURED} LIMIT 1", parameters).fetchall())
 
 
 def decide(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Decided:
     """Sets the rejections of stage `filter` for every usable frame of the store, from stored measurements alone.
 
     Only measurements made with `measuring` count. A frame that has none is rejected as "unmeasured": what was not
-    judged does not pass. The rows name the digest of both configurations.
+    judged does not pass. The rows name the digest of both configurations that they were written with.
 
     Raises:
         ValueError: a filter from outside cannot be loaded, or a limit is given for one that is not there.
     """
     with writing(store) as con:
-        return _decide(con, measuring, config, *_readable(con, measuring))
+        return _decide(con, measuring, config, _readable(con, measuring))
 
 
 def decide_again(store: Path, measuring: MeasureConfig, config: FilterConfig) -> Decided:
@@ -154,24 +164,51 @@ def decide_again(store: Path, measuring: MeasureConfig, config: FilterConfig) ->
         ValueError: as for `decide`.
     """
     with writing(store) as con:
-        frames, whole = _readable(con, measuring)
-        if not whole:
+        readable = _readable(con, measuring)
+        if not readable.whole:
             raise Unmeasured("some frames are not measured with these settings: run the filter stage on them")
-        return _decide(con, measuring, config, frames, whole)
+        return _decide(con, measuring, config, readable)
 
 
 def _decide(
-    con: duckdb.DuckDBPyConnection, measuring: MeasureConfig, config: FilterConfig, frames: int, whole: bool
+    con: duckdb.DuckDBPyConnection, measuring: MeasureConfig, config: FilterConfig, readable: _Readable
 ) -> Decided:
-    config_hash = digest([measuring.digest(), config.digest()])
+    """Verdicts by a threshold that is as it was, on the same frames, and that are all there, are left as they are."""
     acting = thresholds(measuring.extra)
-    parameters = measured_by(measuring) | config.limits(acting)
-    replace_rejections(con, "filter", _verdicts(acting, whole), parameters, config_hash)
-    reasons = con.execute(
-        "SELECT reason, count(*) FROM rejections WHERE stage = 'filter' GROUP BY reason ORDER BY reason"
-    ).fetchall()
+    limits = config.limits(acting)
+    shared = [measuring.digest(), config.revision, vars(readable)]
+    made_from = {t.reason: digest([*shared, limits[t.setting]]) for t in acting}
+
+    def origins() -> dict[str, str]:
+        there = _reasons(con)
+        return {reason: f"{made}, {there.get(reason, 0)} rows" for reason, made in made_from.items()}
+
+    held = _origins(con) if readable.whole else {}
+    kept = [reason for reason, origin in origins().items() if held.get(reason) == origin]
+    if stale := [t for t in acting if t.reason not in kept]:
+        parameters: dict[str, object] = {t.setting: limits[t.setting] for t in stale}
+        if any(t.measured for t in stale) or not readable.whole:
+            parameters |= measured_by(measuring)
+        made_by = digest([measuring.digest(), config.digest()])
+        replace_rejections(con, "filter", _verdicts(stale, readable.whole), parameters, made_by, keep=kept)
+        forget_origins(con)
+        if readable.whole:
+            now = origins()
+            con.execute(f"INSERT INTO verdicts SELECT '{ORIGIN}' || unnest(?), unnest(?)", [[*now], [*now.values()]])
     dropped = con.execute("SELECT count(DISTINCT item) FROM rejections WHERE stage = 'filter'").fetchall()[0][0]
-    return Decided(frames - dropped, dropped, dict(reasons))
+    return Decided(readable.frames - dropped, dropped, _reasons(con))
+
+
+def _reasons(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """How often each reason is given."""
+    sql = "SELECT reason, count(*) FROM rejections WHERE stage = 'filter' GROUP BY reason ORDER BY reason"
+    return dict(con.execute(sql).fetchall())
+
+
+def _origins(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """By reason, what its verdicts were made from, and how many there were."""
+    sql = "SELECT stage[$begin:], made_from FROM verdicts WHERE starts_with(stage, $origin)"
+    return dict(con.execute(sql, {"begin": len(ORIGIN) + 1, "origin": ORIGIN}).fetchall())
 
 
 def nearest(store: Path, measuring: MeasureConfig, config: FilterConfig) -> dict[str, float]:

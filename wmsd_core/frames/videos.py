@@ -12,15 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import av
 import cv2
 import numpy as np
-from av.container import InputContainer
-from av.stream import Disposition
-from av.video.reformatter import Colorspace
-from av.video.stream import VideoStream
 from pydantic import Field
 
 from wmsd_core.arrays import Image, Video
@@ -32,6 +27,11 @@ from wmsd_core.frames.formats import kind_of
 from wmsd_core.frames.refusal import Refusal, failed
 from wmsd_core.frames.scenes import change, cuts, is_blank
 from wmsd_core.frames.spread import Spread
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 Report = Callable[[str], None]
 """Called as often as the work likes, with a sentence that says where it is."""
@@ -48,6 +48,8 @@ TALLEST = 8 * WIDTH
 """Pixels of height of such a picture: of a film that is a thin line, more would show nothing either."""
 APART = 0.5
 """Seconds between two frames after which neither motion nor a flash explains that the picture changes: slides."""
+_CLOCK = 1_000_000
+"""FFmpeg's unit of times of a whole file, AV_TIME_BASE, in a second."""
 CANDIDATES = 8
 """Frames of a scene that are held while it lasts."""
 
@@ -82,7 +84,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class _Shot:
-    frame: av.VideoFrame
+    frame: "VideoFrame"
     moment: float
     """Seconds from the beginning of the video."""
     until: float
@@ -208,6 +210,10 @@ class _Video:
         Raises:
             Refusal: not_a_video, no_video, unsupported, or too_large.
         """
+        import av  # here, as it is slow to load, and settings need none of it
+        from av.container import InputContainer
+        from av.stream import Disposition
+
         self._file.seek(0)
         try:
             container = av.open(
@@ -236,7 +242,7 @@ class _Video:
             return Refusal("damaged", f"{self._errors} parts could not be decoded ({self._error}); the rest was used")
         return None
 
-    def _decoded(self, container: InputContainer, stream: VideoStream, report: Report) -> Iterator[_Shot]:
+    def _decoded(self, container: "InputContainer", stream: "VideoStream", report: Report) -> Iterator[_Shot]:
         size: Any = stream.codec_context  # None where FFmpeg has no decoder, whatever the types of PyAV say
         if size is None:
             raise Refusal("unsupported", "its pictures are coded in a way that FFmpeg cannot read; convert it to H.264")
@@ -246,7 +252,7 @@ class _Video:
         rate = float(stream.average_rate or 25)
         aspect = float(stream.sample_aspect_ratio or 1)
         aspect = aspect if 0.25 <= aspect <= 4 else 1.0
-        self._start = container.start_time / av.time_base if container.start_time else 0.0
+        self._start = container.start_time / _CLOCK if container.start_time else 0.0
         self._declared = _declared(container, stream)
         for frame in self._frames_of(container, stream):
             if frame.is_corrupt:
@@ -257,7 +263,7 @@ class _Video:
             report(f"{moment:.0f} s" + (f" of {self._declared:.0f}" if self._declared else ""))
             yield _Shot(frame, max(0.0, moment), max(0.0, moment) + 1 / rate, aspect)
 
-    def _frames_of(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    def _frames_of(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame"]:
         packets = container.demux(stream)
         while True:
             try:
@@ -362,6 +368,8 @@ def _jpeg(shot: _Shot) -> bytes:
 
 def _displayed(shot: _Shot) -> Image:
     """The frame as displayed, in the order blue, green, red: turned as its rotation says, with square pixels."""
+    from av.video.reformatter import Colorspace  # as above
+
     frame = shot.frame
     untagged_hd = frame.colorspace == Colorspace.DEFAULT and frame.height >= 720
     colours = (
@@ -374,7 +382,7 @@ def _displayed(shot: _Shot) -> Image:
     return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
 
 
-def _declared(container: InputContainer, stream: VideoStream) -> float | None:
+def _declared(container: "InputContainer", stream: "VideoStream") -> float | None:
     """How many seconds the file says that its pictures last; of sound and pictures together it tells us nothing."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
@@ -383,7 +391,7 @@ def _declared(container: InputContainer, stream: VideoStream) -> float | None:
         hours, minutes, seconds = written.groups()
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     if container.duration and len(container.streams) == 1:
-        return container.duration / av.time_base
+        return container.duration / _CLOCK
     return None
 
 

@@ -48,20 +48,32 @@ def count(con: duckdb.DuckDBPyConnection, after: Stage | None) -> int:
 
 
 def members(con: duckdb.DuckDBPyConnection) -> dict[Stage, str]:
-    """Digest of the frames that are left after each stage: the same for the same set."""
+    """Digest of the frames that are left after each stage that another one follows: the same for the same set.
+
+    That of all frames less those of the rejected ones, so that of a million only what was turned down is gathered by item. What
+    `frames` turns down may be files that never were a frame; the others turn down frames, and `generate`, the last, pairs too.
+    """
+    stages = STAGES[:-1]
     rows = con.execute(
         """
-        SELECT first, count(*), bit_xor(hash(frame_id)) FROM frames LEFT JOIN (
-            SELECT item, min(list_position($stages, stage)) - 1 AS first FROM rejections
-            WHERE list_contains($stages, stage) GROUP BY item) ON item = frame_id
-        GROUP BY first
+        SELECT first, count(*), bit_xor(hash(item)) FROM (
+            SELECT item, min(first) AS first FROM (
+                SELECT frame_id AS item, 0 AS first FROM frames
+                WHERE frame_id IN (SELECT item FROM rejections WHERE stage = 'frames')
+                UNION ALL SELECT item, list_position($stages, stage) - 1 FROM rejections
+                WHERE list_contains($stages[2:], stage)
+            ) GROUP BY item
+        ) GROUP BY first
+        UNION ALL SELECT NULL, count(*), bit_xor(hash(frame_id)) FROM frames
         """,
-        {"stages": list(STAGES)},
+        {"stages": list(stages)},
     ).fetchall()
     found = dict[Stage, str]()
-    for number, stage in enumerate(STAGES):
-        left = [row for row in rows if row[0] is None or row[0] > number]
-        found[stage] = f"{sum(row[1] for row in left)}-{reduce(xor, (row[2] for row in left), 0):016x}"
+    for number, stage in enumerate(stages):
+        gone = [row for row in rows if row[0] is not None and row[0] <= number]
+        every = [row for row in rows if row[0] is None]
+        left = sum(row[1] for row in every) - sum(row[1] for row in gone)
+        found[stage] = f"{left}-{reduce(xor, (row[2] or 0 for row in [*every, *gone]), 0):016x}"
     return found
 
 
@@ -145,14 +157,22 @@ def reject(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) ->
 
 
 def replace_rejections(
-    con: duckdb.DuckDBPyConnection, stage: Stage, sql: str, parameters: dict[str, object], config_hash: str
+    con: duckdb.DuckDBPyConnection,
+    stage: Stage,
+    sql: str,
+    parameters: dict[str, object],
+    config_hash: str,
+    keep: Sequence[str] = (),
 ) -> None:
-    """Sets the rejections of a stage to the result of `sql`: columns item, reason, detail, path, in order of item, so that who
-    reads a range of ids skips most of the table.
+    """Sets the rejections of a stage, but for reasons to `keep`, to the result of `sql`: columns item, reason, detail, path,
+    in order of item, so that who reads a range of ids skips most of the table.
 
-    Verdicts are recomputed as a whole, from stored measurements, so a new threshold needs no image to be read.
+    Verdicts are recomputed from stored measurements, so a new threshold needs no image to be read.
     """
-    con.execute("DELETE FROM rejections WHERE stage = $stage", {"stage": stage})
+    con.execute(
+        "DELETE FROM rejections WHERE stage = $stage AND NOT list_contains($keep, reason)",
+        {"stage": stage, "keep": list(keep)},
+    )
     con.execute(
         f"INSERT INTO rejections SELECT $stage, item, reason, detail, path, $config_hash FROM ({sql})",
         {"stage": stage, "config_hash": config_hash, **parameters},
