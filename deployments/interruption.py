@@ -1,9 +1,9 @@
 """How a command ends when it is told to stop: by Ctrl-C, by SIGTERM, or because its terminal has gone.
 
 Before a flow runs there is nothing to save, and the process ends on the spot, even in the middle of an import. While one
-runs, it is unwound as by Ctrl-C: training writes a checkpoint, Prefect is told, the temporary server is ended. What takes
-longer than `PATIENCE` beside that (a shard in a thread) is not waited for, since its finished rows are in the store; a
-second Ctrl-C waits for nothing.
+runs, it is unwound as by Ctrl-C: trainings, of whatever thread, write a checkpoint, Prefect is told, the temporary server is
+ended. What takes longer than `PATIENCE` beside that (a shard in a thread) is not waited for, since its finished rows are in
+the store; a second Ctrl-C waits for nothing.
 """
 
 import os
@@ -24,6 +24,7 @@ received: list[int] = []
 """The signals so far."""
 
 _unwinding: list[Callable[[], bool]] = []  # not empty while a flow runs; each says whether it still needs time
+_told: list[Callable[[], None]] = []
 _at_once: list[Callable[[], None]] = []
 
 
@@ -40,15 +41,19 @@ def listen() -> None:
 
 
 @contextmanager
-def unwinding(needs_time: Callable[[], bool], at_once: Callable[[], None]) -> Generator[None]:
-    """From here on a signal raises KeyboardInterrupt. `needs_time` says that unwinding is still to be waited for, `at_once`
-    is what has to be done where it is not."""
+def unwinding(
+    needs_time: Callable[[], bool], at_once: Callable[[], None], told: Callable[[], None] = lambda: None
+) -> Generator[None]:
+    """From here on a signal raises KeyboardInterrupt, in the main thread alone: `told` tells the others. `needs_time` says that
+    unwinding is still to be waited for, `at_once` is what has to be done where it is not."""
     _unwinding.append(needs_time)
+    _told.append(told)
     _at_once.append(at_once)
     try:
         yield
     finally:
         _unwinding.pop()
+        _told.pop()
         _at_once.pop()
 
 
@@ -83,6 +88,8 @@ def _hurry(hear: int) -> None:
 
 
 def _wait_and_end() -> None:
+    for tell in _told:
+        tell()
     time.sleep(PATIENCE)
     while any(needs_time() for needs_time in _unwinding):
         time.sleep(0.1)

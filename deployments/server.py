@@ -47,7 +47,7 @@ def orchestration(module: str) -> Generator[None]:
     Raises:
         RuntimeError: no temporary server can be started.
     """
-    with interruption.unwinding(_training, _kill_training):
+    with interruption.unwinding(_training, _kill_training, _end_training):
         if not configured():
             server = TemporaryServer()
             os.environ["PREFECT_API_URL"] = server.url
@@ -124,6 +124,12 @@ def _training() -> bool:
     from tasks import process
 
     return process.any_left()
+
+
+def _end_training() -> None:
+    from tasks import process
+
+    process.end_all()
 
 
 def _kill_training() -> None:

@@ -20,6 +20,8 @@ FOLLOWED_EVERY = 0.5
 """Seconds between two looks at what a child has said."""
 
 _alive: set[subprocess.Popen[str]] = set()
+_stopping = threading.Event()
+_beginning = threading.Lock()
 
 
 class ProcessFailed(RuntimeError):
@@ -39,14 +41,17 @@ def watch(
     outlives its task for a checkpoint's time must not meet a broken pipe.
 
     Raises:
-        ProcessFailed: it ended with another status than 0.
+        ProcessFailed: it ended with another status than 0, or is not begun any more (`end_all`).
     """
     with log.open("ab") as errors:
         start = errors.tell()
-        child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
-        )
-        _alive.add(child)
+        with _beginning:
+            if _stopping.is_set():
+                raise ProcessFailed(f"{command[0]} is not begun: all was told to stop")
+            child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            )
+            _alive.add(child)
         with _following(log, start, on_remark):
             try:
                 assert child.stdout is not None
@@ -103,6 +108,17 @@ def end(child: subprocess.Popen[str], on_line: Callable[[str], None] = lambda _:
         impatience.cancel()
         _signal_group(child, signal.SIGKILL)
         child.wait()
+
+
+def end_all() -> None:
+    """As `end`, for the children of all threads, whose tasks no interruption reaches; and no further one is begun."""
+    with _beginning:
+        _stopping.set()
+    for child in list(_alive):
+        _signal_group(child, signal.SIGTERM)
+        impatience = threading.Timer(GRACE, _signal_group, (child, signal.SIGKILL))
+        impatience.daemon = True
+        impatience.start()
 
 
 def any_left() -> bool:

@@ -39,9 +39,9 @@ def prepare(root: Path) -> None:
     finish(root, "dataset", *settings)
 
 
-def write(file: Path) -> Path:
+def write(file: Path, steps: int = 4) -> Path:
     file.parent.mkdir(exist_ok=True)
-    file.write_text(STUDY)
+    file.write_text(STUDY.replace("train.steps: 4", f"train.steps: {steps}"))
     return file
 
 

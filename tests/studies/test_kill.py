@@ -1,13 +1,36 @@
 """Two kills at moments that nobody chose; `python -m tests.studies.kill` does as many as you like."""
 
+import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.studies.kill import trial
+from tests.flows.kill import start
+from tests.studies.kill import prepare, trial, write
+from wmsd_core.workspace import Workspace
 
 
 def test_a_study_killed_outright_ends_as_one_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     assert trial(tmp_path / "workspace", kills=2, seed=time.time_ns()) == []
+
+
+def test_a_study_that_is_told_to_stop_ends_its_trainings_with_a_checkpoint_and_begins_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is watched in a thread, which no signal reaches; the other run waits for its turn."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    root, runs = tmp_path / "workspace", Workspace(tmp_path / "workspace").training
+    prepare(root)
+    process = start(root, "study", str(write(tmp_path / "study" / "long.yaml", steps=500)), "--at-once", "1")
+    while not list(runs.glob("*/checkpoints/step-*")):
+        assert process.poll() is None, root.with_suffix(".log").read_text()
+        time.sleep(0.1)
+    below = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert not psutil.wait_procs(below, timeout=10)[1]
+    assert "the same command goes on from there" in root.with_suffix(".log").read_text()
+    assert len(list(runs.iterdir())) == 1, "another run was begun"

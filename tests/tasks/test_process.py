@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -67,6 +68,32 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pyt
     assert child.stdout is not None and child.stdout.readline() == "up\n"
     process.end(child)
     assert child.returncode == -signal.SIGKILL
+
+
+def test_children_of_other_threads_are_ended_and_no_further_one_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_stopping", threading.Event())
+    pids: list[int] = []
+    failed: list[process.ProcessFailed] = []
+
+    def task() -> None:
+        try:
+            process.watch(python(GRANDPARENT), lambda line: pids.append(int(line)), log=tmp_path / "log")
+        except process.ProcessFailed as failure:
+            failed.append(failure)
+
+    threads = [threading.Thread(target=task) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while len(pids) < 2:
+        time.sleep(0.01)
+    process.end_all()
+    for thread in threads:
+        thread.join(10)
+    assert len(failed) == 2 and not any(map(alive, pids)) and not process.any_left()
+    with pytest.raises(process.ProcessFailed, match="is not begun: all was told to stop"):
+        process.watch(python("print(1)"), print, log=tmp_path / "log")
 
 
 def test_what_a_child_remarks_is_handed_on_and_kept(tmp_path: Path) -> None:
