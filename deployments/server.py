@@ -7,6 +7,7 @@ word, however the command went. If somebody kills it, it is started again on the
     python -m deployments.server PORT
 """
 
+import gc
 import os
 import socket
 import subprocess
@@ -141,8 +142,11 @@ def _kill_training() -> None:
 def main(port: int) -> None:
     """Serves until standard input ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.disable()  # it would look through all that is imported again and again, for a quarter of the time
     import uvicorn
 
+    gc.freeze()
+    gc.enable()
     uvicorn.run(
         "prefect.server.api.server:create_app",
         factory=True,
