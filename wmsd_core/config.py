@@ -27,6 +27,10 @@ class Config(BaseModel):
     """Fields that say how the work is reached or hurried and cannot change its result: an address, a time limit. They are
     no part of the identity, so that a server that has moved makes nothing be done again."""
 
+    later: ClassVar[Mapping[str, Any]] = {}
+    """Fields that came later, each with the value that means what was done before there was one. At that value they are no part
+    of the identity, so that what an earlier version has made is not made again."""
+
     renamed: ClassVar[Mapping[str, str]] = {}
     """Fields that had another name, by that name: who still gives the old one is told the new one."""
 
@@ -50,6 +54,7 @@ class Config(BaseModel):
     def identity(self) -> dict[str, Any]:
         """The settings that determine results, as plain JSON."""
         plain = self.model_dump(mode="json", exclude=set(self.incidental))
+        plain = {name: value for name, value in plain.items() if name not in self.later or value != self.later[name]}
         inner = {name: getattr(self, name) for name in plain}
         return plain | {name: value.identity() for name, value in inner.items() if isinstance(value, Config)}
 

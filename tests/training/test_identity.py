@@ -92,12 +92,17 @@ def test_an_evaluation_is_told_which_steps_were_kept(long: Path) -> None:
 
 def test_what_every_step_depends_on_is_in_the_identity_and_nothing_else() -> None:
     same = ({"steps": 7}, {"micro_batch": 1}, {"checkpoint_every": 1}, {"keep_every": 2}, {"rewards": {"overlap": 5}})
-    other = ({"seed": 1}, {"optimizer": {"learning_rate": 1e-5}}, {"adapter": {"rank": 2}})
+    other = ({"seed": 1}, {"optimizer": {"learning_rate": 1e-5}}, {"adapter": {"rank": 2}}, {"vet_demonstrator": True})
     digest = TrainConfig().digest()
     assert {TrainConfig.model_validate(change).digest() for change in same} == {digest}
     assert digest not in {TrainConfig.model_validate(change).digest() for change in other}
     falling = [TrainConfig.model_validate({"steps": n, "optimizer": {"decay": "linear"}}).digest() for n in (5, 6)]
     assert falling[0] != falling[1]
+
+
+def test_a_setting_that_came_later_leaves_runs_of_before_their_identity() -> None:
+    assert "vet_demonstrator" not in TrainConfig().identity()
+    assert TrainConfig.model_validate({"vet_demonstrator": True}).identity()["vet_demonstrator"] is True
 
 
 def test_a_moved_run_is_the_same_run(tmp_path: Path) -> None:

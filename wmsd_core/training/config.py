@@ -234,6 +234,8 @@ class TrainConfig(Config):
     # What `start` holds is part of a run's identity by its content, beside this (`lineage`).
     incidental = frozenset({"micro_batch", "checkpoint_every", "keep_every", "start"})
 
+    later: ClassVar[Mapping[str, Any]] = {"vet_demonstrator": False}
+
     renamed: ClassVar[Mapping[str, str]] = {"policy": "reinforcement"}
 
     arm: TrainingArm = "full"
