@@ -22,7 +22,8 @@ from wmsd_core.workspace import Workspace
 
 @flow(name="study", task_runner=threads(2))
 def study(workspace: Path, study: Study, recipe: Recipe, results: Path) -> Summary:
-    """Trains and measures every arm with every seed. A run that was interrupted is resumed, a finished one is kept.
+    """Trains and measures every arm with every seed. A run that was interrupted is resumed, and one that the results have whole
+    is not made again.
 
     The results are written after each run, so that a study which is stopped has those of the runs before.
 
@@ -34,17 +35,20 @@ def study(workspace: Path, study: Study, recipe: Recipe, results: Path) -> Summa
     """
     runs = planned(study, recipe)
     with sole_use(workspace), silent():
-        if not has_tasks(workspace):
-            _prepare(workspace, recipe)
         known, stale = load(results).only(runs)
+        left = [run for run in runs if not known.whole(run)]
+        if len(left) < len(runs):
+            get_run_logger().info(f"{len(runs) - len(left)} of {len(runs)} runs are in {results} already")
+        if left and not has_tasks(workspace):
+            _prepare(workspace, recipe)
         for run in stale:
             get_run_logger().warning(f"{run}: the results so far are of other settings, and are made again")
-        futures = [(run, measure.submit(workspace, run)) for run in runs]
+        futures = [(run, measure.submit(workspace, run)) for run in left]
         for run, future in futures:
             known = _having(known, run, future)
             save(results, known.only(runs)[0])
     failed = [f"{line.arm}, seed {line.seed}" for line in known.runs if line.failed]
-    return {"runs": len(runs), "failed": failed or "none"} | write(study, known, results)
+    return {"runs": len(runs), "new": len(left), "failed": failed or "none"} | write(study, known, results)
 
 
 def _prepare(workspace: Path, recipe: Recipe) -> None:

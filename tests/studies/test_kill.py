@@ -7,14 +7,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.kill import start
-from tests.studies.kill import prepare, trial, write
+from tests.flows.kill import finish, start
+from tests.studies.kill import content, prepare, trial, write
 from wmsd_core.workspace import Workspace
 
 
 def test_a_study_killed_outright_ends_as_one_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     assert trial(tmp_path / "workspace", kills=2, seed=time.time_ns()) == []
+    file = tmp_path / "alone" / "small.yaml"
+    known = content(file)
+    finish(tmp_path / "elsewhere", "study", str(file))
+    assert content(file) == known and not Workspace(tmp_path / "elsewhere").training.exists(), "all of it was there"
 
 
 def test_a_study_that_is_told_to_stop_ends_its_trainings_with_a_checkpoint_and_begins_no_other(

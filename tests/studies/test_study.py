@@ -146,6 +146,19 @@ def test_results_come_back_from_their_file_and_stale_ones_are_left_out(study: St
         results.having([moved])
 
 
+def test_a_run_is_whole_with_all_its_measurements_and_its_own_settings(study: Study) -> None:
+    plan = planned(study, RECIPE)
+    results = measured(study, {"demonstrator": 0.7, "full": 0.8, "rl": 0.6})
+    assert all(results.whole(run) for run in plan) and not any(Results().whole(run) for run in plan)
+    lacking = Results(results.boards, results.runs, results.measurements[:-1])
+    last = results.measurements[-1]
+    assert [run.arm for run in plan if not lacking.whole(run)] == [last.arm]
+    failed = results.having([RunLine(arm="full", seed=4, key=plan[3].key, failed="why")])
+    assert [results.whole(run) and not failed.whole(run) for run in plan] == [False, False, False, True]
+    changed = planned(study.model_copy(update={"settings": {"train.steps": 26}}), RECIPE)
+    assert [results.whole(run) for run in changed] == [True, False, False, False], "the frozen base is as it was"
+
+
 def test_curves_and_finals_are_those_of_the_verdicts(study: Study) -> None:
     results = measured(study, {"demonstrator": 0.7, "full": 0.8, "rl": 0.6})
     points = analysis.curve(results, "full", "task")

@@ -122,6 +122,14 @@ class Results:
             for place, (item, picture) in enumerate(zip(board.items, board.pictures, strict=True))
         ]
 
+    def whole(self, run: Planned) -> bool:
+        """Whether a run as it is planned has not failed, and was measured at each of its steps."""
+        found = {(line.board, line.step) for line in self.measurements if (line.arm, line.seed) == (run.arm, run.seed)}
+        made = any(
+            (line.arm, line.seed, line.key, line.failed) == (run.arm, run.seed, run.key, "") for line in self.runs
+        )
+        return made and found >= {(board, config.at_step or 0) for board, config in run.evaluations}
+
     def without(self, arm: str, seed: int | None) -> "Results":
         """All but one run."""
         return replace(
