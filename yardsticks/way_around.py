@@ -1,0 +1,95 @@
+"""Can the way around be learned at all, and what makes it hard? The anchor alone, on right solutions.
+
+    python -m yardsticks.way_around --blocked 0.5 --steps 150
+    python -m yardsticks.way_around --blocked 1 --steps 150
+
+Fresh boards with a task each, of which the given share is blocked (`yardsticks.detours`). After every so many steps the
+averaged weights are tried on boards of both strata that were not trained: shares that reach the goal, that stay clear of the
+other mover, that do both, and that are consistent.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from wmsd_core.miniature import planner
+from wmsd_core.miniature.drawing import draw, to_uint8
+from wmsd_core.miniature.generator import MiniatureGenerator
+from wmsd_core.miniature.scene import Scenes
+from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.examples import Example
+from wmsd_core.training.loop import Trainer
+from yardsticks.detours import CLEAR, drawn, rolled_out
+
+TRIED = 150
+"""Boards of each stratum that are kept for trials."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--blocked", type=float, default=0.5, help="share of the training tasks")
+    parser.add_argument("--tasks", type=int, default=2000, help="boards to train on")
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--every", type=int, default=50, help="steps between trials")
+    parser.add_argument("--rank", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--states", type=int, default=1, help="states of each trajectory")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    strata, _ = drawn(arguments.tasks + TRIED, seed=1)
+    config = TrainConfig.model_validate(
+        {
+            "arm": "anchor",
+            "steps": arguments.steps,
+            "tasks_per_step": 128,
+            "group_size": 1,
+            "sampler_steps": 4,
+            "anchor_states": arguments.states,
+            "adapter": {"rank": arguments.rank, "alpha": arguments.rank},
+            "optimizer": {"learning_rate": arguments.rate, "warmup": 5, "decay": "cosine"},
+            "ema": {"decay": 0.96},
+            "micro_batch": 256,
+        }
+    )
+    print("| step | anchor | stratum | goal | clear | both | consistent |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, MiniatureGenerator.load(), _examples(strata, arguments, Path(folder)), None)
+        for step in range(1, arguments.steps + 1):
+            anchor = trainer.step()["anchor"]
+            if step % arguments.every == 0:
+                for name, board in strata.items():
+                    print(f"| {step} | {anchor:.4f} | {name} | {_tried(trainer.generator, *board)} |", flush=True)
+
+
+def _examples(
+    strata: dict[str, tuple[Scenes, list[planner.Plan]]], arguments: argparse.Namespace, folder: Path
+) -> list[Example]:
+    """So many tasks in all, with right solutions; their pictures as files."""
+    blocked = round(arguments.blocked * arguments.tasks)
+    found: list[Example] = []
+    for (name, (scenes, plans)), count in zip(strata.items(), (blocked, arguments.tasks - blocked), strict=True):
+        pictures = to_uint8(draw(scenes))
+        for row, plan in enumerate(plans[TRIED:][:count], start=TRIED):
+            path = folder / f"{name}-{row}.png"
+            Image.fromarray(pictures[row]).save(path)
+            solution = planner.write(plan, error_rate=0.0, seed=0).text
+            found.append(Example(pair_id=path.stem, image=path, task=str(plan.task), solution=solution))
+    return found
+
+
+def _tried(generator: object, scenes: Scenes, plans: list[planner.Plan]) -> str:
+    assert isinstance(generator, MiniatureGenerator)
+    plans = plans[:TRIED]
+    texts = [str(plan.task) for plan in plans]
+    scores, gap = rolled_out(generator, scenes.select(np.arange(len(plans))), plans, texts, 1, 5, "ema")
+    goal, clear = scores.task > 0, gap > CLEAR
+    return " | ".join(f"{share.mean():.2f}" for share in (goal, clear, goal & clear, scores.consistency > 0))
+
+
+if __name__ == "__main__":
+    main()
