@@ -87,6 +87,16 @@ def test_every_run_is_planned_with_its_settings_its_steps_and_both_halves(study:
     assert runs[0].key == changed[0].key and full.key != changed[1].key
 
 
+def test_a_setting_that_came_later_leaves_what_a_study_has_found_at_the_value_of_before(study: Study) -> None:
+    def keys(**settings: object) -> list[str]:
+        changed = study.model_copy(update={"settings": study.settings | settings})
+        return [run.key for run in planned(changed, RECIPE)]
+
+    assert keys(**{"train.vet_demonstrator": False}) == keys()
+    frozen, *trained = zip(keys(**{"train.vet_demonstrator": True}), keys(), strict=True)
+    assert frozen[0] == frozen[1] and all(now != before for now, before in trained)
+
+
 def test_a_study_to_choose_by_leaves_the_test_half_alone(file: Path) -> None:
     file.write_text(TEXT + "test: 0\n")
     study = read(file)

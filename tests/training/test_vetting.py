@@ -109,13 +109,11 @@ def test_a_vetted_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
     assert repr([without_times(second.step()) for _ in range(2)]) == repr(rows[2:])
 
 
-@pytest.mark.parametrize(
-    ("settings", "judge", "message"),
-    [
-        ({"arm": "rl", "vet_demonstrator": True}, ToyJudge(), "for arms with an anchor, which 'rl' has not"),
-        ({"arm": "anchor", "vet_demonstrator": True}, None, "vet_demonstrator needs a judge: name one in models.judge"),
-    ],
-)
-def test_where_it_cannot_be_is_told(tmp_path: Path, settings: dict[str, Any], judge: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        judged_by(tmp_path, judge, **settings)
+def test_without_a_judge_it_is_told_and_without_an_anchor_it_is_of_no_account(tmp_path: Path) -> None:
+    config = TrainConfig.model_validate(SETTINGS | {"arm": "anchor", "vet_demonstrator": True})
+    with pytest.raises(ValueError, match=r"vet_demonstrator needs a judge: name one in models\.judge"):
+        Trainer(config, ToyGenerator(), write_run(tmp_path, config), None)
+    for arm in ("rl", "off_policy"):
+        rows = [trainer(tmp_path, arm=arm, vet_demonstrator=vet).step() for vet in (False, True)]
+        assert without_times(rows[0]) == without_times(rows[1])
+    assert not TrainConfig(arm="off_policy", vet_demonstrator=True).asks_judge

@@ -14,8 +14,9 @@ alone, so that it says what was done.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -171,8 +172,21 @@ def planned(study: Study, recipe: Recipe) -> list[Planned]:
             raise ValueError(f"arm '{name}': {error}") from error
         for place, seed in enumerate(study.seeds[: arm.seeds] if trained else [None]):
             train = changed.train.model_copy(update={"seed": seed or 0, "keep_every": study.every})
-            said = {key: value for key, value in given.items() if trained or not key.startswith("train.")}
+            said = {
+                key: value
+                for key, value in given.items()
+                if (trained or not key.startswith("train.")) and not _as_before(changed, key)
+            }
             key = digest([study.recipe, name, arm.role, seed, study.every, dict(tasks), said])
             run = Planned(name, seed, arm.role, changed.model_copy(update={"train": train}), study.every, tasks, key)
             found.append((place, run))
     return [run for _, run in sorted(found, key=lambda placed: placed[0])]
+
+
+def _as_before(recipe: Recipe, key: str) -> bool:
+    """Whether a setting came later, and has the value that means what was done before: a file that comes to say so, because
+    the recipe now says otherwise, has the results that it had."""
+    *path, name = key.split(".")
+    parent: Any = reduce(getattr, path, recipe)
+    later: Mapping[str, Any] = getattr(parent, "later", {})
+    return name in later and getattr(parent, name) == later[name]

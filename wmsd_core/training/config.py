@@ -259,7 +259,7 @@ class TrainConfig(Config):
     vet_demonstrator: bool = False
     """Before a task's Demonstrator is learned from, it makes a clip of its own, and the judge must find the task done in it and
     the clip consistent; else the anchor and the distillation reward leave the task out of this step. For solutions that may be
-    wrong; not in the paper. Costs `sampler_steps` passes and two questions to the judge per task."""
+    wrong; not in the paper. Only where there is an anchor. Costs `sampler_steps` passes and two questions per task."""
     rl_weight: float = Field(default=1.0, gt=0)
     """Weight of the policy loss where the Executor has two losses; a single one has weight 1."""
     anchor_weight: float = Field(default=0.008, gt=0)
@@ -320,8 +320,6 @@ class TrainConfig(Config):
                 raise ValueError(
                     f"arm '{self.arm}' trains a Demonstrator, which is not averaged: set {self.reinforcement}.kl_ema to 0"
                 )
-        if self.vet_demonstrator and not any(lesson.teaching == "anchor" for lesson in self.lessons):
-            raise ValueError(f"vet_demonstrator is for arms with an anchor, which '{self.arm}' has not")
         if self.rewards.gate_consistency and not self.rewards.task:
             raise ValueError("rewards.gate_consistency needs the task reward: give rewards.task a value above 0")
         for name in ("awm", "nft", "dmd", "sft"):
@@ -402,7 +400,7 @@ class TrainConfig(Config):
     @property
     def asks_judge(self) -> bool:
         """Whether steps of this arm need a judge."""
-        return bool(self.judged) or self.vet_demonstrator
+        return bool(self.judged) or any(map(self.vetted, self.lessons))
 
     def vetted(self, lesson: Lesson) -> bool:
         """Whether the Demonstrator's own clips are looked at before it is learned from."""

@@ -64,8 +64,8 @@ class Trainer:
             raise ValueError(
                 f"rewards {named} need a judge: name one in models.judge, or set their weights in train.rewards to 0"
             )
-        if config.vet_demonstrator and judge is None:
-            raise ValueError("train.vet_demonstrator needs a judge: name one in models.judge, or leave it out")
+        if config.asks_judge and judge is None:
+            raise ValueError("train.vet_demonstrator needs a judge: name one in models.judge, or set it to false")
         if "pickscore" in config.video_rewards and pickscore is None:
             raise ValueError(
                 "reward pickscore needs its model: name it in models.pickscore, or set train.rewards.pickscore to 0"
