@@ -9,11 +9,12 @@ import json
 import threading
 import urllib.request
 from functools import partial
+from html import escape
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 SHOWN = frozenset({".html", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".webm"})
 HOSTS = frozenset({"127.0.0.1", "localhost"})
@@ -42,7 +43,9 @@ def served_at(port: int) -> Path | None:
 class _Pages(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/about" and self._is_for_us():
-            self._say(json.dumps({"workspace": self.directory}))
+            self._say("application/json", json.dumps({"workspace": self.directory}))
+        elif self.path == "/" and self._is_for_us():
+            self._say("text/html; charset=utf-8", _contents(Path(self.directory)))
         elif self._allowed():
             super().do_GET()
         else:
@@ -62,9 +65,9 @@ class _Pages(SimpleHTTPRequestHandler):
     def _is_for_us(self) -> bool:
         return self.headers.get("Host", "").rpartition(":")[0] in HOSTS
 
-    def _say(self, text: str) -> None:
+    def _say(self, kind: str, text: str) -> None:
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.end_headers()
         self.wfile.write(text.encode())
 
@@ -78,3 +81,17 @@ class _Pages(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """A line for each picture is of no use to anybody."""
+
+
+def _contents(root: Path) -> str:
+    """A page with a link to each page of the workspace: those that lie in it, and the first ones of its folders."""
+    found = (path for path in (*root.glob("*.html"), *root.glob("*/index.html")) if path.resolve().is_relative_to(root))
+    pages = [path.relative_to(root).as_posix() for path in found]
+    links = "".join(f'<li><a href="/{quote(page)}">{escape(page)}</a></li>' for page in sorted(pages))
+    missing = "<p>There is no page yet: <code>wmsd report</code> and <code>wmsd browse</code> write some.</p>"
+    title = escape(f"Pages of {root.name}")
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        f'<body style="font:16px/1.6 system-ui;max-width:40em;margin:3em auto;padding:0 1em"><h1>{title}</h1>'
+        + (f"<ul>{links}</ul>" if links else missing)
+    )

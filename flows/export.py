@@ -31,6 +31,10 @@ def export(
     """
     with stage_run(workspace, "export", {"export": config, "split": splitting}) as summary:
         summary |= write(workspace, out, config, splitting)
+        if tagged := summary.pop("waiting"):
+            summary["caution"] = (
+                f"tags on {tagged} frames and pairs wait for the next wmsd generate; export again after it"
+            )
         link = (Path(summary["folder"]).absolute() / "card.html").as_uri()  # anywhere: no server shows it
         publish_link("dataset", link, "card.html", f"export: {summary['train']} + {summary['bench']} pairs to {out}")
     return summary

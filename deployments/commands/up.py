@@ -42,7 +42,7 @@ def up(
             with parts.up(root, port) as running:
                 waiting.stop()
                 out.print(f"Prefect's UI        {running.ui}{' (joined)' if running.joined else ''}", highlight=False)
-                out.print(f"the report's place  {running.pages}/report.html", highlight=False)
+                out.print(f"reports and pages   {running.pages}/", highlight=False)
                 out.print(f"what it says        {running.log}", highlight=False, soft_wrap=True)
                 out.print("Ctrl-C ends all of it; runs leave what they have finished, trainings a checkpoint.")
                 while not (ended := running.ended()):

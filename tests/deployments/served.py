@@ -85,9 +85,9 @@ def served(folder: Path) -> Generator[Served]:
         until(lambda: process.poll() is not None or "Ctrl-C" in said.read_text(), "everything is up")
         assert process.poll() is None, said.read_text() + (root / "up.log").read_text()
         words = said.read_text().split()
-        ui, report = (word for word in words if word.startswith("http://"))
+        ui, pages = (word for word in words if word.startswith("http://"))
         with temporary_settings({PREFECT_API_URL: f"{ui}/api"}), get_client(sync_client=True) as client:
-            yield Served(process, root, ui, report.removesuffix("/report.html"), client)
+            yield Served(process, root, ui, pages.removesuffix("/"), client)
     finally:
         stop(process)
 

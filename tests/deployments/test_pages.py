@@ -1,6 +1,7 @@
 """Pages of a workspace over http: what a browser may see of it, and nothing else of the machine."""
 
 import http.client
+import re
 from collections.abc import Generator
 from pathlib import Path
 
@@ -40,7 +41,6 @@ def test_pages_and_pictures_are_served(port: int, tmp_path: Path) -> None:
     "path",
     [
         "/wmsd.duckdb",
-        "/",
         "/videos/",
         "/videos",
         "/../secret.html",
@@ -51,6 +51,18 @@ def test_pages_and_pictures_are_served(port: int, tmp_path: Path) -> None:
 )
 def test_nothing_else_is(port: int, path: str) -> None:
     assert get(port, path)[0] == 404
+
+
+def test_the_address_alone_links_to_every_page(port: int, tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    (root / "browser").mkdir()
+    (root / "browser" / "index.html").write_text("<p>frames")
+    (root / "a & b.html").write_text("<p>odd")
+    status, shown = get(port, "/")
+    links = re.findall(r'href="([^"]+)"', shown.decode())
+    assert status == 200 and links == ["/a%20%26%20b.html", "/browser/index.html", "/report.html"]
+    assert [get(port, link)[0] for link in links] == [200, 200, 200] and b"a &amp; b.html" in shown
+    assert get(port, "/", host="evil.example")[0] == 404
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "[::1]"])

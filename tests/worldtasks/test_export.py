@@ -296,6 +296,16 @@ def test_pictures_that_are_gone_or_changed_are_left_out_with_their_pairs(store: 
     )
 
 
+def test_an_export_without_a_picture_that_can_be_read_is_none(store: Path, tmp_path: Path) -> None:
+    written(store, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    told = r"nothing was exported: no picture can be read \(12 unreadable\)\. If they were moved"
+    with pytest.raises(ValueError, match=told):
+        written(store, tmp_path / "out")
+    assert (tmp_path / "out" / "README.md").read_text() == card
+
+
 def test_pictures_are_copied_linked_or_referred_to(store: Path, tmp_path: Path) -> None:
     linked = tmp_path / "linked"
     written(store, linked, ExportConfig(formats=("jsonl",), images="link"))

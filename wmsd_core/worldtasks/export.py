@@ -30,10 +30,12 @@ from wmsd_core.files import sha256
 from wmsd_core.frames.content import MOST_BYTES, read
 from wmsd_core.frames.refusal import Refusal
 from wmsd_core.publication import publishing, write_manifest
+from wmsd_core.store import reading
 from wmsd_core.worldtasks.card import About, write_card
 from wmsd_core.worldtasks.leaks import complaint, drop_training_frames, find_leaks
 from wmsd_core.worldtasks.snapshot import FLAT, RECORD, SCHEMA, copy, snapshot
 from wmsd_core.worldtasks.splits import SplitConfig
+from wmsd_core.worldtasks.tags import waiting
 
 Format = Literal["parquet", "jsonl", "duckdb", "worldtasks"]
 SPLITS = ("train", "bench")
@@ -75,6 +77,8 @@ class Exported:
     bytes: int
     dropped: int = 0
     """Training frames taken out because they are in the benchmark as well."""
+    waiting: int = 0
+    """Frames and pairs that a person's tags turn down or bring back, which the next selection acts on: not this export."""
 
 
 def export(store: Path, out: Path, config: ExportConfig, splitting: SplitConfig, *, threads: int = 2) -> Exported:
@@ -90,12 +94,20 @@ def export(store: Path, out: Path, config: ExportConfig, splitting: SplitConfig,
         dropped = drop_training_frames(store, leaks, splitting.digest())
     else:
         dropped = 0
+    with reading(store) as con:
+        tagged = waiting(con)
     with publishing(out) as folder:
         database = folder / "worldtasks.duckdb"
         try:
             with snapshot(store, database) as con:
                 _check_room(con, folder, out, config)
                 left_out = _place_images(con, folder, out, config, threads)
+                if not con.execute("SELECT count(*) FROM pairs").fetchall()[0][0]:
+                    why = ", ".join(f"{number} {reason}" for reason, number in left_out.items())
+                    raise ValueError(
+                        f"nothing was exported: no picture can be read ({why}). If they were moved, `wmsd verify` finds them "
+                        "and says how to mend it; an earlier export is kept"
+                    )
                 for split in SPLITS:
                     _write_records(con, folder, split, config)
                 counts = dict(con.execute("SELECT split, count(*) FROM pairs GROUP BY split").fetchall())
@@ -110,7 +122,7 @@ def export(store: Path, out: Path, config: ExportConfig, splitting: SplitConfig,
         about = {"schema": SCHEMA, "code_version": __version__, "settings": config.model_dump(mode="json")}
         write_manifest(folder, {**about, "identity": card.identity, "pairs": counts, "left_out": left_out})
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Exported(out, counts.get("train", 0), counts.get("bench", 0), frames, left_out, size, dropped)
+    return Exported(out, counts.get("train", 0), counts.get("bench", 0), frames, left_out, size, dropped, tagged)
 
 
 def _check_room(con: duckdb.DuckDBPyConnection, folder: Path, out: Path, config: ExportConfig) -> None:
