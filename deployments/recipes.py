@@ -42,7 +42,8 @@ def miniature() -> Recipe:
             tasks_per_step=32,
             group_size=4,
             sampler_steps=4,
-            # A quarter of the solutions is wrong. Better in all of five seeds, on tasks it was not chosen by (docs/studies/arms.md).
+            # A quarter of the solutions is wrong. Better with all of five seeds, on tasks that it was not chosen by:
+            # docs/studies/arms.md.
             vet_demonstrator=True,
             anchor_weight=1.0,
             rl_weight=0.8,
