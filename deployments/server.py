@@ -144,11 +144,12 @@ def main(port: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()  # it would look through all that is imported again and again, for a quarter of the time
     import uvicorn
+    from prefect.server.api.server import create_app
 
     gc.freeze()
     gc.enable()
     uvicorn.run(
-        "prefect.server.api.server:create_app",
+        create_app,
         factory=True,
         host="127.0.0.1",
         port=port,

@@ -10,7 +10,7 @@ import pytest
 
 from deployments import pages
 from tests.bench.synthetic import build
-from tests.chromium import chromium, needed
+from tests.chromium import chromium, needed, opened
 from tests.deployments.test_cli import wmsd
 from wmsd_core.filters.measuring import MeasureConfig
 from wmsd_core.store import insert, query, reading, writing
@@ -141,19 +141,8 @@ def test_the_page_works_in_a_browser_as_a_file_and_over_http(made: tuple[Path, W
     server = pages.serve(path.parent, 0)
     try:
         for address in (written.path.as_uri(), f"http://127.0.0.1:{server.server_port}/browser/index.html"):
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            asked: list[str] = []
-            troubles: list[str] = []
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
-            page.on("requestfailed", lambda request, troubles=troubles: troubles.append(request.url))
-            page.on("console", lambda message, troubles=troubles: troubles.append(message.text))
-            page.on("pageerror", lambda error, troubles=troubles: troubles.append(str(error)))
-            page.goto(address)
-            _filters_work(page, shown(written)["frames"])
-            assert troubles == []
-            root = address.removesuffix("index.html")
-            assert asked[0] == address and all(url.startswith(root) for url in asked) and len(asked) > 3
-            page.close()
+            with opened(browser, address) as page:
+                _filters_work(page, shown(written)["frames"])
     finally:
         server.shutdown()
 
