@@ -16,7 +16,7 @@ from tasks.study import has_tasks, measure
 from wmsd_core.recipe import Recipe
 from wmsd_core.studies.page import write
 from wmsd_core.studies.results import Results, RunLine, load, parsed, save
-from wmsd_core.studies.study import Planned, Study, planned
+from wmsd_core.studies.study import Planned, Study, planned, with_settings
 from wmsd_core.workspace import Workspace
 
 
@@ -28,7 +28,7 @@ def study(workspace: Path, study: Study, recipe: Recipe, results: Path) -> Summa
     The results are written after each run, so that a study which is stopped has those of the runs before.
 
     Args:
-        workspace: Folder with the store; without a training set, the miniature's is made first.
+        workspace: Folder with the store; without a training set, the miniature's is made first, as the study's settings say.
         study: Arms, seeds and settings.
         recipe: What the settings of the study are changes to.
         results: The file of results; page and table are written beside it.
@@ -40,7 +40,7 @@ def study(workspace: Path, study: Study, recipe: Recipe, results: Path) -> Summa
         if len(left) < len(runs):
             get_run_logger().info(f"{len(runs) - len(left)} of {len(runs)} runs are in {results} already")
         if left and not has_tasks(workspace):
-            _prepare(workspace, recipe)
+            _prepare(workspace, with_settings(recipe, study.settings))
         for run in stale:
             get_run_logger().warning(f"{run}: the results so far are of other settings, and are made again")
         futures = [(run, measure.submit(workspace, run)) for run in left]

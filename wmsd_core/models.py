@@ -1,12 +1,15 @@
 """Generators and vision-language models by name: those of the project, and anybody's as `package.module:factory`."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 from wmsd_core import registry
 from wmsd_core.config import Config
 from wmsd_core.generators.protocol import Generator
 from wmsd_core.generators.settings import GeneratorConfig, Hunyuan15Config, Ltx2Config
+from wmsd_core.miniature.planner_settings import PlannerConfig
 from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.vlm.protocol import VisionLanguageModel
 from wmsd_core.vlm.settings import LocalConfig, ServerConfig
@@ -28,6 +31,8 @@ VLMS = {
 class ModelsConfig(Config):
     """Which models do the work, by name or as `package.module:factory`."""
 
+    later: ClassVar[Mapping[str, Any]] = {"planner": PlannerConfig().model_dump()}
+
     generator: str = "miniature"
     """The image-to-video model: Demonstrator, and with an adapter, Executor."""
     ltx2: Ltx2Config = Ltx2Config()
@@ -43,6 +48,8 @@ class ModelsConfig(Config):
     `evaluate.pickscore` is set."""
     pickscore_processor: str = PICKSCORE_PROCESSOR
     """Its processor, likewise."""
+    planner: PlannerConfig = PlannerConfig()
+    """Errors in the solutions, where the writer is `miniature`."""
     server: ServerConfig = ServerConfig()
     """The server, where writer or judge is `vllm`."""
     local: LocalConfig = LocalConfig()
@@ -79,7 +86,8 @@ def vlm(models: ModelsConfig, name: str, requests: Path | None = None) -> Vision
     Raises:
         ValueError: there is none of this name, it cannot be loaded, or its server cannot be used.
     """
-    settings = {"vllm": (models.server, requests), "transformers": (models.local,)}.get(name, ())
+    known = {"miniature": (models.planner,), "vllm": (models.server, requests), "transformers": (models.local,)}
+    settings = known.get(name, ())
     key = (name, *map(repr, settings))
     with _loading:
         if key not in _instances:

@@ -16,6 +16,7 @@ from wmsd_core.bench.missing import Generated
 from wmsd_core.bench.scores import outcomes
 from wmsd_core.bench.solving import Solution, Solved, write_solutions, writer_of
 from wmsd_core.miniature import exam
+from wmsd_core.miniature.planner_settings import PlannerConfig
 from wmsd_core.miniature.vlm import MiniatureVLM
 from wmsd_core.vlm import Message, prompts
 
@@ -72,7 +73,7 @@ def test_what_was_written_is_what_the_generator_reads_and_what_was_not_is_no_fai
 
 def test_the_miniatures_model_solves_the_task_that_it_is_given() -> None:
     paper = exam.write(6, seed=2)
-    vlm = MiniatureVLM(error_rate=0)
+    vlm = MiniatureVLM(PlannerConfig(errors=0))
     for image, task, right in zip(paper.images, paper.texts["short"], paper.texts["clean"], strict=True):
         system, user = prompts.messages("solve", task=task)
         asked = (system, Message(user.role, user.text, (image,)))

@@ -61,3 +61,21 @@ def test_a_solution_depends_on_its_seed_only():
     forward = [planner.write(plan, error_rate=0.5, seed=i) for i, plan in enumerate(plans)]
     backward = [planner.write(plans[i], error_rate=0.5, seed=i) for i in reversed(range(20))]
     assert forward == backward[::-1]
+
+
+def test_errors_by_kind_of_task_are_the_same_for_the_kind_and_spare_the_others():
+    _, plans, *_ = solved(4000)
+    for share in (0.1, 0.25, 0.5):
+        wrong: dict[str, set[bool]] = {}
+        for plan in plans:
+            written = planner.write(plan, error_rate=share, seed=0, by_kind=True)
+            assert written == planner.write(plan, error_rate=share, seed=1, by_kind=True)
+            wrong.setdefault(planner.kind(plan.task), set()).add(bool(written.error))
+        assert len(wrong) == 20
+        assert sorted(map(sorted, wrong.values())) == [[False]] * round(20 - 20 * share) + [[True]] * round(20 * share)
+    # A kind errs in one way where it can, and in its next one where it cannot.
+    mistakes: dict[str, Counter[str]] = {kind: Counter() for kind in wrong}
+    for plan in plans:
+        mistakes[planner.kind(plan.task)][planner.write(plan, error_rate=1, seed=0, by_kind=True).error] += 1
+    assert all(count.most_common(1)[0][1] > 0.4 * count.total() for count in mistakes.values())
+    assert len({count.most_common(1)[0][0] for count in mistakes.values()}) > 2

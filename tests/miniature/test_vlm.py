@@ -7,6 +7,7 @@ from wmsd_core.arrays import Image
 from wmsd_core.miniature import drawing, scene
 from wmsd_core.miniature.language import find_task, tokenize
 from wmsd_core.miniature.pictures import suitable
+from wmsd_core.miniature.planner_settings import PlannerConfig
 from wmsd_core.miniature.scene import COLOURS, SIDE
 from wmsd_core.miniature.vlm import MiniatureVLM
 from wmsd_core.vlm.prompts import messages, question
@@ -70,8 +71,8 @@ def test_requests_it_cannot_meet_are_errors(image: Image):
         MiniatureVLM().complete(request(image, 8), Taxonomy, seed=0)
     with pytest.raises(ValueError, match="needs a picture"):
         MiniatureVLM().complete([Message("user", "Write 8 tasks.")], TaskPairs, seed=0)
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        MiniatureVLM(error_rate=1.5)
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        PlannerConfig(errors=1.5)
 
 
 def test_screening_tells_boards_from_other_pictures(image: Image):

@@ -19,6 +19,7 @@ from wmsd_core.generators.protocol import Adapter, Generator
 from wmsd_core.miniature import planner, verifier
 from wmsd_core.miniature.drawing import draw, to_uint8
 from wmsd_core.miniature.language import Task
+from wmsd_core.miniature.planner_settings import PlannerConfig
 from wmsd_core.miniature.scene import Scenes, sample
 from wmsd_core.seeds import derive
 
@@ -39,7 +40,7 @@ class Exam:
         return len(self.tasks)
 
 
-def write(count: int, *, seed: int, error_rate: float = planner.ERROR_RATE) -> Exam:
+def write(count: int, *, seed: int, error_rate: float = PlannerConfig().errors) -> Exam:
     """An exam of `count` tasks on as many boards."""
     rng = np.random.default_rng(derive(seed, "exam"))
     scenes = sample(rng, count)

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, Leg, Task, solution
-from wmsd_core.miniature.scene import SIDE, Scenes
+from wmsd_core.miniature.scene import COLOURS, KINDS, SIDE, SQUARE, Scenes
 
-ERROR_RATE = 0.25
-"""Share of solutions that are wrong, unless told otherwise."""
 ERRORS = {
     "last leg off by one": 0.25,
     "leg reversed": 0.15,
@@ -85,8 +83,11 @@ def plans(scenes: Scenes, row: int) -> list[Plan]:
     return found
 
 
-def write(plan: Plan, *, error_rate: float, seed: int) -> WrittenSolution:
-    """The plan's solution in words, wrong with probability `error_rate`."""
+def write(plan: Plan, *, error_rate: float, seed: int, by_kind: bool = False) -> WrittenSolution:
+    """The plan's solution in words, wrong with probability `error_rate`; or where errors go `by_kind`, always and in the same
+    way for that share of the kinds of task, whatever the seed."""
+    if by_kind:
+        return _misunderstood(plan, error_rate)
     rng = np.random.default_rng(seed)
     if rng.random() >= error_rate:
         return WrittenSolution(_text(plan.task.agent, plan.legs), "")
@@ -94,6 +95,21 @@ def write(plan: Plan, *, error_rate: float, seed: int) -> WrittenSolution:
     share = np.array([ERRORS[kind] for kind in wrong])
     kind = list(wrong)[int(rng.choice(len(wrong), p=share / share.sum()))]
     return WrittenSolution(wrong[kind], kind)
+
+
+def kind(task: Task) -> str:
+    """What a task is like: who moves, whatever its colour, and where to."""
+    return f"{task.agent.split()[1]} to the {task.goal}"
+
+
+def _misunderstood(plan: Plan, share: float) -> WrittenSolution:
+    place = _TASK_KINDS.index(kind(plan.task))
+    if place >= round(share * len(_TASK_KINDS)):
+        return WrittenSolution(_text(plan.task.agent, plan.legs), "")
+    shares = list(ERRORS.values())
+    liking = np.random.default_rng(place).choice(list(ERRORS), len(ERRORS), replace=False, p=shares)
+    texts = ((str(error), _MAKERS[error](plan, np.random.default_rng(place))) for error in liking)
+    return next(WrittenSolution(text, error) for error, text in texts if text)
 
 
 def _ways_to_cell(start: Cell, goal: Cell) -> list[Legs]:
@@ -164,3 +180,7 @@ _MAKERS: dict[str, Callable[[Plan, np.random.Generator], str]] = {
     "through the other mover": _through,
 }
 """Each writes a wrong solution, or nothing where the plan cannot have that error."""
+
+_GOALS = (*(f"{colour} {KINDS[SQUARE]}" for colour in COLOURS), *(f"{edge} edge" for edge in EDGES))
+_TASK_KINDS = [f"{who} to the {goal}" for who in KINDS[:SQUARE] for goal in _GOALS]
+np.random.default_rng(0).shuffle(_TASK_KINDS)

@@ -15,25 +15,25 @@ from wmsd_core.miniature import planner
 from wmsd_core.miniature.drawing import shrink
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, find_task
 from wmsd_core.miniature.perception import perceive
+from wmsd_core.miniature.planner_settings import PlannerConfig
 from wmsd_core.miniature.verifier import BOUND, Tracks, assess, track
 from wmsd_core.seeds import derive
 from wmsd_core.vlm.protocol import Answer, LogOdds, Message, Question
 
 PAIRS = 8
 """Task-solution pairs for a picture where the request names no number."""
+_USUAL = PlannerConfig()
 _JUDGES = {"judge_task": "task", "judge_agent": "agent", "judge_consistency": "consistency"}
 
 
 class MiniatureVLM:
     """Writes `TaskPairs`, `Solution` and `Label`; answers "screen", two questions about tasks and three about videos."""
 
-    def __init__(self, error_rate: float = planner.ERROR_RATE) -> None:
-        """`error_rate` is the share of solutions that are wrong on purpose."""
-        if not 0 <= error_rate <= 1:
-            raise ValueError(f"error_rate is a share between 0 and 1, not {error_rate}")
-        self.error_rate = error_rate
+    def __init__(self, planning: PlannerConfig = _USUAL) -> None:
+        """`planning` says how its solutions are wrong on purpose."""
+        self.planning = planning
         self.concurrency = 1
-        self.name = f"miniature-vlm/2/errors={error_rate:g}"
+        self.name = f"miniature-vlm/2/errors={planning.errors:g}{'/by kind' if planning.by_kind else ''}"
         self._watched: tuple[str, Tracks | None] = ("", None)
 
     def complete(self, messages: Sequence[Message], schema: type[Answer], *, seed: int) -> Answer:
@@ -104,7 +104,8 @@ class MiniatureVLM:
         return tracks
 
     def _solve(self, plan: planner.Plan, seed: int) -> str:
-        return planner.write(plan, error_rate=self.error_rate, seed=seed).text
+        planning = self.planning
+        return planner.write(plan, error_rate=planning.errors, seed=seed, by_kind=planning.by_kind).text
 
 
 def _label(video: Video) -> dict[str, object]:

@@ -75,7 +75,7 @@ class Study(Config):
     test: int = Field(default=400, ge=0)
     """Tasks of the test half. 0: it is not touched, and scores are those of the selection half, for a study to choose by."""
     settings: dict[str, Any] = Field(default={})
-    """Settings of all arms, by dotted name."""
+    """Settings of all arms, by dotted name, and of the dataset, where the workspace has none yet."""
     reference: str = ""
     """The arm that others are compared with; '' is the first."""
     arms: dict[str, StudyArm]
@@ -155,6 +155,15 @@ def read(file: Path) -> Study:
         raise ValueError(f"{file}: {where}: {first['msg']}; docs/studies.md says what a study is") from error
 
 
+def with_settings(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """A recipe with the settings of a study, or of an arm.
+
+    Raises:
+        ValueError: there is no such setting, or its value is refused.
+    """
+    return overrides.apply(recipe, [f"{key}={json.dumps(value)}" for key, value in given.items()])
+
+
 def planned(study: Study, recipe: Recipe) -> list[Planned]:
     """Every run of a study. The first seed of all arms comes first, so that what is stopped early can be compared.
 
@@ -167,7 +176,7 @@ def planned(study: Study, recipe: Recipe) -> list[Planned]:
         trained = arm.role == "executor"
         given = study.settings | arm.settings
         try:
-            changed = overrides.apply(recipe, [f"{key}={json.dumps(value)}" for key, value in given.items()])
+            changed = with_settings(recipe, given)
         except ValueError as error:
             raise ValueError(f"arm '{name}': {error}") from error
         for place, seed in enumerate(study.seeds[: arm.seeds] if trained else [None]):
