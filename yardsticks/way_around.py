@@ -2,6 +2,7 @@
 
     python -m yardsticks.way_around --blocked 0.5 --steps 150
     python -m yardsticks.way_around --blocked 1 --steps 150
+    python -m yardsticks.way_around --base base.safetensors     # another one, such as `wmsd miniature pretrain` writes
 
 Fresh boards with a task each, of which the given share is blocked (`yardsticks.detours`). After every so many steps the
 averaged weights are tried on boards of both strata that were not trained: shares that reach the goal, that stay clear of the
@@ -20,6 +21,7 @@ from wmsd_core.miniature import planner
 from wmsd_core.miniature.drawing import draw, to_uint8
 from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.scene import Scenes
+from wmsd_core.miniature.weights import WEIGHTS
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=50, help="steps between trials")
     parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--base", type=Path, default=WEIGHTS, help="weights of the miniature")
     parser.add_argument("--states", type=int, default=1, help="states of each trajectory")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -58,7 +61,7 @@ def main() -> None:
     print("| step | anchor | stratum | goal | clear | both | consistent |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, MiniatureGenerator.load(), _examples(strata, arguments, Path(folder)), None)
+        trainer = Trainer(config, MiniatureGenerator.load(arguments.base), _examples(strata, arguments, Path(folder)), None)
         for step in range(1, arguments.steps + 1):
             anchor = trainer.step()["anchor"]
             if step % arguments.every == 0:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from wmsd_core.miniature import exam
+from wmsd_core.miniature import exam, planner
 from wmsd_core.miniature.drawing import to_uint8
 from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, find_task, tokenize
@@ -50,6 +50,35 @@ def test_a_leg_is_told_by_a_landmark_only_where_it_ends_there():
                 checked += 1
                 assert abs(seen.centre[row, -1, mover, axis] - cell) < 0.3, text
     assert checked > 100
+
+
+def test_a_mover_goes_around_the_other_unless_it_is_told_to_go_over_it():
+    frames, texts = captioned(np.random.default_rng(2), 4000, PretrainConfig())
+    over = [gone for gone, _ in ways(frames)]
+    told = [text.startswith("The") and "somewhere" not in text for text in texts]
+    assert np.mean([gone for gone, by in zip(over, told, strict=True) if not by]) < 0.005
+    assert np.mean([gone for gone, by in zip(over, told, strict=True) if by]) > 0.05
+    # Of motions that no text tells, so many would have gone over it in the other order of legs.
+    for share in (0.0, 0.5, 1.0):
+        untold = PretrainConfig(detailed=0.0, vague=0.0, short=0.0, blocked=share)
+        around = [other for _, other in ways(captioned(np.random.default_rng(3), 800, untold)[0])]
+        at_random, at_most = 0.11, 0.9  # from some cells there is no such motion
+        assert abs(np.mean(around) - (at_random + share * (at_most - at_random))) < 0.05
+
+
+def ways(frames: np.ndarray) -> list[tuple[bool, bool]]:
+    """Whether the mover goes over the other one, and whether it would with its legs in the other order."""
+    seen = track(to_uint8(frames))
+    found = []
+    for row, centre in enumerate(seen.centre):
+        mover = int(np.argmax(np.abs(centre[-1] - centre[0]).sum(-1)))
+        start, end = (tuple(map(int, np.round(centre[at, mover]))) for at in (0, -1))
+        legs = [planner.Leg(axis, end[axis]) for axis in (0, 1) if start[axis] != end[axis]]
+        if len(legs) == 2 and abs(centre[1, mover, 0] - start[0]) < 0.1:
+            legs.reverse()
+        other = tuple(map(int, seen.scenes.cells[row, 1 - mover]))
+        found.append(tuple(other in planner.route(start, tuple(order)) for order in (legs, legs[::-1])))
+    return found
 
 
 def test_pretraining_repeats_bit_for_bit():

@@ -10,8 +10,10 @@ What the base model learns, and what it does not, is decided by the mix of capti
   the goal. So such texts are no surprise to the network, and mean nothing to it but who moves.
 - none: no text, anybody moves.
 
-Half of all motions end on a place or an edge, the others anywhere, in either order of legs, also over the other mover:
-a wrong solution is drawn faithfully. No clip is ever shown with the text of a task that it was chosen to solve.
+Half of all motions end on a place or an edge, the others anywhere, in either order of legs. Told leg by leg they also lead
+over the other mover: a wrong solution is drawn faithfully. Untold they go around it, as things in real videos do, and half
+of them have to (`blocked`): so the network knows whether something is in the way, and no text has told it. No clip is ever
+shown with the text of a task that it was chosen to solve.
 
 Loss: |x_0 - prediction|^2 / max(sigma, .3)^2, sigma = shift(u) with u uniform (`noise_shift`). Optimizer: Muon
 (Jordan et al. 2024) for the matrices of the blocks, AdamW for all else; the result is an average of the weights.
@@ -36,6 +38,8 @@ from wmsd_core.miniature.network import Network, NetworkConfig, noise_shift
 from wmsd_core.miniature.scene import SIDE, Scenes, sample
 from wmsd_core.seeds import derive
 
+_DRAWS = 200
+
 
 class PretrainConfig(Config):
     """Pretraining of the miniature's base model."""
@@ -54,6 +58,8 @@ class PretrainConfig(Config):
     """Share of legs told by a landmark, among those of detailed captions that end level with one."""
     vague: float = Field(default=0.07, ge=0, le=1)
     """Share of captions that only say who moves."""
+    blocked: float = Field(default=0.5, ge=0, le=1)
+    """Share of motions without a told way where one order of legs leads over the other mover, and the other one is taken."""
     short: float = Field(default=0.08, ge=0, le=1)
     """Share of texts of short tasks over an unrelated motion. What is left after these has no text."""
     muon_rate: float = Field(default=0.02, gt=0)
@@ -82,10 +88,14 @@ def captioned(
     """Clips float32 [count, frames, 20, 20, 3] in [0, 1], and their captions."""
     scenes = sample(rng, count)
     mover = rng.integers(0, 2, count)
-    start = scenes.cells[np.arange(count), mover]
+    rows = np.arange(count)
+    start, other = scenes.cells[rows, mover], scenes.cells[rows, 1 - mover]
     end = _ends(rng, scenes, start)
     horizontal_first = rng.random(count) < 0.5
     draws = rng.random((count, 5))
+    untold = draws[:, 0] >= config.detailed
+    end, sideways, upright = _around(rng, scenes, start, end, other, untold, rng.random(count) < config.blocked)
+    horizontal_first = np.where(untold & sideways, False, np.where(untold & upright, True, horizontal_first))
     texts = [
         _caption(scenes, row, mover[row], start[row], end[row], bool(horizontal_first[row]), draws[row], config)
         for row in range(count)
@@ -105,6 +115,40 @@ def _ends(rng: np.random.Generator, scenes: Scenes, start: np.ndarray) -> np.nda
     while (still := (end == start).all(1)).any():
         end[still] = rng.integers(0, SIDE, (int(still.sum()), 2))
     return end
+
+
+def _around(
+    rng: np.random.Generator,
+    scenes: Scenes,
+    start: np.ndarray,
+    end: np.ndarray,
+    other: np.ndarray,
+    untold: np.ndarray,
+    blocked: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ends int64 [B, 2], drawn again for `untold` motions until a way is free, and where `blocked` says so, only one; and
+    whether the way sideways first, and the other, leads over the other mover, each bool [B].
+
+    From some cells no end leaves only one way free. They have whatever comes after many draws: one untold motion in 800 goes
+    over the other mover.
+    """
+    sideways = upright = np.zeros(len(end), bool)
+    for _ in range(_DRAWS):
+        sideways, upright = _over(start, end, other, 0), _over(start, end, other, 1)
+        wrong = untold & np.where(blocked, sideways == upright, sideways & upright)
+        if not wrong.any():
+            break
+        end = np.where(wrong[:, None], _ends(rng, scenes, start), end)
+    return end, sideways, upright
+
+
+def _over(start: np.ndarray, end: np.ndarray, other: np.ndarray, first: int) -> np.ndarray:
+    """bool [B]: whether the way whose first leg goes along axis `first` leads over `other`, or ends on it; cells [B, 2]."""
+    then = 1 - first
+    within = (np.minimum(start, end) <= other) & (other <= np.maximum(start, end))
+    return (within[:, first] & (other[:, then] == start[:, then])) | (
+        within[:, then] & (other[:, first] == end[:, first])
+    )
 
 
 def _caption(
