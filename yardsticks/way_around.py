@@ -61,7 +61,9 @@ def main() -> None:
     print("| step | anchor | stratum | goal | clear | both | consistent |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, MiniatureGenerator.load(arguments.base), _examples(strata, arguments, Path(folder)), None)
+        trainer = Trainer(
+            config, MiniatureGenerator.load(arguments.base), _examples(strata, arguments, Path(folder)), None
+        )
         for step in range(1, arguments.steps + 1):
             anchor = trainer.step()["anchor"]
             if step % arguments.every == 0:

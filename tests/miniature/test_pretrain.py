@@ -52,8 +52,8 @@ def test_a_leg_is_told_by_a_landmark_only_where_it_ends_there():
     assert checked > 100
 
 
-def test_a_mover_goes_around_the_other_unless_it_is_told_to_go_over_it():
-    frames, texts = captioned(np.random.default_rng(2), 4000, PretrainConfig())
+def test_where_asked_a_mover_goes_around_the_other_unless_it_is_told_to_go_over_it():
+    frames, texts = captioned(np.random.default_rng(2), 4000, PretrainConfig(blocked=0.5))
     over = [gone for gone, _ in ways(frames)]
     told = [text.startswith("The") and "somewhere" not in text for text in texts]
     assert np.mean([gone for gone, by in zip(over, told, strict=True) if not by]) < 0.005

@@ -10,10 +10,9 @@ What the base model learns, and what it does not, is decided by the mix of capti
   the goal. So such texts are no surprise to the network, and mean nothing to it but who moves.
 - none: no text, anybody moves.
 
-Half of all motions end on a place or an edge, the others anywhere, in either order of legs. Told leg by leg they also lead
-over the other mover: a wrong solution is drawn faithfully. Untold they go around it, as things in real videos do, and half
-of them have to (`blocked`): so the network knows whether something is in the way, and no text has told it. No clip is ever
-shown with the text of a task that it was chosen to solve.
+Half of all motions end on a place or an edge, the others anywhere, in either order of legs, also over the other mover:
+a wrong solution is drawn faithfully. No clip is ever shown with the text of a task that it was chosen to solve. With
+`blocked`, motions that no text tells leg by leg go around the other mover, as things in real videos do.
 
 Loss: |x_0 - prediction|^2 / max(sigma, .3)^2, sigma = shift(u) with u uniform (`noise_shift`). Optimizer: Muon
 (Jordan et al. 2024) for the matrices of the blocks, AdamW for all else; the result is an average of the weights.
@@ -58,8 +57,9 @@ class PretrainConfig(Config):
     """Share of legs told by a landmark, among those of detailed captions that end level with one."""
     vague: float = Field(default=0.07, ge=0, le=1)
     """Share of captions that only say who moves."""
-    blocked: float = Field(default=0.5, ge=0, le=1)
-    """Share of motions without a told way where one order of legs leads over the other mover, and the other one is taken."""
+    blocked: float | None = Field(default=None, ge=0, le=1)
+    """Let motions that no text tells leg by leg go around the other mover, this share of them where one order of legs leads
+    over it. None, and so in the base that comes with the project: they go anywhere. docs/log.md has what it does."""
     short: float = Field(default=0.08, ge=0, le=1)
     """Share of texts of short tasks over an unrelated motion. What is left after these has no text."""
     muon_rate: float = Field(default=0.02, gt=0)
@@ -93,9 +93,10 @@ def captioned(
     end = _ends(rng, scenes, start)
     horizontal_first = rng.random(count) < 0.5
     draws = rng.random((count, 5))
-    untold = draws[:, 0] >= config.detailed
-    end, sideways, upright = _around(rng, scenes, start, end, other, untold, rng.random(count) < config.blocked)
-    horizontal_first = np.where(untold & sideways, False, np.where(untold & upright, True, horizontal_first))
+    if config.blocked is not None:
+        untold = draws[:, 0] >= config.detailed
+        end, sideways, upright = _around(rng, scenes, start, end, other, untold, rng.random(count) < config.blocked)
+        horizontal_first = np.where(untold & sideways, False, np.where(untold & upright, True, horizontal_first))
     texts = [
         _caption(scenes, row, mover[row], start[row], end[row], bool(horizontal_first[row]), draws[row], config)
         for row in range(count)
