@@ -17,21 +17,16 @@ from tests.frames.pictures import folder_of
 from wmsd_core.workspace import Workspace
 
 PROGRAM = """
-import sys
-from pathlib import Path
-from flows import dedup, filter
-from wmsd_core.filters import FilterConfig, MeasureConfig
-from wmsd_core.frames import FramesConfig
+from deployments import cli, start
 
 if __name__ == "__main__":
+    start.begin()
+    from flows import dedup, filter
+
     filter.SHARD = dedup.SHARD = 10
-    root, images = map(Path, sys.argv[1:])
-    measuring = MeasureConfig(working_width=64)
-    found = filter.filter_frames(root, [str(images)], FramesConfig(), measuring, FilterConfig(min_side=16))
-    assert found["kept"] + found["dropped"] == 35, found
-    found = dedup.dedup(root, measuring)
-    assert found["signed"] > 20, found
+    cli.main()
 """
+SMALL = ["--set", "measure.working_width=64"]
 
 
 def images(folder: Path) -> Path:
@@ -42,22 +37,22 @@ def images(folder: Path) -> Path:
 
 
 def rows(runner: str, pictures: Path, folder: Path) -> dict[str, list[object]]:
-    """Everything that the two stages store when `runner` runs their shards."""
+    """Everything that the two stages store when `runner` runs their shards, by the commands that a user gives."""
     (folder / "program.py").write_text(PROGRAM)
     environment = os.environ | {
         **{"WMSD_RUNNER": runner, "WMSD_WORKERS": "2", "PREFECT_HOME": str(folder / "prefect")},
-        **{"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
         **{"PYTHONPATH": str(Path(__file__).parents[2]), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"},
     }
     root = folder / runner
-    run = subprocess.run(
-        [sys.executable, str(folder / "program.py"), str(root), str(pictures)],
-        env=environment,
-        capture_output=True,
-        text=True,
+    stages = (
+        ["filter", "--frames", str(pictures), "--set", "filter.min_side=16", *SMALL],
+        ["dedup", *SMALL],
     )
-    if run.returncode:
-        raise RuntimeError(f"{runner}: {run.stdout[-2000:]}{run.stderr[-6000:]}")
+    for stage in stages:
+        command = [sys.executable, str(folder / "program.py"), *stage, "--workspace", str(root)]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if run.returncode:
+            raise RuntimeError(f"{runner}: {run.stdout[-2000:]}{run.stderr[-6000:]}")
     return content(Workspace(root))
 
 
