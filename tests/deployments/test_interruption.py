@@ -47,6 +47,7 @@ def words(process: psutil.Process) -> list[str]:
         return []
 
 
+@pytest.mark.usefixtures("prefect_home")
 @pytest.mark.parametrize(("act", "status"), [("key", 130), (signal.SIGTERM, 143)])
 def test_a_flow_that_is_stopped_ends_with_its_server_and_says_what_is_kept(
     tmp_path: Path, act: str | signal.Signals, status: int
