@@ -20,6 +20,22 @@ install_import_hook(
 )
 sys.dont_write_bytecode = False
 
+LONGEST = (
+    "flows/test_kill.py",
+    "deployments/test_served.py",
+    "deployments/test_ui.py",
+    "flows/test_pipeline.py",
+    "studies/test_kill.py",
+    "training/test_distributed.py",
+    "training/test_process.py",
+    "deployments/test_interruption.py",
+    "deployments/test_cli.py",
+    "flows/test_dataset.py",
+    "worldtasks/test_export.py",
+    "generators/test_pretrained.py",
+)
+"""Files that take longest, with which workers begin: who meets one at the end has everybody wait."""
+
 _status = 0
 
 
@@ -29,6 +45,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         for one in gc.get_objects():
             if isinstance(one, functools._lru_cache_wrapper):
                 one.cache_clear()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # xdist would begin with the files of many tests, which are the quick ones
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
