@@ -11,6 +11,9 @@ VLLM := .venv-vllm
 # pip must not be content with a CUDA wheel that breaks transformers on a CPU; vLLM works without these two.
 VLLM_BROKEN := torchaudio torchcodec
 
+# One more than cores: a quarter of their time workers wait, for servers, browsers and what was killed.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 .PHONY: demo test check ui-test audit mutants setup vllm-test clean
 
 demo: setup
@@ -21,7 +24,7 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses $(or $(JOBS),logical) --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses $(or $(JOBS),$(WORKERS)) --maxprocesses 4 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

@@ -24,6 +24,13 @@ from urllib.error import URLError
 
 from deployments import interruption
 
+TEMPORARY = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    # Kinds of blocks, which no command uses: every package that brings some would be read, as Dask's is.
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+}
+"""What a server is started with that serves one command."""
 STARTS = 3
 """How often a temporary server is started before it is given up."""
 STARTUP = 180.0
@@ -91,14 +98,8 @@ class TemporaryServer:
             time.sleep(0.05)
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {
-            "PREFECT_UI_ENABLED": "0",
-            "PREFECT__SERVER_EPHEMERAL": "1",
-            # Kinds of blocks, which no command uses: every package that brings some would be read, as Dask's is.
-            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
-        }
         command = [sys.executable, "-m", "deployments.server", str(self.port)]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | TEMPORARY, start_new_session=True)
 
     def _keep(self) -> None:
         for _ in range(STARTS):

@@ -19,6 +19,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from tests.orchestration import fill
+
 SLOW = 180.0
 """Seconds that a busy machine may need for anything here."""
 
@@ -70,17 +72,15 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def served(folder: Path) -> Generator[Served]:
+def served(folder: Path, database: Path) -> Generator[Served]:
     """Starts it for the workspace `folder/workspace`, and ends it by Ctrl-C."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    root, said = folder / "workspace", folder / "said"
+    root, said, home = folder / "workspace", folder / "said", fill(folder / "home", database)
     command = [sys.executable, "-m", "deployments.cli", "up", "--workspace", str(root), "--port", str(port)]
     with said.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, env=environment(folder / "home"), start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment(home), start_new_session=True)
     try:
         until(lambda: process.poll() is not None or "Ctrl-C" in said.read_text(), "everything is up")
         assert process.poll() is None, said.read_text() + (root / "up.log").read_text()

@@ -47,6 +47,7 @@ def words(process: psutil.Process) -> list[str]:
         return []
 
 
+@pytest.mark.usefixtures("prefect_home")
 @pytest.mark.parametrize(("act", "status"), [("key", 130), (signal.SIGTERM, 143)])
 def test_a_flow_that_is_stopped_ends_with_its_server_and_says_what_is_kept(
     tmp_path: Path, act: str | signal.Signals, status: int
@@ -66,7 +67,8 @@ def test_a_flow_that_is_stopped_ends_with_its_server_and_says_what_is_kept(
 
 
 def test_a_second_server_takes_the_place_of_one_that_was_killed(tmp_path: Path) -> None:
-    pid, terminal = start(tmp_path, "miniature", "render", "--set", "render.n=2000")
+    # A new server takes longer than these pictures: the flow's last words wait for it.
+    pid, terminal = start(tmp_path, "miniature", "render", "--set", "render.n=300")
     read_until(terminal, b"Beginning flow run")
     next(one for one in psutil.Process(pid).children() if "deployments.server" in words(one)).kill()
     shown = read_until(terminal, b"\0")

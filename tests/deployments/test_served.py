@@ -3,6 +3,7 @@
 import fcntl
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psutil
 import pytest
@@ -25,10 +26,10 @@ EVERY_TEN_SECONDS = "* * * * * */10"
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
+def up(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
     folder = tmp_path_factory.mktemp("up")
     with_tasks(Workspace(folder / "workspace").prepare())
-    with served(folder) as running:
+    with served(folder, database) as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 import re
 import urllib.request
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -29,11 +30,11 @@ evaluate: {tasks: 12, steps: 2}
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
+def up(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
     folder = tmp_path_factory.mktemp("ui")
     (folder / "workspace").mkdir()
     (folder / "workspace" / "wmsd.yaml").write_text(SMALL)
-    with served(folder) as running:
+    with served(folder, database) as running:
         yield running
 
 

@@ -8,12 +8,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from deployments.recipes import named
 from flows.dataset import dataset
 from flows.export import export
 from tests.frames.pictures import encode, scene
+from tests.orchestration import harness
 from tests.vlm import server as scripted
 from tests.vlm.server import Asked, Behaviour, ScriptedServer
 from wmsd_core import overrides
@@ -27,8 +27,8 @@ FRAMES = 8
 
 
 @pytest.fixture(scope="module", autouse=True)
-def prefect_server() -> Generator[None]:
-    with prefect_test_harness(server_startup_timeout=180):
+def prefect_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    with harness(tmp_path_factory.mktemp("prefect"), database):
         yield
 
 

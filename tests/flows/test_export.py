@@ -5,10 +5,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.export import check_export, export, import_
 from tests.frames.pictures import registered
+from tests.orchestration import harness
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.store import query, reading, writing
 from wmsd_core.workspace import Workspace
@@ -20,8 +20,8 @@ HALF = SplitConfig(bench_fraction=0.5)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Generator[None]:
-    with prefect_test_harness(server_startup_timeout=180):
+def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    with harness(tmp_path_factory.mktemp("prefect"), database):
         yield
 
 

@@ -1,14 +1,15 @@
 """The generate stage through Prefect, on the miniature: second looks, caps and labels, and what a person can read."""
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.generate import generate
 from tasks.generate import forget_pairs
+from tests.orchestration import harness
 from wmsd_core import store
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.miniature.pictures import RenderConfig, render
@@ -20,8 +21,8 @@ VERIFIED = SelectConfig(min_agent_log_odds=0.0, min_open_log_odds=0.0, max_cell_
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Generator[None]:
-    with prefect_test_harness(server_startup_timeout=180):
+def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    with harness(tmp_path_factory.mktemp("prefect"), database):
         yield
 
 

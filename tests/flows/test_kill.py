@@ -8,6 +8,6 @@ import pytest
 from tests.flows.kill import trial
 
 
-def test_a_pipeline_killed_outright_ends_as_one_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+@pytest.mark.usefixtures("prefect_home")
+def test_a_pipeline_killed_outright_ends_as_one_left_alone(tmp_path: Path) -> None:
     assert trial(tmp_path / "workspace", kills=2, seed=time.time_ns()) == []

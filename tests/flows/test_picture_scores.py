@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.evaluate import evaluate
 from tests.bench.synthetic import build
 from tests.bench.tiny import ScriptedJudge
+from tests.orchestration import harness
 from tests.rewards.test_pickscore import random_clip
 from wmsd_core import store
 from wmsd_core.bench.evaluation import EvaluateConfig
@@ -43,8 +43,8 @@ def models(clip: Path) -> ModelsConfig:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Generator[None]:
-    with prefect_test_harness(server_startup_timeout=180):
+def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    with harness(tmp_path_factory.mktemp("prefect"), database):
         yield
 
 

@@ -15,7 +15,6 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.filter import filter_frames
 from flows.generate import generate
@@ -26,6 +25,7 @@ from tasks.plan import plan
 from tasks.process import ProcessFailed
 from tasks.train import train as training
 from tests.flows.kill import content
+from tests.orchestration import harness
 from wmsd_core import overrides, store
 from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.recipe import Recipe
@@ -54,8 +54,8 @@ SMALL = overrides.apply(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Generator[None]:
-    with prefect_test_harness(server_startup_timeout=180):
+def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    with harness(tmp_path_factory.mktemp("prefect"), database):
         yield
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.evaluate import evaluate
 from flows.report import report
 from tests.bench.synthetic import build
 from tests.bench.test_clips import film
 from tests.bench.tiny import ScriptedJudge
+from tests.orchestration import harness
 from wmsd_core import store
 from wmsd_core.bench.benchmark import Arm, Benchmark, Criterion, Item, Published, named
 from wmsd_core.bench.evaluation import EvaluateConfig
@@ -60,8 +60,8 @@ def judge() -> ScriptedJudge:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Generator[None]:
-    with prefect_test_harness(server_startup_timeout=180):
+def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    with harness(tmp_path_factory.mktemp("prefect"), database):
         yield
 
 

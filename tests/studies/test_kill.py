@@ -12,8 +12,8 @@ from tests.studies.kill import content, prepare, trial, write
 from wmsd_core.workspace import Workspace
 
 
-def test_a_study_killed_outright_ends_as_one_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+@pytest.mark.usefixtures("prefect_home")
+def test_a_study_killed_outright_ends_as_one_left_alone(tmp_path: Path) -> None:
     assert trial(tmp_path / "workspace", kills=2, seed=time.time_ns()) == []
     file = tmp_path / "alone" / "small.yaml"
     known = content(file)
@@ -21,11 +21,9 @@ def test_a_study_killed_outright_ends_as_one_left_alone(tmp_path: Path, monkeypa
     assert content(file) == known and not Workspace(tmp_path / "elsewhere").training.exists(), "all of it was there"
 
 
-def test_a_study_that_is_told_to_stop_ends_its_trainings_with_a_checkpoint_and_begins_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("prefect_home")
+def test_a_study_that_is_told_to_stop_ends_its_trainings_with_a_checkpoint_and_begins_no_other(tmp_path: Path) -> None:
     """Each is watched in a thread, which no signal reaches; the other run waits for its turn."""
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     root, runs = tmp_path / "workspace", Workspace(tmp_path / "workspace").training
     prepare(root)
     process = start(root, "study", str(write(tmp_path / "study" / "long.yaml", steps=500)), "--at-once", "1")

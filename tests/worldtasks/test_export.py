@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -20,7 +21,7 @@ from tests.reference import REFERENCE
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.publication import publishing, verify
 from wmsd_core.store import query, reading, writing
-from wmsd_core.worldtasks import GenerateConfig, SplitConfig, assign_splits, generate_pairs, label_tasks
+from wmsd_core.worldtasks import GenerateConfig, SplitConfig, assign_splits, figures, generate_pairs, label_tasks
 from wmsd_core.worldtasks.card import markdown
 from wmsd_core.worldtasks.export import ExportConfig, Exported, export
 from wmsd_core.worldtasks.importing import import_folder
@@ -28,6 +29,29 @@ from wmsd_core.worldtasks.layout import ImportConfig
 
 HALF = SplitConfig(bench_fraction=0.5)
 ALL = ExportConfig(formats=("parquet", "jsonl", "duckdb", "worldtasks"), rows_per_file=7)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, bytes]:
+    """Pictures of cards by what they show."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _equal_pictures_are_drawn_once(drawn: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw a card's pictures is most of a small export, and nearly all exports here have the same pairs."""
+
+    def once(draw: Callable[..., None]) -> Callable[..., None]:
+        def drawing(path: Path, *shown: object) -> None:
+            if (known := f"{draw.__name__}{shown}") not in drawn:
+                draw(path, *shown)
+                drawn[known] = path.read_bytes()
+            path.write_bytes(drawn[known])
+
+        return drawing
+
+    for draw in (figures.taxonomy, figures.lengths):
+        monkeypatch.setattr(figures, draw.__name__, once(draw))
 
 
 @pytest.fixture(scope="module")
