@@ -14,22 +14,23 @@ VLLM_BROKEN := torchaudio torchcodec
 # One more than cores: a quarter of their time workers wait, for servers, browsers and what was killed.
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: demo test check ui-test audit mutants setup vllm-test clean
+.PHONY: demo test check units ui-test audit mutants setup vllm-test clean
 
 demo: setup
 	$(BIN)/wmsd pipeline --workspace $(WORKSPACE)
 
+# Beside one another: pyright needs a core for a minute.
 test: setup
+	+@$(MAKE) --no-print-directory --jobs 2 check units
+
+check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses $(or $(JOBS),$(WORKERS)) --maxprocesses 4 --dist loadfile
 
-check: setup
-	$(BIN)/ruff check .
-	$(BIN)/pyright --project pyproject.toml
-	$(BIN)/lint-imports
+units: setup
+	$(BIN)/pytest --numprocesses $(or $(JOBS),$(WORKERS)) --maxprocesses 4 --dist loadfile
 
 # By clicking in the system's Chromium: Prefect's UI as `wmsd up` serves it, and the pages to look through. `make test` does it too.
 ui-test: setup

@@ -155,10 +155,11 @@ def test_a_training_is_cancelled_by_a_click_and_leaves_a_checkpoint(page: "Page"
     (metrics,) = until(lambda: set(Workspace(up.root).training.glob("*/metrics.jsonl")) - before, "training has begun")
     training = trainings(up)
     assert training
+    watched = [*training, *training[0].parents()[:1]]  # its run's process too
     page.reload()
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Confirm").click()
-    _, left = psutil.wait_procs([*training, *training[0].parents()[:1]], SLOW)  # its run's process too
+    _, left = psutil.wait_procs(watched, SLOW)
     assert not left
     ends(page, up, run, "Cancelled")
     assert list(metrics.parent.glob("checkpoints/step-*"))
