@@ -22,14 +22,14 @@ every: 2
 selection: 8
 test: 8
 settings: {train.steps: 4, train.tasks_per_step: 4, train.group_size: 2, train.sampler_steps: 2, train.checkpoint_every: 1,
-           evaluate.steps: 2, evaluate.controls: 0}
+           evaluate.steps: 2, evaluate.controls: 0, render.n: 60, split.bench_fraction: 0.4, models.planner.errors: 0.5}
 reference: demonstrator
 arms:
   demonstrator: {role: demonstrator}
   full: {settings: {train.arm: full}}
   anchor: {settings: {train.arm: anchor}}
 """
-TASKS = ("render.n=60", "split.bench_fraction=0.4")
+TASKS = ("render.n=60", "split.bench_fraction=0.4", "models.planner.errors=0.5")
 
 
 def prepare(root: Path) -> None:

@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from tests.flows.kill import finish, start
-from tests.studies.kill import content, prepare, trial, write
+from tests.studies.kill import content, trial, write
+from wmsd_core.store import query, reading
 from wmsd_core.workspace import Workspace
 
 
@@ -23,9 +24,8 @@ def test_a_study_killed_outright_ends_as_one_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("prefect_home")
 def test_a_study_that_is_told_to_stop_ends_its_trainings_with_a_checkpoint_and_begins_no_other(tmp_path: Path) -> None:
-    """Each is watched in a thread, which no signal reaches; the other run waits for its turn."""
+    """Each is watched in a thread, which no signal reaches; the other run waits for its turn. The dataset is made by it."""
     root, runs = tmp_path / "workspace", Workspace(tmp_path / "workspace").training
-    prepare(root)
     process = start(root, "study", str(write(tmp_path / "study" / "long.yaml", steps=500)), "--at-once", "1")
     while not list(runs.glob("*/checkpoints/step-*")):
         assert process.poll() is None, root.with_suffix(".log").read_text()
@@ -36,3 +36,5 @@ def test_a_study_that_is_told_to_stop_ends_its_trainings_with_a_checkpoint_and_b
     assert not psutil.wait_procs(below, timeout=10)[1]
     assert "the same command goes on from there" in root.with_suffix(".log").read_text()
     assert len(list(runs.iterdir())) == 1, "another run was begun"
+    with reading(Workspace(root).store) as con:
+        assert query(con, "SELECT DISTINCT model FROM screenings") == [{"model": "miniature-vlm/2/errors=0.5"}]

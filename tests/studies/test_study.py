@@ -163,9 +163,13 @@ def test_a_run_is_whole_with_all_its_measurements_and_its_own_settings(study: St
     lacking = Results(results.boards, results.runs, results.measurements[:-1])
     last = results.measurements[-1]
     assert [run.arm for run in plan if not lacking.whole(run)] == [last.arm]
-    failed = results.having([RunLine(arm="full", seed=4, key=plan[3].key, failed="why")])
-    assert [results.whole(run) and not failed.whole(run) for run in plan] == [False, False, False, True]
-    changed = planned(study.model_copy(update={"settings": {"train.steps": 26}}), RECIPE)
+    runs = tuple(
+        line.model_copy(update={"failed": "why"}) if (line.arm, line.seed) == ("full", 4) else line
+        for line in results.runs
+    )
+    failed = Results(results.boards, runs, results.measurements)
+    assert [failed.whole(run) for run in plan] == [True, True, True, False]
+    changed = planned(study.model_copy(update={"settings": study.settings | {"train.rl_weight": 0.5}}), RECIPE)
     assert [results.whole(run) for run in changed] == [True, False, False, False], "the frozen base is as it was"
 
 
