@@ -1,6 +1,7 @@
 """Many small images through register, filter, dedup and store: speed, memory, size, and what a kill costs.
 
     python -m yardsticks.scale [N]        # 50,000 images of 96x96 by default
+    python -m yardsticks.scale N --once   # no smaller numbers beside it, and no kill
 
 Images are made first (deterministic JPEGs, a tenth of them copies at another quality). The stages then run in a process of
 their own, without Prefect, in shards as the flows use them, by two threads; its memory is read while it works. A second store
@@ -142,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("count", type=int, nargs="?", default=50_000)
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
+    parser.add_argument("--once", action="store_true", help="only this number, and again")
     parser.add_argument("--work", type=Path, nargs=2, metavar=("IMAGES", "ROOT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -149,7 +151,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder, count = Path(name), arguments.count
-        for part in (count // 5, count // 2, count):
+        for part in (count,) if arguments.once else (count // 5, count // 2, count):
             images = folder / "images"
             shutil.rmtree(images, ignore_errors=True)
             make(images, part)
@@ -160,6 +162,8 @@ def main() -> None:
             print(f"store: {size / 1e6:.1f} MB, {size / part:.0f} bytes a frame; rows: {rows(folder / f'store{part}')}")
         print("\n== the same again: nothing is left to do")
         table(count, *watched(images, folder / f"store{count}"))
+        if arguments.once:
+            return
         print("\n== killed in the middle of measuring, and run again")
         left = killed(images, folder / "killed", count // 2)
         print(f"left by the kill: {left}")
