@@ -25,7 +25,7 @@ from wmsd_core.store.connection import SEALED
 
 BLOCK = 4096
 """Signatures that are held at once."""
-MEMORY = "1GB"
+MEMORY = "500MB"
 """Of the search; the rest of its tables lies in temporary files."""
 _AXES = 16
 _CELL_AXES = 6
