@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validato
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from wmsd_core.docstrings import docstrings
+
 
 class Config(BaseModel):
     """Frozen settings of one stage. The docstring under each field is its help text, in forms and in `--help`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     revision: ClassVar[int] = 1
     """Raised by hand when the code behind these settings changes its results: old rows and cache entries then no longer
@@ -46,7 +48,10 @@ class Config(BaseModel):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The schema that forms are made of. A field's help says its bounds: a form checks them only when it is sent."""
         schema = handler(core)
-        for field in handler.resolve_ref_schema(schema).get("properties", {}).values():
+        helped = docstrings(cls)
+        for name, field in handler.resolve_ref_schema(schema).get("properties", {}).items():
+            if name in helped:
+                field["description"] = helped[name]
             if limits := bounds(field):
                 field["description"] = f"{field.get('description', '')} ({limits})".strip()
         return schema

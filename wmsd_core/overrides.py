@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from wmsd_core.config import Config
+from wmsd_core.docstrings import docstrings
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -46,13 +47,18 @@ def apply(config: C, assignments: Sequence[str]) -> C:
 
 @dataclass(frozen=True)
 class Setting:
-    """One settable field: its dotted path, its value, its help."""
+    """One settable field: its dotted path, its value, and the class that it is a field of."""
 
     key: str
     value: object
-    meaning: str
+    owner: type[BaseModel]
     annotation: Any
     bounds: tuple[object, ...] = ()
+
+    @property
+    def meaning(self) -> str:
+        """Its help, on one line."""
+        return " ".join(docstrings(self.owner).get(self.key.rpartition(".")[2], "").split())
 
     @property
     def kind(self) -> str:
@@ -74,8 +80,7 @@ def describe(config: BaseModel, prefix: str = "") -> Iterator[Setting]:
         if isinstance(value, BaseModel):
             yield from describe(value, f"{prefix}{name}.")
         else:
-            meaning = " ".join((field.description or "").split())
-            yield Setting(prefix + name, value, meaning, field.annotation, tuple(field.metadata))
+            yield Setting(prefix + name, value, type(config), field.annotation, tuple(field.metadata))
 
 
 def renamed(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:

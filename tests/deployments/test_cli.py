@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from deployments import recipes
 from tests.frames.pictures import registered
 from wmsd_core import store
+from wmsd_core.docstrings import docstrings
 from wmsd_core.filters import MeasureConfig, measure_frames
 from wmsd_core.overrides import keys
 from wmsd_core.workspace import Workspace
@@ -125,7 +126,7 @@ def undocumented(config: type[BaseModel]) -> list[str]:
     """Fields without a docstring, nested ones included."""
     missing: list[str] = []
     for name, field in config.model_fields.items():
-        if not field.description:
+        if not docstrings(config).get(name):
             missing.append(f"{config.__name__}.{name}")
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             missing += undocumented(field.annotation)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "prefect", "pyarrow", "duckdb", "av", "cv2", "numpy", "matplotlib", "transformers", "openai")
+HEAVY += ("jinja2", "markdown_it")
 
 
 def read(module: str) -> set[str]:
@@ -21,8 +22,9 @@ def test_the_command_line_reads_nothing_heavy() -> None:
     assert read("deployments.cli") == set()
 
 
-def test_the_settings_read_neither_torch_nor_prefect_nor_charts() -> None:
-    assert not read("wmsd_core.recipe") & {"torch", "prefect", "matplotlib", "transformers", "openai"}
+def test_the_settings_read_neither_torch_nor_prefect_nor_charts_nor_pages() -> None:
+    unwanted = {"torch", "prefect", "matplotlib", "transformers", "openai", "jinja2", "markdown_it"}
+    assert not read("wmsd_core.recipe") & unwanted
 
 
 def test_a_pipeline_reads_what_computes_and_draws_only_where_there_is_something_to_do() -> None:

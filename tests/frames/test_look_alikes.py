@@ -13,6 +13,7 @@ from wmsd_core.frames.dedup import DedupConfig, drop_near_duplicates
 from wmsd_core.frames.likeness import forget_signatures, sign_frames
 from wmsd_core.frames.look_alikes import LookAlikes
 from wmsd_core.store import insert, query, reading, writing
+from wmsd_core.store.funnel import LAST, up_to
 
 MEASURED_BY = SMALL.digest()
 
@@ -124,6 +125,25 @@ def test_the_choice_is_the_greedy_one_however_it_is_cut_into_blocks(
             con.execute("DELETE FROM verdicts")
         drop_near_duplicates(tmp_path / "s", MEASURED_BY, DedupConfig(radius=6))
         assert left(tmp_path / "s", "dedup") == expected
+
+
+def test_ranking_signatures_holds_none_of_them_in_the_memory_of_the_store(tmp_path: Path) -> None:
+    path, number = tmp_path / "s", 20_000
+    stored(path, looks(1), [1.0], [1])
+    with writing(path) as con:  # 15 MB of signatures
+        others = "SELECT * EXCLUDE i REPLACE (printf('%x', i) AS frame_id) FROM frames, range($n) t(i)"
+        con.execute(f"INSERT INTO frames BY NAME {others}", {"n": number - 1})
+        con.execute(
+            "INSERT OR IGNORE INTO signatures SELECT frame_id, repeat(lpad(frame_id, 64, '0'), 12)::BLOB FROM frames"
+        )
+    parameters: dict[str, object] = {"source": None, "stages": up_to("filter"), "first": "", "last": LAST}
+    known = LookAlikes(4.0)
+    with reading(path) as con:
+        con.execute("SET memory_limit = '25MB'; SET threads = 1")
+        assert known.copy(con, dedup._PREFERRED, parameters | {"measured_by": MEASURED_BY}) == number
+    places = np.concatenate([places for places, _ in known.blocks(1, number)])
+    known.close()
+    assert places.tolist() == list(range(1, number + 1))
 
 
 def test_nothing_is_compared_again_until_frames_or_settings_change(

@@ -194,6 +194,19 @@ def test_rejections_of_an_older_store_stay_and_each_is_there_once(path: Path, mo
         assert survivors(con, "filter") == ["b"]
 
 
+def test_no_time_goes_into_squeezing_ids_of_rejections(path: Path) -> None:
+    verdict = "SELECT sha256(i::VARCHAR) AS item, 'dark' AS reason, '' AS detail, '' AS path FROM range(3000) t(i) ORDER BY ALL"
+    with store.writing(path) as con:
+        replace_rejections(con, "filter", verdict, {}, "hash")
+    with store.reading(path) as con:
+        sql = """
+            SELECT DISTINCT compression FROM pragma_storage_info('rejections')
+            WHERE column_name = $column AND segment_type = 'VARCHAR'
+        """
+        assert con.execute(sql, {"column": "item"}).fetchall() == [("Uncompressed",)]
+        assert con.execute(sql, {"column": "stage"}).fetchall() != [("Uncompressed",)]
+
+
 def test_every_table_of_the_contract_exists(path: Path) -> None:
     contract = """frames measurements aesthetics screenings task_pairs taxonomy splits videos judgments training_runs
         training_steps evaluations stage_runs rejections"""

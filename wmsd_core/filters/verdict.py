@@ -88,12 +88,13 @@ def _reason(t: Threshold) -> str:
 def _beyond(source: str, among: Sequence[Threshold]) -> str:
     """SQL: every frame of a source that is beyond one of the thresholds, once for each, in order of frame.
 
-    What is sorted is as narrow as can be: a row for each frame that is dropped, before its reasons are put into words.
+    What is sorted is as narrow as can be: a row for each frame that is dropped, before its reasons are put into words. It is by
+    twelve digits of the id, which DuckDB holds without a pointer and which differ in all but one pair of twenty million frames.
     """
     return f"""
         SELECT item, why.reason AS reason, why.detail AS detail, path FROM (
             SELECT frame_id AS item, unnest([{", ".join(map(_reason, among))}]) AS why, path
-            FROM (SELECT * FROM ({source}) WHERE {" OR ".join(t.dropped for t in among)} ORDER BY frame_id)
+            FROM (SELECT * FROM ({source}) WHERE {" OR ".join(t.dropped for t in among)} ORDER BY frame_id[:12])
         ) WHERE why IS NOT NULL
     """
 

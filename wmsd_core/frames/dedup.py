@@ -45,8 +45,10 @@ _CANDIDATES = f"""
 """
 
 _PREFERRED = f"""
-    SELECT row_number() OVER (ORDER BY pixels DESC, sharpness DESC NULLS LAST, frame_id) AS place, frame_id, levels
-    FROM ({_CANDIDATES}) WHERE levels IS NOT NULL
+    SELECT place, frame_id, levels FROM signatures JOIN (
+        SELECT row_number() OVER (ORDER BY pixels DESC, sharpness DESC NULLS LAST, frame_id) AS place, frame_id
+        FROM ({_CANDIDATES}) WHERE levels IS NOT NULL
+    ) USING (frame_id)
 """
 
 _INPUT = f"""

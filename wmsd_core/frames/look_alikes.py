@@ -25,7 +25,7 @@ from wmsd_core.store.connection import SEALED
 
 BLOCK = 4096
 """Signatures that are held at once."""
-MEMORY = "1GB"
+MEMORY = "500MB"
 """Of the search; the rest of its tables lies in temporary files."""
 _AXES = 16
 _CELL_AXES = 6
@@ -65,7 +65,11 @@ class LookAlikes:
 
     def copy(self, con: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, object]) -> int:
         """Copies the signatures that a query of a store selects as (place, frame_id, levels), places being 1, 2, ..., so that
-        the store is open for a moment only. Returns how many there are."""
+        the store is open for a moment only. Returns how many there are.
+
+        They may come in any order: the query joins levels to the places that it has found without them, as DuckDB holds twice,
+        and moves none of it to disk, what passes through a window.
+        """
         for part in con.sql(sql, params=parameters).to_arrow_reader(BLOCK):
             self.con.register("part", pa.Table.from_batches([part]))
             self.con.execute("INSERT INTO copied SELECT * FROM part")
@@ -74,6 +78,8 @@ class LookAlikes:
 
     def blocks(self, first: int, last: int) -> Iterator[tuple[Int64[np.ndarray, " N"], Signatures]]:
         """(places, levels) of what was copied, from place `first` to `last` (included), a block at a time."""
+        # Put in order here, where memory is limited and the store is closed: a block then lies in one piece.
+        self.con.execute("CREATE OR REPLACE TABLE copied AS FROM copied ORDER BY place")
         for start in range(first, last + 1, BLOCK):
             rows = self.con.execute(
                 "SELECT place, levels FROM copied WHERE place BETWEEN ? AND ? ORDER BY place",

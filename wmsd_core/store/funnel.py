@@ -50,17 +50,18 @@ def count(con: duckdb.DuckDBPyConnection, after: Stage | None) -> int:
 def members(con: duckdb.DuckDBPyConnection) -> dict[Stage, str]:
     """Digest of the frames that are left after each stage that another one follows: the same for the same set.
 
-    That of all frames less those of the rejected ones, so that of a million only what was turned down is gathered by item. What
-    `frames` turns down may be files that never were a frame; the others turn down frames, and `generate`, the last, pairs too.
+    That of all frames less those of the rejected ones, so that of a million only what was turned down is gathered by item: by
+    its hash, which the digest is made of anyhow, and an eighth of what an id takes. What `frames` turns down may be files that
+    never were a frame; the others turn down frames, and `generate`, the last, pairs too.
     """
     stages = STAGES[:-1]
     rows = con.execute(
         """
-        SELECT first, count(*), bit_xor(hash(item)) FROM (
+        SELECT first, count(*), bit_xor(item) FROM (
             SELECT item, min(first) AS first FROM (
-                SELECT frame_id AS item, 0 AS first FROM frames
+                SELECT hash(frame_id) AS item, 0 AS first FROM frames
                 WHERE frame_id IN (SELECT item FROM rejections WHERE stage = 'frames')
-                UNION ALL SELECT item, list_position($stages, stage) - 1 FROM rejections
+                UNION ALL SELECT hash(item), list_position($stages, stage) - 1 FROM rejections
                 WHERE list_contains($stages[2:], stage)
             ) GROUP BY item
         ) GROUP BY first

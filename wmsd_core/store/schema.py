@@ -247,6 +247,21 @@ MIGRATIONS = (
         note VARCHAR NOT NULL
     );
     """,
+    # 17: ids of rejections as they are: looking for a pattern in digits that have none took a fifth of a new threshold's time,
+    # and saved half of 64 bytes
+    """
+    DROP VIEW usable_pairs;
+    ALTER TABLE rejections RENAME TO earlier_rejections;
+    CREATE TABLE rejections (
+        stage VARCHAR NOT NULL, item VARCHAR USING COMPRESSION uncompressed NOT NULL, reason VARCHAR NOT NULL,
+        detail VARCHAR NOT NULL, path VARCHAR NOT NULL, config_hash VARCHAR NOT NULL
+    );
+    INSERT INTO rejections SELECT * FROM earlier_rejections ORDER BY stage, item, reason;
+    DROP TABLE earlier_rejections;
+    CREATE VIEW usable_pairs AS
+        SELECT pair_id FROM task_pairs
+        WHERE frame_id NOT IN (SELECT item FROM rejections) AND pair_id NOT IN (SELECT item FROM rejections);
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image
 
 from wmsd_core import __version__, store
-from wmsd_core.pages.environment import environment, text_environment
 from wmsd_core.store.funnel import DROPPED, STAGES, dropped_at
 from wmsd_core.worldtasks.overview import refusal_rates
 from wmsd_core.worldtasks.snapshot import SCHEMA
@@ -51,7 +49,8 @@ def write_card(path: Path, con: duckdb.DuckDBPyConnection, folder: Path, about: 
     types = store.query(
         con, "SELECT split, agent_type, task_type, count(*) AS pairs FROM pairs GROUP BY ALL ORDER BY ALL"
     )
-    from wmsd_core.worldtasks.figures import lengths, taxonomy  # matplotlib is slow to read
+    from wmsd_core.pages.environment import text_environment  # Jinja and matplotlib are slow to read
+    from wmsd_core.worldtasks.figures import lengths, taxonomy
 
     taxonomy(pictures / "taxonomy.png", types)
     lengths(pictures / "lengths.png", _words(con, "prompt"), _words(con, "solution"))
@@ -243,6 +242,10 @@ def markdown(text: object) -> str:
 
 def _page(title: str, text: str) -> str:
     """The card without its YAML header as a page of its own; raw HTML in it stays text."""
+    from markdown_it import MarkdownIt  # here, as above
+
+    from wmsd_core.pages.environment import environment
+
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.split("\n---\n", 1)[1])
     page = environment(ASSETS, "card.css").get_template("card.html.j2")
     return page.render(title=title, body=Markup(body)) + "\n"  # what was no markup in `text` is escaped by now

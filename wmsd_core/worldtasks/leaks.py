@@ -188,8 +188,10 @@ def _in_both(con: duckdb.DuckDBPyConnection, kind: Literal["frame", "pair"]) -> 
 
 
 _SIGNED = """
-    SELECT row_number() OVER (ORDER BY split, frame_id) AS place, frame_id, levels
-    FROM signatures JOIN (SELECT DISTINCT frame_id, split FROM members) USING (frame_id)
+    SELECT place, frame_id, levels FROM signatures JOIN (
+        SELECT row_number() OVER (ORDER BY split, frame_id) AS place, frame_id
+        FROM (SELECT DISTINCT frame_id, split FROM members) SEMI JOIN signatures USING (frame_id)
+    ) USING (frame_id)
 """
 
 

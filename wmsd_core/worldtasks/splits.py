@@ -147,8 +147,10 @@ def assign_splits(store: Path, config: SplitConfig, *, threads: int = 1) -> Spli
 
 _PAIRED = "SELECT DISTINCT frame_id FROM task_pairs JOIN usable_pairs USING (pair_id)"
 _SIGNED = f"""
-    SELECT row_number() OVER (ORDER BY frame_id) AS place, frame_id, levels
-    FROM signatures JOIN ({SURVIVORS}) USING (frame_id)
+    SELECT place, frame_id, levels FROM signatures JOIN (
+        SELECT row_number() OVER (ORDER BY frame_id) AS place, frame_id
+        FROM ({SURVIVORS}) SEMI JOIN signatures USING (frame_id)
+    ) USING (frame_id)
 """
 
 
