@@ -38,6 +38,7 @@ from wmsd_core.miniature.scene import SIDE, Scenes, sample
 from wmsd_core.seeds import derive
 
 _DRAWS = 200
+"""How often an end is drawn for a motion that has to go around (`_around`), before the last one stays."""
 
 
 class PretrainConfig(Config):
