@@ -21,7 +21,7 @@ import pyarrow as pa
 from jaxtyping import Float32, Float64, Int64
 
 from wmsd_core.frames.likeness import DIMENSIONS, SIDE, Signatures
-from wmsd_core.store.connection import SEALED
+from wmsd_core.store.attached import SEALED
 
 BLOCK = 4096
 """Signatures that are held at once."""

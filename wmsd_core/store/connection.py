@@ -11,20 +11,14 @@ from typing import BinaryIO
 import duckdb
 
 from wmsd_core.store import place, schema, undo
+from wmsd_core.store.attached import attach, detach
 
 PATIENCE = 180.0
 """Seconds to wait for another process to close the file before giving up: several workers may stand in line."""
 
-SEALED: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-}
-"""DuckDB gets no code from the network, nor loads any for a file that says it needs it: a SQLite file as store would."""
-
 _migrated: set[tuple[str, int]] = set()  # (path, inode) of the stores that this process has seen at the newest version
 _writer = threading.RLock()
-_written: set[str] = set()  # stores that this process has open for writing
+_written: set[Path] = set()  # stores that this process has open for writing
 
 
 class StoreError(ValueError):
@@ -43,14 +37,14 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _writer:
-        if (store := str(path.resolve())) in _written:
+        if (store := path.resolve()) in _written:
             # A second one would give up the lock of the first (`undo`) when it is closed.
             raise RuntimeError(f"{path} is open for writing here already: hand its connection on")
         con = _open(path, read_only=False, patience=patience)
         try:
             kept = _keep(con, path)
         except BaseException:
-            con.close()
+            detach(con, store)
             raise
         _written.add(store)
         try:
@@ -71,7 +65,7 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
             raise _unwritable(path, error) from error
         finally:
             _written.discard(store)
-            con.close()  # without a COMMIT this rolls back
+            detach(con, store)  # without a COMMIT this rolls back
             kept.close()
             undo.put_back(path)
 
@@ -85,8 +79,8 @@ def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
     """
     if not path.is_file():
         raise StoreError(f"there is no store at {path}; run an earlier stage first, or check the workspace's name")
-    # DuckDB refuses a read-only connection beside a read-write one of the same process, so the lock covers both.
-    with _writer:
+    store = path.resolve()
+    with _writer:  # a file is attached either to be read or to be written, so the lock covers both
         con = _open(path, read_only=True)
         try:
             found = schema.version_of(con)
@@ -101,7 +95,7 @@ def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
                 raise _damaged(path, error) from error
             raise
         finally:
-            con.close()
+            detach(con, store)
 
 
 def _keep(con: duckdb.DuckDBPyConnection, path: Path) -> BinaryIO:
@@ -140,7 +134,7 @@ def _open(path: Path, *, read_only: bool, patience: float | None = None) -> duck
     while True:
         undo.put_back(path)  # of a process that was killed
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=SEALED)
+            return attach(path.resolve(), read_only=read_only)
         except duckdb.IOException as error:
             held = "lock" in str(error).lower()
             if not held and _begins(path) == b"SQLite":

@@ -32,7 +32,12 @@ def keep(con: duckdb.DuckDBPyConnection, store: Path) -> BinaryIO:
         OSError: it cannot be written.
     """
     file = store.open("rb")
-    blocks = con.execute("SELECT block_id, block_size FROM pragma_metadata_info(), pragma_database_size()").fetchall()
+    blocks = con.execute(
+        """
+        SELECT block_id, block_size FROM pragma_metadata_info(), pragma_database_size()
+        WHERE database_name = current_database()
+        """
+    ).fetchall()
     places = [(_HEADERS, _BLOCKS - _HEADERS), *((_BLOCKS + number * size, size) for number, size in blocks)]
     content = b"".join(_PLACE.pack(*place) + os.pread(file.fileno(), place[1], place[0]) for place in places)
     with _kept(store).open("wb") as kept:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from wmsd_core.store import reading
-from wmsd_core.store.connection import SEALED
+from wmsd_core.store.attached import SEALED
 from wmsd_core.worldtasks.members import chosen, labels
 
 SCHEMA = "worldtask/1"

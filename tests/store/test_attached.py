@@ -1,0 +1,86 @@
+"""A store is closed when nobody uses it, however long the DuckDB that it was attached to stays."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.store.test_store import count, frame
+from wmsd_core import store
+from wmsd_core.store import attached, query, reading, writing
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "it's here" / "wmsd.duckdb"
+    with writing(path) as con:
+        store.insert(con, "frames", [frame("a")])
+    return path
+
+
+def opened(path: Path) -> list[str]:
+    links = Path("/proc/self/fd").iterdir()
+    return [name for link in links if (name := os.path.realpath(link)).startswith(str(path))]
+
+
+def test_a_store_is_closed_after_use_and_another_process_may_have_it(path: Path) -> None:
+    with reading(path):
+        assert opened(path)
+    assert not opened(path)
+    subprocess.run([sys.executable, "-c", f"import duckdb; duckdb.connect({str(path)!r}).close()"], check=True)
+
+
+def test_it_is_closed_as_well_after_a_block_that_raised_with_rows_unread(path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), writing(path) as con:
+        con.execute("INSERT INTO verdicts SELECT range::VARCHAR, '' FROM range(100000)")
+        assert con.execute("SELECT * FROM verdicts").fetchone() and 1 / 0
+    assert not opened(path)
+    with reading(path) as con:
+        assert query(con, "SELECT * FROM verdicts") == []
+
+
+def test_the_same_database_serves_again_and_those_of_other_stores_end(path: Path) -> None:
+    ours = [con for (_, name), con in attached._databases.items() if name == str(path)]
+    assert count(path) == 1 and list(attached._databases.values()) == ours
+    with reading(path), writing(path.with_name("other.duckdb")):  # one in use stays
+        assert len(attached._databases) == 2
+    count(path.with_name("other.duckdb"))
+    third = path.with_name("third.duckdb")
+    with writing(third):
+        pass
+    assert [name for _, name in attached._databases] == [str(third)]
+
+
+def test_looked_at_twice_at_once_it_is_open_until_the_last_has_looked(path: Path) -> None:
+    with reading(path) as con:
+        assert count(path) == 1
+        assert query(con, "SELECT count(*) AS n FROM frames") == [{"n": 1}]
+    assert not opened(path)
+
+
+def test_what_a_connection_made_for_itself_is_gone_with_it(path: Path) -> None:
+    with reading(path) as con:
+        con.execute("CREATE TEMP TABLE given AS SELECT 1")
+    with reading(path) as con, pytest.raises(Exception, match="given"):
+        con.execute("FROM given")
+
+
+FORKED = """
+import os, sys
+from pathlib import Path
+from wmsd_core.store import reading, writing
+path = Path(sys.argv[1])
+with reading(path):
+    pass
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+with writing(path.with_name("of the child.duckdb")), reading(path) as con:
+    os._exit(con.execute("SELECT count(*) FROM frames").fetchall()[0][0])
+"""
+
+
+def test_a_forked_process_has_databases_of_its_own(path: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", FORKED, str(path)], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (1, "")  # one frame
