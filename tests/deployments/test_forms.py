@@ -76,3 +76,10 @@ def test_what_a_run_says_does_not_speak_of_options_of_the_command_line(folder: s
 def test_of_the_thresholds_that_a_form_sends_those_count_that_are_not_as_it_showed_them() -> None:
     sent = FilterConfig().model_dump() | {"min_sharpness": 5.0}
     assert forms.altered(FilterConfig.model_validate(sent)) == {"min_sharpness": 5.0}
+
+
+def test_a_workspace_that_holds_no_store_and_a_run_that_is_not_there_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no store in /nowhere/at/all: run pipeline or filter"):
+        forms.begun(Path("/nowhere/at/all"), holds_frames=True)
+    with pytest.raises(ValueError, match="there is no training run '0123'"):
+        forms.configuration(tmp_path, "miniature", (), run="0123")

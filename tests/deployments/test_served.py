@@ -14,12 +14,9 @@ from prefect.states import Cancelling, Scheduled
 
 from deployments.up import names
 from tests.deployments.served import Served, served, stop, trainings, until, wmsd
-from wmsd_core.frames import FramesConfig, register
-from wmsd_core.miniature.pictures import RenderConfig, render
-from wmsd_core.miniature.vlm import MiniatureVLM
+from tests.miniature.tasks import with_tasks
 from wmsd_core.store import query, reading
 from wmsd_core.workspace import Workspace
-from wmsd_core.worldtasks import GenerateConfig, SplitConfig, assign_splits, generate_pairs, label_tasks
 
 SMALL = ["evaluate.arms=[base]", "evaluate.tasks=4", "evaluate.steps=1"]
 EVERY_TEN_SECONDS = "* * * * * */10"
@@ -28,20 +25,9 @@ EVERY_TEN_SECONDS = "* * * * * */10"
 @pytest.fixture(scope="module")
 def up(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
     folder = tmp_path_factory.mktemp("up")
-    with_tasks(Workspace(folder / "workspace").prepare())
+    with_tasks(Workspace(folder / "workspace"))
     with served(folder, database) as running:
         yield running
-
-
-def with_tasks(place: Workspace) -> None:
-    """Frames with tasks, in train and bench."""
-    list(render(place.frames, place.truth, RenderConfig(n=24)))
-    register(place.store, place.frames, FramesConfig())
-    with reading(place.store) as con:
-        ids = [row["frame_id"] for row in query(con, "SELECT frame_id FROM frames")]
-    generate_pairs(place.store, ids, MiniatureVLM(), GenerateConfig())
-    label_tasks(place.store)
-    assign_splits(place.store, SplitConfig(bench_fraction=0.4))
 
 
 def test_a_schedule_fires_by_itself_and_its_run_ends_well(up: Served) -> None:
@@ -114,12 +100,6 @@ def test_of_two_runs_on_a_workspace_one_waits_and_says_for_whom(up: Served) -> N
     ("deployment", "given", "cure"),
     [
         ("rank/rank", {"workspace": "somewhere"}, "the workspace 'somewhere' is not absolute"),
-        (
-            "train/train",
-            {"workspace": "/nowhere/at/all"},
-            "there is no store in /nowhere/at/all: run pipeline or filter",
-        ),
-        ("train/train", {"run": "0123"}, "there is no training run '0123'"),
         ("evaluate/evaluate", {"settings": ["train.stpes=3"]}, "did you mean 'train.steps'?"),
     ],
 )

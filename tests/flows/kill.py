@@ -28,12 +28,12 @@ from wmsd_core import store
 from wmsd_core.workspace import Workspace
 
 SETTINGS = (
-    "render.n=120",
+    "render.n=80",
     "train.steps=12",
     "train.tasks_per_step=8",
     "train.group_size=2",
     "train.checkpoint_every=2",
-    "evaluate.tasks=48",
+    "evaluate.tasks=24",
     "evaluate.batch=8",
     "split.bench_fraction=0.2",
 )

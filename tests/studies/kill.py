@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.flows.kill import finish, main, say, struck, untimed
+from tests.miniature.tasks import with_tasks
+from wmsd_core.workspace import Workspace
 
 STUDY = """
 title: Small
@@ -29,14 +31,6 @@ arms:
   full: {settings: {train.arm: full}}
   anchor: {settings: {train.arm: anchor}}
 """
-TASKS = ("render.n=60", "split.bench_fraction=0.4", "models.planner.errors=0.5")
-
-
-def prepare(root: Path) -> None:
-    """A workspace with training tasks."""
-    settings = ["--recipe", "miniature", *(word for setting in TASKS for word in ("--set", setting))]
-    finish(root, "miniature", "render", *settings)
-    finish(root, "dataset", *settings)
 
 
 def write(file: Path, steps: int = 4) -> Path:
@@ -57,7 +51,7 @@ def trial(root: Path, kills: int, seed: int) -> list[str]:
     A killed study is taken up again, and killed again, until it finishes before its moment has come; then it is compared, and
     a new one begun.
     """
-    prepare(root)
+    with_tasks(Workspace(root), pictures=60, errors=0.5)
     untouched = shutil.copytree(root, root.with_name("untouched"))
     seconds = finish(root, "study", str(write(root.parent / "alone" / "small.yaml")))
     expected = content(root.parent / "alone" / "small.yaml")
