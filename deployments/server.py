@@ -29,6 +29,7 @@ TEMPORARY = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     # Kinds of blocks, which no command uses: every package that brings some would be read, as Dask's is.
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",  # else they are read all the same, to tell whether they changed
 }
 """What a server is started with that serves one command."""
 STARTS = 3
