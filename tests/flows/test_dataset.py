@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from deployments.recipes import named
 from flows.dataset import dataset
 from flows.export import export
 from tests.frames.pictures import encode, scene
-from tests.orchestration import harness
 from tests.vlm import server as scripted
 from tests.vlm.server import Asked, Behaviour, ScriptedServer
 from wmsd_core import overrides
@@ -21,15 +19,11 @@ from wmsd_core.recipe import Recipe
 from wmsd_core.store import query, reading
 from wmsd_core.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("server")
+
 YES = scripted.said("yes", listed={"token_id:11": math.log(0.9), "token_id:13": math.log(0.1)})
 NO = scripted.said("no", listed={"token_id:11": math.log(0.1), "token_id:13": math.log(0.9)})
 FRAMES = 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def prefect_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    with harness(tmp_path_factory.mktemp("prefect"), database):
-        yield
 
 
 WAYS = (

@@ -1,14 +1,12 @@
 """Export and import through their flows: what a person gets from the command line and the form."""
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from flows.export import check_export, export, import_
 from tests.frames.pictures import registered
-from tests.orchestration import harness
 from tests.worldtasks.scripted import ScriptedVLM, good_answer
 from wmsd_core.store import query, reading, writing
 from wmsd_core.workspace import Workspace
@@ -16,13 +14,9 @@ from wmsd_core.worldtasks import GenerateConfig, SplitConfig, assign_splits, gen
 from wmsd_core.worldtasks.export import ExportConfig
 from wmsd_core.worldtasks.tags import take_in
 
+pytestmark = pytest.mark.usefixtures("server")
+
 HALF = SplitConfig(bench_fraction=0.5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    with harness(tmp_path_factory.mktemp("prefect"), database):
-        yield
 
 
 def test_a_set_goes_out_and_comes_in_elsewhere(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The generate stage through Prefect, on the miniature: second looks, caps and labels, and what a person can read."""
 
-from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,21 +7,16 @@ from prefect.client.orchestration import get_client
 
 from flows.generate import generate
 from tasks.generate import forget_pairs
-from tests.orchestration import harness
 from wmsd_core import store
 from wmsd_core.frames import FramesConfig, register
 from wmsd_core.miniature.pictures import RenderConfig, render
 from wmsd_core.workspace import Workspace
 from wmsd_core.worldtasks import GenerateConfig, LabelConfig, SelectConfig
 
+pytestmark = pytest.mark.usefixtures("server")
+
 WRITING = GenerateConfig(wishes=2)
 VERIFIED = SelectConfig(min_agent_log_odds=0.0, min_open_log_odds=0.0, max_cell_share=0.4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    with harness(tmp_path_factory.mktemp("prefect"), database):
-        yield
 
 
 @pytest.fixture(scope="module")

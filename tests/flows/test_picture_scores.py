@@ -2,7 +2,6 @@
 
 import csv
 import re
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from flows.evaluate import evaluate
 from tests.bench.synthetic import build
 from tests.bench.tiny import ScriptedJudge
-from tests.orchestration import harness
 from tests.rewards.test_pickscore import random_clip
 from wmsd_core import store
 from wmsd_core.bench.evaluation import EvaluateConfig
@@ -24,6 +22,8 @@ from wmsd_core.rewards.pickscore import PickScore
 from wmsd_core.rewards.published import SCALE
 from wmsd_core.vlm import LogOdds
 from wmsd_core.workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("server")
 
 CONFIG = EvaluateConfig(tasks=6, steps=2, arms=("base", "demonstrator"), controls=0, pickscore=True)
 CELL = r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]"
@@ -40,12 +40,6 @@ def models(clip: Path) -> ModelsConfig:
         pickscore=str(clip),
         pickscore_processor=str(clip),
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    with harness(tmp_path_factory.mktemp("prefect"), database):
-        yield
 
 
 def test_pickscore_goes_through_the_flow_and_out_in_every_form(tmp_path: Path) -> None:

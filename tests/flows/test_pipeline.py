@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from tasks.plan import plan
 from tasks.process import ProcessFailed
 from tasks.train import train as training
 from tests.flows.kill import content
-from tests.orchestration import harness
 from wmsd_core import overrides, store
 from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.recipe import Recipe
@@ -34,6 +32,8 @@ from wmsd_core.store.overview import stages
 from wmsd_core.training import launch
 from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("server")
 
 PAGES = "http://127.0.0.1:4201"
 SMALL = overrides.apply(
@@ -51,12 +51,6 @@ SMALL = overrides.apply(
         "split.bench_fraction=0.3",
     ],
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    with harness(tmp_path_factory.mktemp("prefect"), database):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A second benchmark is this file: it is registered from outside, and runs through flow and report beside the first."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from flows.report import report
 from tests.bench.synthetic import build
 from tests.bench.test_clips import film
 from tests.bench.tiny import ScriptedJudge
-from tests.orchestration import harness
 from wmsd_core import store
 from wmsd_core.bench.benchmark import Arm, Benchmark, Criterion, Item, Published, named
 from wmsd_core.bench.evaluation import EvaluateConfig
@@ -20,6 +19,8 @@ from wmsd_core.bench.suites.worldtasks import worldtasks
 from wmsd_core.models import ModelsConfig
 from wmsd_core.vlm import LogOdds, Question
 from wmsd_core.workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("server")
 
 MODELS = ModelsConfig(generator="tests.bench.tiny:FadeGenerator", judge=f"{__name__}:judge")
 
@@ -57,12 +58,6 @@ def _text(item: Item, arm: Arm) -> str:
 
 def judge() -> ScriptedJudge:
     return ScriptedJudge(lambda question, video: LogOdds(1.0 if question.good == "no" else -1.0), name="test judge")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    with harness(tmp_path_factory.mktemp("prefect"), database):
-        yield
 
 
 def test_a_second_benchmark_is_one_file_and_hides_nothing(tmp_path: Path) -> None:
