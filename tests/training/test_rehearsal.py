@@ -66,7 +66,7 @@ def test_bytes_are_counted_while_they_live() -> None:
 
 def test_memory_of_a_pass_grows_with_its_latents_and_with_what_is_kept_for_the_backward_pass() -> None:
     def found(latents: int, *, again: bool) -> Any:
-        generator = tiny.generator("ltx2-2.0", activation_checkpointing=again, frames=17)
+        generator = tiny.generator("ltx2-2.0", activation_checkpointing=again, frames=9)
         condition = generator.encode([tiny.image()] * latents, tiny.SENTENCES[:1] * latents)
         return footprint(generator, condition, rank=2, alpha=4)
 
