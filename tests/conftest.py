@@ -19,6 +19,7 @@ install_import_hook(
     "beartype.beartype",
 )
 sys.dont_write_bytecode = False
+gc.disable()  # until all is collected
 
 LONGEST = (
     "flows/test_kill.py",
@@ -61,6 +62,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if "MUTANT_UNDER_TEST" not in os.environ:
         gc.collect()
         gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

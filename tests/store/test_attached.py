@@ -41,16 +41,39 @@ def test_it_is_closed_as_well_after_a_block_that_raised_with_rows_unread(path: P
         assert query(con, "SELECT * FROM verdicts") == []
 
 
-def test_the_same_database_serves_again_and_those_of_other_stores_end(path: Path) -> None:
-    ours = [con for (_, name), con in attached._databases.items() if name == str(path)]
-    assert count(path) == 1 and list(attached._databases.values()) == ours
-    with reading(path), writing(path.with_name("other.duckdb")):  # one in use stays
-        assert len(attached._databases) == 2
-    count(path.with_name("other.duckdb"))
-    third = path.with_name("third.duckdb")
-    with writing(third):
+def databases() -> dict[str, object]:
+    """By store."""
+    return {name: con for (_, name), con in attached._databases.items()}
+
+
+def spill(path: Path) -> str:
+    with reading(path) as con:
+        return query(con, "SELECT current_setting('temp_directory') AS folder")[0]["folder"]
+
+
+def test_the_same_database_serves_again_and_the_next_store_too(path: Path) -> None:
+    other = path.with_name("other.duckdb")
+    first = databases()[str(path)]
+    assert count(path) == 1 and databases() == {str(path): first} and spill(path) == f"{path}.tmp"
+    with writing(other):
         pass
-    assert [name for _, name in attached._databases] == [str(third)]
+    assert databases() == {str(other): first} and spill(other) == f"{other}.tmp"
+
+
+def test_a_database_that_is_in_use_or_has_spilled_serves_no_other_store(path: Path) -> None:
+    first = databases()[str(path)]
+    with reading(path) as con:
+        with writing(path.with_name("beside.duckdb")):
+            assert len(set(databases().values())) == 2 and databases()[str(path)] == first
+        con.execute("SET memory_limit = '20MB'")
+        con.execute("CREATE TEMP TABLE large AS SELECT range, random() FROM range(3_000_000)")
+    for name in ("other", "another"):
+        with writing(path.with_name(f"{name}.duckdb")):
+            assert first not in databases().values() and spilled(path) == []
+
+
+def spilled(path: Path) -> list[Path]:
+    return list(Path(f"{path}.tmp").glob("*"))
 
 
 def test_looked_at_twice_at_once_it_is_open_until_the_last_has_looked(path: Path) -> None:

@@ -20,7 +20,7 @@ NAME = "store"
 """Of the file among the databases of the connection, which is the one that tables are looked for in."""
 
 _databases: dict[tuple[int, str], duckdb.DuckDBPyConnection] = {}
-"""By process (a forked one must not use its parent's) and store; only that of the last store is kept when it is not in use."""
+"""By process (a forked one must not use its parent's) and store. When it is not in use, it is the next store's."""
 _uses = Counter[tuple[int, str]]()
 
 
@@ -34,9 +34,7 @@ def attach(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """
     store = (os.getpid(), str(path))
     if store not in _databases:
-        for idle in [other for other in _databases if other[0] == store[0] and not _uses[other]]:
-            _forget(idle)
-        _databases[store] = duckdb.connect(config={**SEALED, "temp_directory": f"{store[1]}.tmp"})
+        _databases[store] = _database(store)
     con = _databases[store].cursor()
     try:
         if not _uses[store]:
@@ -61,6 +59,19 @@ def detach(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         _databases[store].execute(f"DETACH {NAME}")
     except duckdb.Error:  # a full disk, a file that is damaged: what was committed is in the log beside it
         _forget(store)
+
+
+def _database(store: tuple[int, str]) -> duckdb.DuckDBPyConnection:
+    """A DuckDB for a store: that of another one if nobody uses it, unless it has put something on that one's disk."""
+    spill = f"{store[1]}.tmp"
+    for idle in [other for other in _databases if other[0] == store[0] and not _uses[other]]:
+        try:
+            _databases[idle].execute("SET temp_directory = ?", [spill])
+        except duckdb.Error:
+            _forget(idle)
+        else:
+            return _databases.pop(idle)
+    return duckdb.connect(config={**SEALED, "temp_directory": spill})
 
 
 def _forget(store: tuple[int, str]) -> None:
