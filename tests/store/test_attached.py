@@ -84,10 +84,15 @@ def test_looked_at_twice_at_once_it_is_open_until_the_last_has_looked(path: Path
 
 
 def test_what_a_connection_made_for_itself_is_gone_with_it(path: Path) -> None:
+    bounds = "SELECT current_setting('memory_limit') AS memory, current_setting('threads') AS threads"
     with reading(path) as con:
-        con.execute("CREATE TEMP TABLE given AS SELECT 1")
-    with reading(path) as con, pytest.raises(Exception, match="given"):
-        con.execute("FROM given")
+        before = query(con, bounds)
+        con.execute("CREATE TEMP TABLE given AS SELECT 1; SET memory_limit = '25MB'; SET threads = 7")
+        assert query(con, bounds) != before
+    with reading(path) as con:
+        assert query(con, bounds) == before
+        with pytest.raises(Exception, match="given"):
+            con.execute("FROM given")
 
 
 FORKED = """

@@ -19,6 +19,9 @@ SEALED: dict[str, str | bool | int | float | list[str]] = {
 NAME = "store"
 """Of the file among the databases of the connection, which is the one that tables are looked for in."""
 
+_RESET = "RESET memory_limit; RESET threads; RESET preserve_insertion_order"
+"""What a connection may have bounded itself by, which DuckDB keeps for all."""
+
 _databases: dict[tuple[int, str], duckdb.DuckDBPyConnection] = {}
 """By process (a forked one must not use its parent's) and store. When it is not in use, it is the next store's."""
 _uses = Counter[tuple[int, str]]()
@@ -56,7 +59,7 @@ def detach(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     if _uses[store]:
         return
     try:
-        _databases[store].execute(f"DETACH {NAME}")
+        _databases[store].execute(f"{_RESET}; DETACH {NAME}")
     except duckdb.Error:  # a full disk, a file that is damaged: what was committed is in the log beside it
         _forget(store)
 
