@@ -1,6 +1,6 @@
 """A store's file, attached to a DuckDB of this process for as long as it is used.
 
-To make a DuckDB takes 14 ms of CPU time, to attach a file to one that is there takes 2, and a stage opens its store a dozen
+To make a DuckDB takes 14 ms of CPU time, to attach a file to one that is there takes 3, and a stage opens its store a dozen
 times. Detached, the file is closed, and its lock given up.
 """
 
