@@ -11,8 +11,8 @@ VLLM := .venv-vllm
 # pip must not be content with a CUDA wheel that breaks transformers on a CPU; vLLM works without these two.
 VLLM_BROKEN := torchaudio torchcodec
 
-# Two more than cores: a quarter of their time workers wait, for servers, browsers and what was killed.
-WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# One more than cores: a quarter of their time workers wait, for servers, browsers and what was killed.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # Stores of tests lie in memory where there is room: each write to one waits for the disk.
 TESTED_IN = $(shell [ "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)

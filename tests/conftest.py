@@ -31,8 +31,11 @@ LONGEST = (
     "training/test_process.py",
     "deployments/test_interruption.py",
     "deployments/test_cli.py",
+    "training/test_rehearsal.py",
+    "yardsticks/test_on_gpu.py",
     "flows/test_dataset.py",
     "worldtasks/test_export.py",
+    "worldtasks/test_splits.py",
     "generators/test_pretrained.py",
 )
 """Files that take longest, with which workers begin: who meets one at the end has everybody wait."""
