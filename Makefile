@@ -14,8 +14,9 @@ VLLM_BROKEN := torchaudio torchcodec
 # One more than cores: a quarter of their time workers wait, for servers, browsers and what was killed.
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-# Stores of tests lie in memory where there is room: each write to one waits for the disk.
-TESTED_IN = $(shell [ "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
+# Stores of tests lie in memory where there is room for them, and for programs: each write to one waits for the disk.
+TESTED_IN = $(shell ! grep -q '/dev/shm .*noexec' /proc/mounts 2>/dev/null && \
+  [ "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 
 .PHONY: demo test check units ui-test audit mutants setup vllm-test clean
 
