@@ -1,8 +1,11 @@
-"""Can the way around be learned at all, and what makes it hard? The anchor alone, on right solutions.
+"""Can the way around be learned at all, and what makes it hard? The anchor alone, on right solutions; or a whole recipe.
 
     python -m yardsticks.way_around --blocked 0.5 --steps 150
     python -m yardsticks.way_around --blocked 1 --steps 150
     python -m yardsticks.way_around --base base.safetensors     # another one, such as `wmsd miniature pretrain` writes
+    python -m yardsticks.way_around --recipe --steps 240 --set train.reinforcement=nft --set train.anchor_weight=5
+
+With `--recipe` all settings are those of the demo, with what `--set` changes: its rewards and its planner's errors too.
 
 Fresh boards with a task each, of which the given share is blocked (`yardsticks.detours`). After every so many steps the
 averaged weights are tried on boards of both strata that were not trained: shares that reach the goal, that stay clear of the
@@ -17,11 +20,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from deployments.recipes import named
+from wmsd_core import overrides
 from wmsd_core.miniature import planner
 from wmsd_core.miniature.drawing import draw, to_uint8
 from wmsd_core.miniature.generator import MiniatureGenerator
+from wmsd_core.miniature.planner_settings import PlannerConfig
 from wmsd_core.miniature.scene import Scenes
+from wmsd_core.miniature.vlm import MiniatureVLM
 from wmsd_core.miniature.weights import WEIGHTS
+from wmsd_core.seeds import derive
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
 from wmsd_core.training.loop import Trainer
@@ -41,10 +49,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--base", type=Path, default=WEIGHTS, help="weights of the miniature")
     parser.add_argument("--states", type=int, default=1, help="states of each trajectory")
+    parser.add_argument("--recipe", action="store_true", help="the demo's settings for those of the anchor alone")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="with --recipe")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     strata, _ = drawn(arguments.tasks + TRIED, seed=1)
-    config = TrainConfig.model_validate(
+    recipe = overrides.apply(named("miniature"), [f"train.steps={arguments.steps}", *arguments.set])
+    planning = recipe.models.planner if arguments.recipe else PlannerConfig(errors=0.0)
+    alone = TrainConfig.model_validate(
         {
             "arm": "anchor",
             "steps": arguments.steps,
@@ -62,7 +74,10 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
-            config, MiniatureGenerator.load(arguments.base), _examples(strata, arguments, Path(folder)), None
+            recipe.train if arguments.recipe else alone,
+            MiniatureGenerator.load(arguments.base),
+            _examples(strata, arguments, planning, Path(folder)),
+            MiniatureVLM(planning) if arguments.recipe else None,
         )
         for step in range(1, arguments.steps + 1):
             anchor = trainer.step()["anchor"]
@@ -72,9 +87,12 @@ def main() -> None:
 
 
 def _examples(
-    strata: dict[str, tuple[Scenes, list[planner.Plan]]], arguments: argparse.Namespace, folder: Path
+    strata: dict[str, tuple[Scenes, list[planner.Plan]]],
+    arguments: argparse.Namespace,
+    planning: PlannerConfig,
+    folder: Path,
 ) -> list[Example]:
-    """So many tasks in all, with right solutions; their pictures as files."""
+    """So many tasks in all, with the planner's solutions; their pictures as files."""
     blocked = round(arguments.blocked * arguments.tasks)
     found: list[Example] = []
     for (name, (scenes, plans)), count in zip(strata.items(), (blocked, arguments.tasks - blocked), strict=True):
@@ -82,7 +100,8 @@ def _examples(
         for row, plan in enumerate(plans[TRIED:][:count], start=TRIED):
             path = folder / f"{name}-{row}.png"
             Image.fromarray(pictures[row]).save(path)
-            solution = planner.write(plan, error_rate=0.0, seed=0).text
+            seed = derive(1, "way around", path.stem)
+            solution = planner.write(plan, error_rate=planning.errors, seed=seed).text
             found.append(Example(pair_id=path.stem, image=path, task=str(plan.task), solution=solution))
     return found
 
