@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +82,20 @@ def test_looked_at_twice_at_once_it_is_open_until_the_last_has_looked(path: Path
     with reading(path) as con:
         assert count(path) == 1
         assert query(con, "SELECT count(*) AS n FROM frames") == [{"n": 1}]
+    assert not opened(path)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(reading, writing), (writing, reading), (writing, writing)])
+def test_a_store_that_is_written_is_open_once_and_keeps_its_lock_and_what_is_kept(
+    path: Path, outer: Callable[..., Any], inner: Callable[..., Any]
+) -> None:
+    other = f"import duckdb; duckdb.connect({str(path)!r})"
+    kept = path.with_name(f"{path.name}.undo")
+    with outer(path):
+        with pytest.raises(RuntimeError, match="open here already"), inner(path):
+            pass
+        assert kept.exists() == (outer is writing)
+        assert subprocess.run([sys.executable, "-c", other], capture_output=True).returncode, "its lock is gone"
     assert not opened(path)
 
 

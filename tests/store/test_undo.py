@@ -86,3 +86,12 @@ def test_a_store_is_opened_for_writing_once_at_a_time(tmp_path: Path) -> None:
     add(path, "a")
     with store.writing(path), store.writing(tmp_path / "other.duckdb"):
         pass
+
+
+def test_what_is_kept_is_of_the_store_alone(tmp_path: Path) -> None:
+    path = tmp_path / "wmsd.duckdb"
+    add(path, "a")
+    with store.writing(path):
+        kept = path.with_name("wmsd.duckdb.undo").read_bytes()[undo._DIGEST :]
+    offsets = [offset for offset, block in undo._parts(kept) if block]
+    assert METADATA in offsets and len(offsets) == len(undo._parts(kept))

@@ -25,12 +25,20 @@ _RESET = "RESET memory_limit; RESET threads; RESET preserve_insertion_order"
 _databases: dict[tuple[int, str], duckdb.DuckDBPyConnection] = {}
 """By process (a forked one must not use its parent's) and store. When it is not in use, it is the next store's."""
 _uses = Counter[tuple[int, str]]()
+_read_only: dict[tuple[int, str], bool] = {}
+"""How a store that is in use is attached."""
+
+
+def taken(path: Path, *, read_only: bool) -> bool:
+    """Whether this process has the file at `path` (absolute) open already, unless both uses are for reading."""
+    store = (os.getpid(), str(path))
+    return bool(_uses[store]) and not (read_only and _read_only[store])
 
 
 def attach(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """A connection to the file at `path` (absolute), which is created if it may be written. Give it to `detach` in the end.
 
-    The same file may be attached several times if each time it is for reading.
+    Ask first whether it is `taken`.
 
     Raises:
         duckdb.Error: it cannot be opened.
@@ -43,6 +51,7 @@ def attach(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         if not _uses[store]:
             name = store[1].replace("'", "''")
             con.execute(f"ATTACH '{name}' AS {NAME} (TYPE duckdb{', READ_ONLY' if read_only else ''})")
+            _read_only[store] = read_only
         con.execute(f"USE {NAME}")
     except BaseException:
         con.close()

@@ -11,14 +11,13 @@ from typing import BinaryIO
 import duckdb
 
 from wmsd_core.store import place, schema, undo
-from wmsd_core.store.attached import attach, detach
+from wmsd_core.store.attached import attach, detach, taken
 
 PATIENCE = 180.0
 """Seconds to wait for another process to close the file before giving up: several workers may stand in line."""
 
 _migrated: set[tuple[str, int]] = set()  # (path, inode) of the stores that this process has seen at the newest version
 _writer = threading.RLock()
-_written: set[Path] = set()  # stores that this process has open for writing
 
 
 class StoreError(ValueError):
@@ -36,17 +35,14 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
         StoreError: the file is no store, is held by another process, or cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    store = path.resolve()
     with _writer:
-        if (store := path.resolve()) in _written:
-            # A second one would give up the lock of the first (`undo`) when it is closed.
-            raise RuntimeError(f"{path} is open for writing here already: hand its connection on")
         con = _open(path, read_only=False, patience=patience)
         try:
             kept = _keep(con, path)
         except BaseException:
             detach(con, store)
             raise
-        _written.add(store)
         try:
             if _identity(path) not in _migrated:
                 schema.migrate(con)
@@ -64,7 +60,6 @@ def writing(path: Path, patience: float | None = None) -> Generator[duckdb.DuckD
                 raise
             raise _unwritable(path, error) from error
         finally:
-            _written.discard(store)
             detach(con, store)  # without a COMMIT this rolls back
             kept.close()
             undo.put_back(path)
@@ -80,7 +75,7 @@ def reading(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
     if not path.is_file():
         raise StoreError(f"there is no store at {path}; run an earlier stage first, or check the workspace's name")
     store = path.resolve()
-    with _writer:  # a file is attached either to be read or to be written, so the lock covers both
+    with _writer:
         con = _open(path, read_only=True)
         try:
             found = schema.version_of(con)
@@ -131,6 +126,9 @@ def _open(path: Path, *, read_only: bool, patience: float | None = None) -> duck
     deadline = time.monotonic() + (PATIENCE if patience is None else patience)
     if "?" in str(path):
         raise StoreError(f"{path}: DuckDB takes what follows a question mark for no part of a name; use another folder")
+    if taken(path.resolve(), read_only=read_only):
+        # What is kept against kills would be put back under it, and its lock given up.
+        raise RuntimeError(f"{path} is open here already: hand its connection on")
     while True:
         undo.put_back(path)  # of a process that was killed
         try:
