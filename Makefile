@@ -39,7 +39,7 @@ units: setup
 # By clicking in the system's Chromium: Prefect's UI as `wmsd up` serves it, and the pages to look through. `make test` does it too.
 ui-test: setup
 	@command -v chromium chromium-browser >/dev/null || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
-	$(BIN)/pytest tests/deployments/test_ui.py tests/bench/test_viewer.py tests/worldtasks/test_browser.py --durations=5
+	$(BIN)/pytest tests/deployments/test_served.py tests/bench/test_viewer.py tests/worldtasks/test_browser.py --durations=5
 
 # Known vulnerabilities among the versions of constraints.txt, where the database of them is reached; elsewhere it says so. It is
 # the Open Source Vulnerabilities project's: pip-audit's other one, PyPI, passes over what a mirror does not tell of.

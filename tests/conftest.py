@@ -22,9 +22,8 @@ sys.dont_write_bytecode = False
 gc.disable()  # until all is collected
 
 LONGEST = (
-    "flows/test_kill.py",
     "deployments/test_served.py",
-    "deployments/test_ui.py",
+    "flows/test_kill.py",
     "flows/test_pipeline.py",
     "studies/test_kill.py",
     "training/test_distributed.py",
