@@ -95,6 +95,17 @@ def test_killed_then_stopped_then_resumed_ends_with_the_same_bits(tmp_path: Path
     assert rows == expected
 
 
+def test_what_libraries_print_goes_to_the_log_and_not_among_the_events(tmp_path: Path) -> None:
+    write_run(tmp_path, CONFIG.model_copy(update={"steps": 1}))
+    run = json.loads((tmp_path / "run.json").read_text())
+    run["models"]["generator"] = "tests.training.loud:LoudGenerator"
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    command = [sys.executable, "-m", "wmsd_core.training", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()][-1] == "finished"
+    assert {"imported", "decoded", "from below Python"} <= set(done.stderr.splitlines())
+
+
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     short = CONFIG.model_copy(update={"steps": 2})
     write_run(tmp_path, short)

@@ -2,6 +2,8 @@
 
 To start and to end is most of a short run, and of what a kill costs. Importing makes objects by the hundred thousand that
 stay, and Python would look for garbage in them again and again; at the end it would take them apart, one by one.
+
+Events alone go to standard output: what a reward or a library prints goes to standard error, which is the run's log.
 """
 
 import atexit
@@ -23,9 +25,11 @@ def _leave() -> None:
 
 if __name__ == "__main__":
     gc.disable()
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     from wmsd_core.training.process import main
 
     gc.freeze()
     gc.enable()
-    _ended.append(main(sys.argv[1:]))
+    _ended.append(main(sys.argv[1:], events))
     sys.exit(_ended[0])

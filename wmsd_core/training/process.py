@@ -23,9 +23,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, get_args
+from typing import Any, TextIO, get_args
 
 import torch
 
@@ -320,15 +321,16 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], events: TextIO) -> int:
     """`python -m wmsd_core.training RUN [FEATURES]`: 0 finished, 2 a mistake in the folder, 128 + n stopped by signal n.
 
     SIGTERM and SIGINT end the run after the current step, with a checkpoint, and with `--with-parent` so does the end of
-    standard input. One line of JSON per event on stdout. Under torchrun, several processes make one run, and `--shard`
+    standard input. One line of JSON per event goes to `events`. Under torchrun, several processes make one run, and `--shard`
     splits the frozen base over them.
     """
     options = _arguments().parse_args(arguments)
     received: list[int] = []
+    report = partial(_write, events)
 
     def remember(number: int, _: FrameType | None) -> None:
         received.append(number)
@@ -347,13 +349,13 @@ def main(arguments: list[str]) -> int:
             finished = train(
                 options.run,
                 stop=lambda: bool(received),
-                report=_print,
+                report=report,
                 world=world,
                 features=options.features,
                 tracker=options.tracker,
             )
     except ValueError as error:
-        _print({"event": "error", "reason": str(error)})
+        report({"event": "error", "reason": str(error)})
         sys.stderr.write(f"{error}\n")
         return 2
     # Another process of the run may be the one that was told to stop.
@@ -367,10 +369,10 @@ def be_deterministic(on: bool = True) -> None:
     torch.use_deterministic_algorithms(on)
 
 
-def _print(event: dict[str, Any]) -> None:
+def _write(events: TextIO, event: dict[str, Any]) -> None:
     try:
-        sys.stdout.write(metrics.as_line(event) + "\n")
-        sys.stdout.flush()
+        events.write(metrics.as_line(event) + "\n")
+        events.flush()
     except BrokenPipeError:
         # Nobody listens any more. The run is to end with a checkpoint, not with this.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), events.fileno())
