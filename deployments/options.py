@@ -21,6 +21,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -221,7 +222,9 @@ def command(
             for one in arguments.values():
                 for key in unused(title, one.settings or ()) if isinstance(one, Configured) else ():
                     note("note", f"`wmsd {title}` does not use {key}")
-            result = function(**arguments, **given)
+            # What a model or a scorer from outside prints is not part of the answer.
+            with redirect_stdout(sys.stderr) if as_json else nullcontext():
+                result = function(**arguments, **given)
             if result is not None:
                 show(title, result, as_json=as_json)
             if isinstance(result, Mapping) and result.get("kept") == 0 and "caution" in result:

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
 from deployments import recipes
+from deployments.options import command
 from tests.frames.pictures import registered
 from wmsd_core import store
 from wmsd_core.docstrings import docstrings
@@ -162,3 +165,17 @@ def test_a_store_that_another_program_holds_is_told_at_once(tmp_path: Path) -> N
     with store.writing(Workspace(tmp_path).store):
         run = wmsd("report", "-w", str(tmp_path), cwd=tmp_path)
     assert run.returncode == 2 and "another process keeps" in run.stderr and "temporary server" not in run.stderr
+
+
+def test_what_models_print_is_no_part_of_an_answer_in_json() -> None:
+    app = typer.Typer()
+
+    @command(app)
+    def answer() -> dict[str, int]:
+        """Something."""
+        print("loading")
+        return {"kept": 3}
+
+    said = CliRunner().invoke(app, ["--json"])
+    assert json.loads(said.stdout) == {"kept": 3} and "loading" in said.stderr
+    assert "loading" in CliRunner().invoke(app, []).stdout
