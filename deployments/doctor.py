@@ -114,12 +114,10 @@ def _weights(models: "ModelsConfig") -> Diagnosis:
         return _reached("weights", models.settings.weights, parts, f"models.{models.generator}.weights")
     if models.generator not in GENERATORS:
         return Diagnosis("note", "weights", f"{models.generator} is not of this project, and looks for its own")
-    from wmsd_core.miniature.weights import WEIGHTS
-
-    if WEIGHTS.is_file():
-        return Diagnosis("ok", "weights", f"{WEIGHTS} ({WEIGHTS.stat().st_size / 2**20:.1f} MiB)")
+    if (file := models.miniature.file).is_file():
+        return Diagnosis("ok", "weights", f"{file} ({file.stat().st_size / 2**20:.1f} MiB)")
     return Diagnosis(
-        "wrong", "weights", f"{WEIGHTS} is missing: `wmsd miniature pretrain` makes it (about half an hour of one core)"
+        "wrong", "weights", f"{file} is missing: `wmsd miniature pretrain` makes it (about half an hour of one core)"
     )
 
 

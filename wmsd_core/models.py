@@ -10,6 +10,7 @@ from wmsd_core.config import Config
 from wmsd_core.generators.protocol import Generator
 from wmsd_core.generators.settings import GeneratorConfig, Hunyuan15Config, Ltx2Config
 from wmsd_core.miniature.planner_settings import PlannerConfig
+from wmsd_core.miniature.weights import MiniatureConfig
 from wmsd_core.rewards.published import PICKSCORE, PICKSCORE_PROCESSOR
 from wmsd_core.vlm.protocol import VisionLanguageModel
 from wmsd_core.vlm.settings import LocalConfig, ServerConfig
@@ -31,10 +32,14 @@ VLMS = {
 class ModelsConfig(Config):
     """Which models do the work, by name or as `package.module:factory`."""
 
+    incidental = frozenset({"miniature"})  # its weights are known by their checksum
+
     later: ClassVar[Mapping[str, Any]] = {"planner": PlannerConfig().model_dump()}
 
     generator: str = "miniature"
     """The image-to-video model: Demonstrator, and with an adapter, Executor."""
+    miniature: MiniatureConfig = MiniatureConfig()
+    """The miniature, where it is the generator."""
     ltx2: Ltx2Config = Ltx2Config()
     """LTX-2, where it is the generator."""
     hunyuan15: Hunyuan15Config = Hunyuan15Config()
@@ -57,7 +62,7 @@ class ModelsConfig(Config):
 
     @property
     def settings(self) -> GeneratorConfig | None:
-        """Settings of the chosen generator; None where it has none."""
+        """Settings of the chosen generator, if it is one with pretrained weights."""
         known: dict[str, GeneratorConfig] = {"ltx2": self.ltx2, "hunyuan15": self.hunyuan15}
         return known.get(self.generator)
 
@@ -74,7 +79,8 @@ def generator(models: ModelsConfig, features: Path | None = None, *, split: bool
         ValueError: there is none of this name, or it cannot be loaded.
     """
     if models.settings is None:
-        return registry.make(models.generator, GENERATORS, "generator")
+        files = (models.miniature.file,) if models.generator == "miniature" else ()
+        return registry.make(models.generator, GENERATORS, "generator", *files)
     return registry.make(models.generator, GENERATORS, "generator", models.settings, features, split=split)
 
 
@@ -107,5 +113,5 @@ def base_checksum(models: ModelsConfig, features: Path | None = None) -> str:
         ValueError: as `generator`.
     """
     if models.generator in CHECKSUMS:
-        return registry.make(models.generator, CHECKSUMS, "generator")
+        return registry.make(models.generator, CHECKSUMS, "generator", models.miniature.file)
     return generator(models, features).checksum

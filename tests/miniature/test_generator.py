@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from wmsd_core import models
 from wmsd_core.generators import lora
 from wmsd_core.generators.protocol import Generator
 from wmsd_core.miniature.drawing import draw, picture, to_uint8
 from wmsd_core.miniature.generator import MiniatureCondition, MiniatureGenerator
 from wmsd_core.miniature.network import Network, NetworkConfig
+from wmsd_core.miniature.pretrain import save
 from wmsd_core.miniature.scene import sample
 from wmsd_core.miniature.weights import checksum
 from wmsd_core.models import ModelsConfig, base_checksum
@@ -109,6 +111,10 @@ def test_what_it_cannot_read_is_named(generator):
 
 def test_its_checksum_is_known_without_loading_it(tmp_path: Path):
     assert base_checksum(ModelsConfig()) == MiniatureGenerator.load().checksum == checksum()
+    mine = tmp_path / "mine.safetensors"
+    save(Network(NetworkConfig(width=32, depth=1, heads=2)), mine, {})
+    other = ModelsConfig.model_validate({"miniature": {"weights": str(mine)}})
+    assert base_checksum(other) == models.generator(other).checksum == checksum(mine) != checksum()
     for asked in (checksum, MiniatureGenerator.load):
         with pytest.raises(ValueError, match="wmsd miniature pretrain"):
             asked(tmp_path / "none.safetensors")

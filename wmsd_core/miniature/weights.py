@@ -1,10 +1,27 @@
-"""The miniature's weights that ship, as a file: whoever asks which they are needs no network, and reads no torch."""
+"""The miniature's weights, as a file: whoever asks which they are needs no network, and reads no torch."""
 
 from pathlib import Path
 
+from wmsd_core.config import Config
 from wmsd_core.files import sha256
 
-WEIGHTS = Path(__file__).parents[2] / "data" / "miniature" / "base.safetensors"
+SHIPPED = Path(__file__).parents[2] / "data" / "miniature"
+
+
+class MiniatureConfig(Config):
+    """The miniature's generator."""
+
+    weights: str = "base"
+    """`base`, which ships, or a file that `wmsd miniature pretrain` has written."""
+
+    @property
+    def file(self) -> Path:
+        """Where they are."""
+        shipped = SHIPPED / f"{self.weights}.safetensors"
+        return shipped if shipped.is_file() else Path(self.weights)
+
+
+WEIGHTS = SHIPPED / "base.safetensors"
 
 
 def checksum(path: Path = WEIGHTS) -> str:
@@ -14,5 +31,5 @@ def checksum(path: Path = WEIGHTS) -> str:
         ValueError: there is no such file; the message says how to make it.
     """
     if not path.is_file():
-        raise ValueError(f"no weights at {path}; `wmsd miniature pretrain` makes them in about twenty minutes")
+        raise ValueError(f"no weights at {path}; `wmsd miniature pretrain` makes them in about half an hour")
     return sha256(path)
