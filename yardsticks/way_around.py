@@ -2,7 +2,7 @@
 
     python -m yardsticks.way_around --blocked 0.5 --steps 150
     python -m yardsticks.way_around --blocked 1 --steps 150
-    python -m yardsticks.way_around --base base.safetensors     # another one, such as `wmsd miniature pretrain` writes
+    python -m yardsticks.way_around --base around               # other weights, that ship or `wmsd miniature pretrain` wrote
     python -m yardsticks.way_around --recipe --steps 240 --set train.reinforcement=nft --set train.anchor_weight=5
 
 With `--recipe` all settings are those of the demo, with what `--set` changes: its rewards and its planner's errors too.
@@ -28,7 +28,7 @@ from wmsd_core.miniature.generator import MiniatureGenerator
 from wmsd_core.miniature.planner_settings import PlannerConfig
 from wmsd_core.miniature.scene import Scenes
 from wmsd_core.miniature.vlm import MiniatureVLM
-from wmsd_core.miniature.weights import WEIGHTS
+from wmsd_core.miniature.weights import MiniatureConfig
 from wmsd_core.seeds import derive
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=50, help="steps between trials")
     parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--rate", type=float, default=4e-3)
-    parser.add_argument("--base", type=Path, default=WEIGHTS, help="weights of the miniature")
+    parser.add_argument("--base", default="base", help="weights of the miniature")
     parser.add_argument("--states", type=int, default=1, help="states of each trajectory")
     parser.add_argument("--recipe", action="store_true", help="the demo's settings for those of the anchor alone")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="with --recipe")
@@ -75,7 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             recipe.train if arguments.recipe else alone,
-            MiniatureGenerator.load(arguments.base),
+            MiniatureGenerator.load(MiniatureConfig(weights=arguments.base).file),
             _examples(strata, arguments, planning, Path(folder)),
             MiniatureVLM(planning) if arguments.recipe else None,
         )

@@ -13,7 +13,7 @@ from wmsd_core.miniature.language import EDGE_AXIS, EDGE_CELL, EDGES, find_task,
 from wmsd_core.miniature.network import NetworkConfig
 from wmsd_core.miniature.pretrain import PretrainConfig, captioned, make, pretrain
 from wmsd_core.miniature.verifier import track
-from wmsd_core.miniature.weights import WEIGHTS
+from wmsd_core.miniature.weights import SHIPPED, MiniatureConfig
 
 SMALL = PretrainConfig(samples=96, batch=16, rounds=2, network=NetworkConfig(width=32, depth=1, heads=2))
 
@@ -114,9 +114,11 @@ def test_missing_weights_are_an_error_that_says_how_to_make_them(tmp_path: Path)
         MiniatureGenerator.load(tmp_path / "none.safetensors")
 
 
-def test_the_shipped_weights_draw_detailed_solutions_and_do_not_understand_short_tasks():
-    assert WEIGHTS.stat().st_size < 5_000_000
-    generator = MiniatureGenerator.load()
+@pytest.mark.parametrize("name", ["base", "around"])
+def test_the_shipped_weights_draw_detailed_solutions_and_do_not_understand_short_tasks(name: str):
+    weights = MiniatureConfig(weights=name).file
+    assert weights.parent == SHIPPED and weights.stat().st_size < 5_000_000
+    generator = MiniatureGenerator.load(weights)
     held_out = exam.write(64, seed=11)
     clean = exam.shares(exam.sit(generator, held_out, "clean", steps=4, adapter=None))
     short = exam.shares(exam.sit(generator, held_out, "short", steps=4, adapter=None))

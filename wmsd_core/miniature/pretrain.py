@@ -60,7 +60,7 @@ class PretrainConfig(Config):
     """Share of captions that only say who moves."""
     blocked: float | None = Field(default=None, ge=0, le=1)
     """Let motions that no text tells leg by leg go around the other mover, this share of them where one order of legs leads
-    over it. None, and so in the base that comes with the project: they go anywhere. docs/log.md has what it does."""
+    over it; so in the weights `around`. None, and so in `base`: they go anywhere. docs/log.md has what it does."""
     short: float = Field(default=0.08, ge=0, le=1)
     """Share of texts of short tasks over an unrelated motion. What is left after these has no text."""
     muon_rate: float = Field(default=0.02, gt=0)

@@ -12,7 +12,8 @@ class MiniatureConfig(Config):
     """The miniature's generator."""
 
     weights: str = "base"
-    """`base`, which ships, or a file that `wmsd miniature pretrain` has written."""
+    """Two ship: `base`, and `around`, where things that no text leads go around each other (PretrainConfig.blocked). Or a file
+    that `wmsd miniature pretrain` has written."""
 
     @property
     def file(self) -> Path:
