@@ -10,6 +10,7 @@ of groups of several sizes, the share that hold one that does both, and the shar
 """
 
 import argparse
+from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -65,14 +66,18 @@ def main() -> None:
 
 
 def drawn(count: int, seed: int) -> tuple[dict[str, tuple[Scenes, list[planner.Plan]]], float]:
-    """So many boards of each stratum, a task each; and the share of blocked ones among all tasks."""
-    scenes = sample(np.random.default_rng(derive(seed, "detours")), 40 * count)
+    """So many boards of each stratum, with any task of theirs that is of it; and the share of blocked ones among all tasks."""
+    rng = np.random.default_rng(derive(seed, "detours"))
+    scenes = sample(rng, 40 * count)
     every = [(row, plan) for row in range(len(scenes)) for plan in planner.plans(scenes, row)]
     found: dict[str, tuple[Scenes, list[planner.Plan]]] = {}
     for name, wanted in (("blocked", True), ("free", False)):
-        boards = {row: plan for row, plan in every if blocked(plan) == wanted}  # the last task of each board
+        boards: dict[int, list[planner.Plan]] = defaultdict(list)
+        for row, plan in every:
+            if blocked(plan) == wanted:
+                boards[row].append(plan)
         rows = list(boards)[:count]
-        found[name] = scenes.select(np.array(rows)), [boards[row] for row in rows]
+        found[name] = scenes.select(np.array(rows)), [boards[row][rng.integers(len(boards[row]))] for row in rows]
     return found, float(np.mean([blocked(plan) for _, plan in every]))
 
 
