@@ -83,10 +83,14 @@ def drawn(count: int, seed: int) -> tuple[dict[str, tuple[Scenes, list[planner.P
 
 def blocked(plan: planner.Plan) -> bool:
     """Whether the way that goes sideways first, or straight to an edge, leads through the other mover."""
+    return plan.other in planner.route(plan.start, straight(plan))
+
+
+def straight(plan: planner.Plan) -> tuple[Leg, ...]:
+    """Sideways, then up or down; or straight to an edge; whatever stands there."""
     edge = plan.task.goal.removesuffix(" edge")
     axes = (EDGE_AXIS[EDGES.index(edge)],) if edge in EDGES else (0, 1)
-    straight = tuple(Leg(axis, plan.goal[axis]) for axis in axes)
-    return plan.other in planner.route(plan.start, straight)
+    return tuple(Leg(axis, plan.goal[axis]) for axis in axes if plan.start[axis] != plan.goal[axis])
 
 
 @torch.no_grad()

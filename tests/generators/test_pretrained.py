@@ -279,9 +279,9 @@ def test_before_training_the_examples_of_the_run_are_read_and_the_encoders_freed
         Image.fromarray(tiny.image(seed=i)).save(tmp_path / f"{i}.png")
         examples.append(Example(pair_id=str(i), image=tmp_path / f"{i}.png", task=f"open {i}", solution=f"close {i}"))
     ours, groups = tiny.generator("ltx2-2.3", tmp_path / "features"), GroupSampler(3, per_step=1, seed=0)
-    ahead = upcoming(groups, 2)
+    ahead = upcoming(groups, TrainConfig(steps=5), 3)
     assert ahead == sorted(slot.example for _ in range(2) for slot in groups.next())
-    assert len(upcoming(groups, 9)) == 3
+    assert len(upcoming(groups, TrainConfig(steps=9), 0)) == 3
     encode_ahead(ours, [examples[number] for number in ahead])
     assert len(list((tmp_path / "features").rglob("*.safetensors"))) == 2 * 3
     assert ours._encoders is None

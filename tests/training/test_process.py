@@ -95,17 +95,6 @@ def test_killed_then_stopped_then_resumed_ends_with_the_same_bits(tmp_path: Path
     assert rows == expected
 
 
-def test_what_libraries_print_goes_to_the_log_and_not_among_the_events(tmp_path: Path) -> None:
-    write_run(tmp_path, CONFIG.model_copy(update={"steps": 1}))
-    run = json.loads((tmp_path / "run.json").read_text())
-    run["models"]["generator"] = "tests.training.loud:LoudGenerator"
-    (tmp_path / "run.json").write_text(json.dumps(run))
-    command = [sys.executable, "-m", "wmsd_core.training", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert [json.loads(line)["event"] for line in done.stdout.splitlines()][-1] == "finished"
-    assert {"imported", "decoded", "from below Python"} <= set(done.stderr.splitlines())
-
-
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     short = CONFIG.model_copy(update={"steps": 2})
     write_run(tmp_path, short)
@@ -170,11 +159,20 @@ def test_a_run_stops_with_a_checkpoint_when_its_parent_is_gone(tmp_path: Path) -
     assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 1
 
 
-def test_a_finished_run_with_a_parent_ends_well(tmp_path: Path) -> None:
+def test_a_finished_run_with_a_parent_ends_well_and_what_libraries_print_is_not_among_its_events(
+    tmp_path: Path,
+) -> None:
     write_run(tmp_path, CONFIG.model_copy(update={"steps": 2}))
-    command = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+    run = json.loads((tmp_path / "run.json").read_text())
+    run["models"]["generator"] = "tests.training.loud:LoudGenerator"
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    command, pipe = [sys.executable, "-m", "wmsd_core.training", "--with-parent", str(tmp_path)], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout and process.stderr
+        events, log = process.stdout.read(), process.stderr.read()
         assert process.wait(60) == 0
+    assert [json.loads(line)["event"] for line in events.splitlines()][-1] == "finished"
+    assert {"imported", "decoded", "from below Python"} <= set(log.splitlines())
 
 
 def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "grpo": {"reinforcement": "grpo", "grpo": {"size": 2, "updates": 2}},
     "nft": {"reinforcement": "nft", "nft": {"times": 2}},
     "vetted": {"vet_demonstrator": True},
+    "recall": {"recall": 2},
 }
 
 
@@ -171,8 +172,16 @@ def test_too_little_memory_of_the_machine_or_disk_is_told_too() -> None:
     assert "the machine's memory has 70.0 GiB for 73.3" in together
 
 
-def test_a_rehearsal_tells_all_and_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
-    config = TrainConfig.model_validate(SETTINGS | {"steps": 3600})
+@pytest.mark.parametrize(
+    ("early", "worth"),
+    # A step has 120 passes, and 12 of what is recalled; one of imitation, with its 12 tasks, 3 of the sampler and 2 at 2 states
+    # for each, and as many of what is recalled.
+    [({}, 1.0), ({"recall": 6, "warm_up": 1200, "imitation": 1200}, (1200 + 1200 * (12 + 12 * 7 + 12) / 132) / 3600)],
+)
+def test_a_rehearsal_tells_all_and_leaves_the_folder_as_it_was(
+    tmp_path: Path, early: dict[str, Any], worth: float
+) -> None:
+    config = TrainConfig.model_validate(SETTINGS | {"steps": 3600} | early)
     examples = write_run(tmp_path, config)
     before = sorted(tmp_path.rglob("*"))
     told: dict[str, Any] = {}
@@ -186,10 +195,12 @@ def test_a_rehearsal_tells_all_and_leaves_the_folder_as_it_was(tmp_path: Path) -
     )
     assert sorted(tmp_path.rglob("*")) == before
     assert told["generator"] == "toy" and told["judge"] == "toy-judge/1" and told["pictures"] == {"2x2": 5}
-    assert told["passes of a step"] == {"forward": 12 * (3 + 3 + 2 + 2), "of these with backward": 12 * 4}
+    recalled = 6 if early else 0
+    passes = {"forward": 12 * (3 + 3 + 2 + 2) + 2 * recalled, "of these with backward": 12 * 4 + recalled}
+    assert told["passes of a step"] == passes
     stages = told["seconds of a step"]
     assert {"rollout", "forward", "backward", "optimizer"} <= stages.keys()
-    assert told["hours"] == pytest.approx(sum(stages.values()))
+    assert told["hours"] == pytest.approx(worth * sum(stages.values()))
 
 
 def test_a_rehearsal_with_pretrained_weights_refuses_before_it_loads_them(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wmsd_core.generators.protocol import Generator
+from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import Example, load_images
 from wmsd_core.training.groups import GroupSampler
 
@@ -17,7 +18,9 @@ def encode_ahead(generator: Generator, examples: Sequence[Example]) -> None:
     generator.release_encoders()
 
 
-def upcoming(groups: GroupSampler, steps: int) -> list[int]:
-    """The examples that the next `steps` steps of a run roll out, each once. The run's cursor stays where it is."""
+def upcoming(groups: GroupSampler, config: TrainConfig, done: int) -> list[int]:
+    """The examples that a run may meet after `done` steps, each once. The run's cursor stays where it is."""
+    if config.recall:
+        return list(range(groups.examples))
     ahead = replace(groups)
-    return sorted({slot.example for _ in range(steps) for slot in ahead.next()})
+    return sorted({slot.example for step in range(done, config.steps) for slot in ahead.next(config.times(step))})

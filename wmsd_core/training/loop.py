@@ -6,6 +6,7 @@ Departure: a loss that is the only one of its adapter has weight 1, as in eq. 3 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import process_time
 from typing import Any
 
@@ -29,6 +30,7 @@ from wmsd_core.training.ema import ema_decay, update_ema
 from wmsd_core.training.examples import Example
 from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.randomness import random_steps
+from wmsd_core.training.recall import Recall, Recalled
 from wmsd_core.training.reinforcement import policy_objective
 from wmsd_core.training.reinforcement.gradient import reinforce
 from wmsd_core.training.rollout import Randomness, Rollouts, demonstrate, recorded, roll_out
@@ -36,7 +38,7 @@ from wmsd_core.training.schedule import learning_rate
 from wmsd_core.training.scoring import PictureScorer, Scoring, VideoReward
 from wmsd_core.training.stopwatch import Stopwatch
 from wmsd_core.training.teaching import teach
-from wmsd_core.training.throughput import counted, matmul_rate
+from wmsd_core.training.throughput import Passes, counted, matmul_rate
 from wmsd_core.training.turn import Turn
 from wmsd_core.vlm.protocol import VisionLanguageModel
 
@@ -79,6 +81,7 @@ class Trainer:
         self._forward_flops: int | None = None
         self.groups = GroupSampler(len(examples), config.tasks_per_step, config.seed, world.rank, world.size)
         self.grid = generator.grid(config.sampler_steps)
+        self.recall = Recall(config, len(examples), self.grid, world)
         self.adapters = attach(
             generator, config.adapters, rank=config.adapter.rank, alpha=config.adapter.alpha, seed=config.seed
         )
@@ -101,18 +104,20 @@ class Trainer:
 
     def step(self) -> Metrics:
         """One batch of rollouts, learned from. Returns what there is to know about it."""
-        config, watch, lesson = self.config, Stopwatch(), self.config.lesson_at(self.steps_done)
-        cpu = process_time()
+        watch, cpu = Stopwatch(), process_time()
+        if self.steps_done < self.config.warm_up:
+            return self._warm_up(watch)
+        config = self.config.at(self.steps_done)
+        lesson = config.lesson_at(self.steps_done)
         self.optimizer.zero_grad()  # videos are decoded where the gradients lay
         with watch("encode"):
-            batch = Batch(
-                self.generator, self.examples, self.groups.next(), group_size=config.group_size, seed=config.seed
-            )
+            slots = self.groups.next(self.config.times(self.steps_done))
+            batch = Batch(self.generator, self.examples, slots, group_size=config.group_size, seed=config.seed)
         with Scoring(batch, self.judge, self.pickscore, config, watch, self.extra) as scoring:
             with watch("rollout"):
                 if config.vetted(lesson):
                     demonstrate(batch, self.grid, lesson.demonstrator, micro_batch=config.micro_batch, done=scoring.vet)
-                rollouts = self._roll_out(batch, lesson, scoring)
+                rollouts = self._roll_out(batch, config, lesson, scoring)
             with watch("reward"):
                 videos = scoring.result()
         metrics: Metrics = {"step": self.steps_done + 1}
@@ -124,21 +129,35 @@ class Trainer:
                 )
                 advantages, report = credit.assign(credit.Rewards(videos, agreement), config, self.world)
             metrics |= report
+        recalled = self._recalled(lesson, watch) if config.recall and lesson.teaching == "anchor" else None
         turn = Turn(config, lesson, self.grid, batch, rollouts, videos.passed, watch, self.world)
-        metrics |= self._learn(turn, advantages)
+        metrics |= self._learn(turn, advantages, recalled)
         with watch("average"):
             self._average(lesson)
         self.steps_done += 1
         self._last = rollouts.states.final(batch.rows[:1])
-        return metrics | {
-            "forwards": int(self.world.total(torch.tensor(batch.passes.all))),
-            "seconds": dict(watch.seconds),
-            "memory": dict(watch.memory),
-            "speed": self._speed(batch, rollouts, sum(watch.seconds.values())) | {"cpu_seconds": process_time() - cpu},
-        }
+        passes = batch.passes.and_those(recalled.batch.passes) if recalled else batch.passes
+        return metrics | self._spent(batch, passes, watch, process_time() - cpu)
 
-    def _roll_out(self, batch: Batch, lesson: Lesson, scoring: Scoring) -> Rollouts:
-        config = self.config
+    def _warm_up(self, watch: Stopwatch) -> Metrics:
+        """Recalls tasks, and does nothing else."""
+        lesson, cpu, metrics = self.config.anchored, process_time(), dict[str, Any](step=self.steps_done + 1)
+        assert lesson
+        self.optimizer.zero_grad()
+        recalled = self._recalled(lesson, watch)
+        if recalled is None:
+            raise ValueError(
+                "no Demonstrator passes any more, so that there is nothing to recall: set train.recall to 0"
+            )
+        metrics |= self.recall.learn(recalled, lesson, watch)
+        with watch("optimizer"):
+            metrics |= self._update(lesson)
+        with watch("average"):
+            self._average(lesson)
+        self.steps_done += 1
+        return metrics | self._spent(recalled.batch, recalled.batch.passes, watch, process_time() - cpu)
+
+    def _roll_out(self, batch: Batch, config: TrainConfig, lesson: Lesson, scoring: Scoring) -> Rollouts:
         if lesson.actor is None:
             return recorded(batch, micro_batch=config.micro_batch)
         randomness = None
@@ -163,29 +182,59 @@ class Trainer:
         """The first rollout of the last step, decoded; None before the first step."""
         return None if self._last is None else self.generator.decode(self._last)[0]
 
-    def _speed(self, batch: Batch, rollouts: Rollouts, seconds: float) -> dict[str, float]:
-        """Of this process: latents per second, floating-point operations per second, their share of what matmuls reach."""
+    def _spent(self, batch: Batch, passes: Passes, watch: Stopwatch, cpu: float) -> Metrics:
+        """Passes, seconds, memory, and of this process: latents per second, floating-point operations per second, their share
+        of what matmuls reach."""
         if self._forward_flops is None:
             first = batch.rows[:1]
-            x, condition = rollouts.states.take(first, first), batch.short.select(first)
+            x, condition = batch.noise(first, "counted"), batch.short.select(first)
             with torch.no_grad():
                 _, self._forward_flops = counted(
                     lambda: self.generator.velocity(x, self.grid[:1].to(x), condition, None)
                 )
-        rate = batch.passes.flops(self._forward_flops) / seconds
+        seconds = sum(watch.seconds.values())
+        rate = passes.flops(self._forward_flops) / seconds
         return {
-            "latents_per_second": batch.passes.all / seconds,
-            "flops_per_second": rate,
-            "utilisation": rate / matmul_rate(),
+            "forwards": int(self.world.total(torch.tensor(passes.all))),
+            "seconds": dict(watch.seconds),
+            "memory": dict(watch.memory),
+            "speed": {
+                "latents_per_second": passes.all / seconds,
+                "flops_per_second": rate,
+                "utilisation": rate / matmul_rate(),
+                "cpu_seconds": cpu,
+            },
         }
 
-    def _learn(self, turn: Turn, advantages: Float[Tensor, "C B"] | None) -> Metrics:
+    def _recalled(self, lesson: Lesson, watch: Stopwatch) -> Recalled | None:
+        """Tasks to recall. Each is vetted when it is met first."""
+        slots = self.recall.draw(self.steps_done)
+        if not slots:
+            return None
+        make = partial(Batch, self.generator, self.examples, group_size=1, seed=self.config.seed)
+        batch, passed = make(slots=slots), torch.ones(len(slots), dtype=torch.bool)
+        new = self.recall.unmet(slots) & self.config.vetted(lesson)
+        if self.world.sharded:  # which have to keep step
+            new[:] = bool(self.world.total(new.sum()))
+        if new.any():
+            fresh = make(slots=[slot for slot, one in zip(slots, new.tolist(), strict=True) if one])
+            with Scoring(fresh, self.judge, None, self.config, watch) as scoring, watch("rollout"):
+                demonstrate(
+                    fresh, self.grid, lesson.demonstrator, micro_batch=self.config.micro_batch, done=scoring.vet
+                )
+                passed[new] = scoring.result().passed
+            batch.passes = fresh.passes
+        return Recalled(batch, passed)
+
+    def _learn(self, turn: Turn, advantages: Float[Tensor, "C B"] | None, recalled: Recalled | None) -> Metrics:
         """`updates` optimizer steps on one batch; the noise is drawn once, so that ratios compare like with like."""
         metrics: Metrics = {}
         objective = None if advantages is None else policy_objective(turn, advantages)
         for update in range(self.config.reinforcement_settings.updates):
             self.optimizer.zero_grad()
             metrics |= teach(turn)
+            if recalled:
+                metrics |= self.recall.learn(recalled, turn.lesson, turn.watch)
             if objective is not None and advantages is not None:
                 metrics |= reinforce(turn, objective, advantages, first=update == 0)
             with turn.watch("optimizer"):
@@ -194,7 +243,7 @@ class Trainer:
 
     def _update(self, lesson: Lesson) -> Metrics:
         """One optimizer step of the adapters that learn; each has its own gradient norm."""
-        settings, metrics = self.config.optimizer, dict[str, Any]()
+        settings, warm_up, metrics = self.config.optimizer, self.config.warm_up, dict[str, Any]()
         for group, (name, peak) in zip(self.optimizer.param_groups, self._peaks.items(), strict=True):
             if name not in lesson.learners:
                 continue
@@ -203,8 +252,9 @@ class Trainer:
             norm = torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm)
             if not torch.isfinite(norm):
                 raise Diverged(f"the gradient of step {self.steps_done + 1} is not finite")
+            step = max(self.steps_done - warm_up, min(self.steps_done, settings.warmup))
             group["lr"] = learning_rate(
-                self.steps_done, steps=self.config.steps, peak=peak, warmup=settings.warmup, decay=settings.decay
+                step, steps=self.config.steps - warm_up, peak=peak, warmup=settings.warmup, decay=settings.decay
             )
             prefix = "" if name == "policy" else f"{name}_"
             metrics |= {f"{prefix}gradient_norm": float(norm), f"{prefix}learning_rate": group["lr"]}
@@ -220,7 +270,9 @@ class Trainer:
             update_ema(self.adapters["ema"], self.adapters["policy"], decay=decay)
         if lesson.reinforced and self.config.reinforcement == "nft":
             nft = self.config.nft
-            decay = old_decay(self.steps_done + 1, flat=nft.old_flat, rate=nft.old_rate, limit=nft.old_limit)
+            decay = old_decay(
+                self.steps_done + 1 - self.config.warm_up, flat=nft.old_flat, rate=nft.old_rate, limit=nft.old_limit
+            )
             self._follow("old", lesson, decay=decay)
 
     def _follow(self, name: Adapter, lesson: Lesson, *, decay: float) -> None:
@@ -235,6 +287,8 @@ class Trainer:
                 tensors[f"{adapter}.{name}"] = weight.detach()
                 moments: Mapping[str, Tensor] = self.optimizer.state.get(weight, {})
                 tensors |= {f"optimizer.{adapter}.{key}.{name}": value for key, value in moments.items()}
+        if self.config.recall:
+            tensors["recall.losses"] = self.recall.losses
         return Checkpoint(tensors, {"step": self.steps_done, "cursor": self.groups.cursor})
 
     @torch.no_grad()
@@ -251,4 +305,6 @@ class Trainer:
                         key: value if key == "step" else value.to(weight.device)
                         for key, value in ((key, checkpoint.tensors[place]) for key, place in moments.items())
                     }
+        if self.config.recall:
+            self.recall.losses.copy_(checkpoint.tensors["recall.losses"])
         self.steps_done, self.groups.cursor = checkpoint.counters["step"], checkpoint.counters["cursor"]

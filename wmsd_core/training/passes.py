@@ -30,8 +30,9 @@ def learning_passes(config: TrainConfig, lesson: Lesson) -> Passes:
             trained += config.sft.times
         case None:
             pass
-    updates = config.reinforcement_settings.updates * config.tasks_per_step * config.group_size
-    return Passes(plain * updates, trained * updates)
+    updates = config.reinforcement_settings.updates
+    samples, recalled = config.tasks_per_step * config.group_size, config.recall * (lesson.teaching == "anchor")
+    return Passes(updates * (plain * samples + recalled), updates * (trained * samples + recalled))
 
 
 def levels_of_policy(config: TrainConfig) -> int:

@@ -163,7 +163,7 @@ def _read_ahead(run: Run, trainer: Trainer, tried: Sequence[Example]) -> None:
     Raises:
         ValueError: a picture is missing or damaged.
     """
-    ahead = [trainer.examples[n] for n in upcoming(trainer.groups, run.config.steps - trainer.steps_done)]
+    ahead = [trainer.examples[n] for n in upcoming(trainer.groups, run.config, trainer.steps_done)]
     ahead += tried
     check_images(ahead)
     if run.models.settings:

@@ -70,10 +70,7 @@ def rehearse(
         tell("tokens of a video", pretrained.tokens)
     small = small_step(config, launch.world)
     longest = {kind: max((getattr(example, kind) for example in examples), key=len) for kind in ("task", "solution")}
-    some = [
-        examples[n]
-        for n in upcoming(GroupSampler(len(examples), small.tasks_per_step, config.seed), len(config.lessons))
-    ]
+    some = [examples[n] for n in upcoming(GroupSampler(len(examples), small.tasks_per_step, config.seed), small, 0)]
     encode_ahead(generator, [some[0].model_copy(update=longest), *some])
     beside = pickscore.bytes if pickscore else 0
     proposal = Proposal(config, launch, _sizes(generator, some[0].model_copy(update=longest), config, beside))
@@ -95,7 +92,7 @@ def rehearse(
     tell("seconds of a step", seconds)
     if memory:
         tell("device GiB of the small step, before there are moments", memory)
-    tell("hours", sum(seconds.values()) * config.steps / 3600)
+    tell("hours", sum(seconds.values()) * _steps(config) / 3600)
 
 
 def _passes(config: TrainConfig, lesson: Lesson) -> dict[str, int]:
@@ -103,6 +100,18 @@ def _passes(config: TrainConfig, lesson: Lesson) -> dict[str, int]:
     learning = learning_passes(config, lesson)
     forward = sampling_passes(config, lesson).all + learning.all
     return {"forward": forward, "of these with backward": learning.trained}
+
+
+def _steps(config: TrainConfig) -> float:
+    """The run's steps, those before the arm begins at what their passes are worth in steps of the arm."""
+
+    def passes(settings: TrainConfig) -> int:
+        lesson = settings.lessons[-1]
+        return sampling_passes(settings, lesson).all + learning_passes(settings, lesson).all
+
+    imitation = passes(config.at(config.warm_up)) if config.imitation else 0
+    before = config.warm_up * 2 * config.recall + config.imitation * imitation
+    return config.steps - config.start_of_arm + before / passes(config)
 
 
 def sizes_of(examples: Sequence[Example]) -> dict[str, int]:
@@ -177,6 +186,8 @@ def _measured(run: Run, trainer: Trainer, processes: int) -> tuple[dict[str, flo
         whole = config.tasks_per_step * config.group_size / processes / samples
         # Samples without an advantage were left out of the policy loss. In the run there may be none.
         left_out = learned / max(row["forwards"] - sampled, 1)
+        plain = config.model_copy(update={"recall": 0})  # as the small step
+        left_out *= learning_passes(config, lesson).all / max(learning_passes(plain, lesson).all, 1)
         for stage, taken in row["seconds"].items():
             more = 1 if stage in ONCE else whole * (left_out if stage in ("forward", "backward") else 1)
             seconds[stage] += taken * more * weight / sum(starts.values())
@@ -193,4 +204,5 @@ def small_step(config: TrainConfig, processes: int) -> TrainConfig:
         ("judged_floor", "pickscore_floor", "distillation_floor", "batch_floor"), 1e-30
     )
     rewards = config.rewards.model_copy(update=floors)
-    return config.model_copy(update={"tasks_per_step": tasks, "group_size": group, "rewards": rewards})
+    arm = {"recall": 0, "warm_up": 0, "imitation": 0}
+    return config.model_copy(update={"tasks_per_step": tasks, "group_size": group, "rewards": rewards} | arm)

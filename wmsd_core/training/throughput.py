@@ -23,6 +23,10 @@ class Passes(NamedTuple):
     def all(self) -> int:
         return self.plain + self.trained
 
+    def and_those(self, others: "Passes") -> "Passes":
+        """Both."""
+        return Passes(self.plain + others.plain, self.trained + others.trained)
+
     def flops(self, forward: float) -> float:
         """Floating-point operations, with `forward` for one latent's forward pass.
 
