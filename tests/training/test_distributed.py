@@ -71,6 +71,12 @@ def test_two_processes_find_on_held_out_tasks_what_one_finds(learned: Path, kind
         assert two == one, case
 
 
+def test_what_does_not_pass_is_not_recalled_where_processes_keep_step(learned: Path) -> None:
+    """With a split base they draw it all the same."""
+    one, two = (json.loads((learned / f"vetted-{name}.json").read_text()) for name in ("whole-1", "sharded-2"))
+    assert 0 < one["recalled"] == two["recalled"] < 6 and two["recall"] == pytest.approx(one["recall"], rel=1e-4)
+
+
 def test_a_split_base_is_held_in_parts(learned: Path) -> None:
     whole, split = (json.loads((learned / f"full-{kind}-2.json").read_text())["held"] for kind in ("whole", "sharded"))
     assert whole == 1 and split == pytest.approx(0.5, abs=0.1)
