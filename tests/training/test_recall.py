@@ -118,7 +118,8 @@ def test_a_warm_up_only_recalls_and_the_steps_after_it_are_those_of_a_run_withou
 
 
 def test_the_old_policy_begins_to_follow_where_the_arm_begins(tmp_path: Path) -> None:
-    run = trainer(tmp_path, recall=3, warm_up=3, reinforcement="nft", nft={"times": 2, "old_rate": 0.1})
+    early = {"recall": 3, "warm_up": 2, "imitation": 1}
+    run = trainer(tmp_path, **early, reinforcement="nft", nft={"times": 2, "old_rate": 0.1})
     for _ in range(3):
         run.step()
     before = weights(run)

@@ -270,9 +270,8 @@ class Trainer:
             update_ema(self.adapters["ema"], self.adapters["policy"], decay=decay)
         if lesson.reinforced and self.config.reinforcement == "nft":
             nft = self.config.nft
-            decay = old_decay(
-                self.steps_done + 1 - self.config.warm_up, flat=nft.old_flat, rate=nft.old_rate, limit=nft.old_limit
-            )
+            done = self.steps_done + 1 - self.config.start_of_arm
+            decay = old_decay(done, flat=nft.old_flat, rate=nft.old_rate, limit=nft.old_limit)
             self._follow("old", lesson, decay=decay)
 
     def _follow(self, name: Adapter, lesson: Lesson, *, decay: float) -> None:
