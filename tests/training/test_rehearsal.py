@@ -15,7 +15,7 @@ from tests.generators import tiny
 from tests.training.test_loop import SETTINGS
 from tests.training.test_ltx2_training import Brightness
 from tests.training.toy import ToyGenerator, write_run
-from wmsd_core.training import needs
+from wmsd_core.training import needs, rehearsal
 from wmsd_core.training.arms import TrainingArm
 from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.examples import load_examples
@@ -179,8 +179,10 @@ def test_too_little_memory_of_the_machine_or_disk_is_told_too() -> None:
     [({}, 1.0), ({"recall": 6, "warm_up": 1200, "imitation": 1200}, (1200 + 1200 * (12 + 12 * 7 + 12) / 132) / 3600)],
 )
 def test_a_rehearsal_tells_all_and_leaves_the_folder_as_it_was(
-    tmp_path: Path, early: dict[str, Any], worth: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: dict[str, Any], worth: float
 ) -> None:
+    read: list[int] = []
+    monkeypatch.setattr(rehearsal, "encode_ahead", lambda _, some: read.append(len(some)))
     config = TrainConfig.model_validate(SETTINGS | {"steps": 3600} | early)
     examples = write_run(tmp_path, config)
     before = sorted(tmp_path.rglob("*"))
@@ -194,6 +196,7 @@ def test_a_rehearsal_tells_all_and_leaves_the_folder_as_it_was(
         tell=told.__setitem__,
     )
     assert sorted(tmp_path.rglob("*")) == before
+    assert read == [1 + 3], "more was read than the longest texts and the tasks of a step"
     assert told["generator"] == "toy" and told["judge"] == "toy-judge/1" and told["pictures"] == {"2x2": 5}
     recalled = 6 if early else 0
     passes = {"forward": 12 * (3 + 3 + 2 + 2) + 2 * recalled, "of these with backward": 12 * 4 + recalled}

@@ -22,7 +22,7 @@ class MiniatureConfig(Config):
         return shipped if shipped.is_file() else Path(self.weights)
 
 
-WEIGHTS = SHIPPED / "base.safetensors"
+WEIGHTS = MiniatureConfig().file
 
 
 def checksum(path: Path = WEIGHTS) -> str:

@@ -147,7 +147,7 @@ class Trainer:
         recalled = self._recalled(lesson, watch)
         if recalled is None:
             raise ValueError(
-                "no Demonstrator passes any more, so that there is nothing to recall: set train.recall to 0"
+                "no Demonstrator passes any more, so that there is nothing to recall: set train.recall and train.warm_up to 0"
             )
         metrics |= self.recall.learn(recalled, lesson, watch)
         with watch("optimizer"):

@@ -63,9 +63,8 @@ class Recall:
         number = float(self._world.total(passed.sum())) / self._world.size  # gradients of processes are averaged
         weight = self._config.teaching_weight(lesson) / max(number, 1 / self._world.size)
         losses = torch.full((len(batch.rows),), nan, dtype=torch.float64)
-        chosen = (
-            batch.rows if self._world.sharded else batch.rows[passed]
-        )  # processes of a split base have to keep step
+        # Processes of a split base have to keep step.
+        chosen = batch.rows if self._world.sharded else batch.rows[passed]
         for rows in chosen.split(self._config.micro_batch) if len(chosen) else ():
             with watch("forward"):
                 x = batch.noise(rows, "recall")

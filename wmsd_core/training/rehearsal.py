@@ -70,7 +70,8 @@ def rehearse(
         tell("tokens of a video", pretrained.tokens)
     small = small_step(config, launch.world)
     longest = {kind: max((getattr(example, kind) for example in examples), key=len) for kind in ("task", "solution")}
-    some = [examples[n] for n in upcoming(GroupSampler(len(examples), small.tasks_per_step, config.seed), small, 0)]
+    groups, few = GroupSampler(len(examples), small.tasks_per_step, config.seed), {"steps": len(config.lessons)}
+    some = [examples[n] for n in upcoming(groups, small.model_copy(update=few), 0)]
     encode_ahead(generator, [some[0].model_copy(update=longest), *some])
     beside = pickscore.bytes if pickscore else 0
     proposal = Proposal(config, launch, _sizes(generator, some[0].model_copy(update=longest), config, beside))
