@@ -38,8 +38,8 @@ CASES: dict[str, dict[str, Any]] = {
     "nft": {"arm": "anchor_reward", "reinforcement": "nft", "rewards": {"distillation": 1, "distillation_floor": 1e-9}},
     "off_policy_rl": {"arm": "off_policy_rl", "awm": {"times": 2, "drawn": "uniform"}},
     "dmd": {"arm": "dmd"},
-    "recall": {"arm": "anchor", "recall": 4},
-    "vetted": {"recall": 6, "vet_demonstrator": True, "seed": 5},
+    "recall": {"arm": "anchor", "recall": {"tasks": 4}},
+    "vetted": {"recall": {"tasks": 6}, "vet_demonstrator": True, "seed": 5},
 }
 
 

@@ -45,7 +45,11 @@ def by_role(counts: Counter[tuple[str, bytes]]) -> dict[str, int]:
         ({}, {"policy": K * 12, "base": K * 12, "policy+": 2 * 8 + 12}),
         # Without the distillation reward the Demonstrator runs at the anchor's states only.
         ({"arm": "anchor"}, {"policy": K * 12, "base": 12, "policy+": 12}),
-        ({"arm": "anchor", "recall": 2}, {"policy": K * 12, "base": 12 + 2, "policy+": 12 + 2}),
+        # Two tasks at each level; the Executor samples as far as that.
+        (
+            {"arm": "anchor", "recall": {"tasks": 2}},
+            {"policy": K * 12 + 2 * 3, "base": 12 + 2 * K, "policy+": 12 + 2 * K},
+        ),
         ({"arm": "rl"}, {"policy": K * 12, "policy+": 2 * 8}),
         ({"arm": "rl", "awm": {"times": 2, "updates": 3}}, {"policy": K * 12, "policy+": 3 * 2 * 8}),
         ({"arm": "rl", "reinforcement": "grpo"}, {"policy": K * 12, "policy+": 2 * 8}),

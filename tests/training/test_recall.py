@@ -1,4 +1,4 @@
-"""Tasks that are recalled at the first noise level."""
+"""Tasks that are recalled: at one noise level each, hard ones more often."""
 
 from collections import Counter
 from math import inf, nan
@@ -9,117 +9,137 @@ import torch
 
 from tests.training.test_loop import first_gradients, trainer, weights, without_times
 from tests.training.test_vetting import Suspicious, judged_by
-from tests.training.toy import ToyJudge
 from wmsd_core.objectives.anchor import anchor_loss
 from wmsd_core.training.arms import DEMONSTRATOR, EXECUTOR
 from wmsd_core.training.batch import Batch
-from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.config import RecallConfig, TrainConfig
 from wmsd_core.training.distributed import ALONE, World
 from wmsd_core.training.encoding import upcoming
-from wmsd_core.training.groups import GroupSampler
+from wmsd_core.training.groups import GroupSampler, Slot
 from wmsd_core.training.recall import Recall
 
 STILL = {"arm": "anchor", "optimizer": {"learning_rate": 1e-12, "max_grad_norm": 1e9}}
 
 
-def recall_of(examples: int, per_step: int, seed: int = 0, world: World = ALONE) -> Recall:
-    return Recall(TrainConfig(recall=per_step, seed=seed), examples, torch.ones(1), world)
+def recall_of(
+    examples: int, tasks: int, *, levels: int = 1, seed: int = 0, priority: float = 1.0, world: World = ALONE
+) -> Recall:
+    config = TrainConfig(recall=RecallConfig(tasks=tasks, priority=priority), seed=seed)
+    return Recall(config, examples, torch.linspace(1, 0, levels + 1), world)
 
 
 def drawn(recall: Recall, steps: int) -> Counter[int]:
     return Counter(slot.example for step in range(steps) for slot in recall.draw(step))
 
 
-def test_hard_tasks_come_in_proportion_to_the_root_of_their_loss() -> None:
-    recall = recall_of(4, 1)
-    recall.losses[:] = torch.tensor([1.0, 4, 9, 0])
+@pytest.mark.parametrize(
+    ("priority", "shares"), [(0.0, (1, 1, 1, 1)), (0.5, (1, 2, 3, 0)), (1.0, (1, 4, 9, 0)), (2.0, (1, 16, 81, 0))]
+)
+def test_hard_tasks_come_in_proportion_to_a_power_of_their_loss(priority: float, shares: tuple[int, ...]) -> None:
+    recall = recall_of(5, 1, priority=priority)
+    recall.losses[:] = torch.tensor([1.0, 4, 9, 0, nan])
     often = drawn(recall, 6000)
-    assert often[3] == 0
-    for example, share in enumerate((1 / 6, 2 / 6, 3 / 6)):
-        assert often[example] / 6000 == pytest.approx(share, abs=0.02)
+    for example, share in enumerate((*shares, 0)):
+        assert often[example] / 6000 == pytest.approx(share / sum(shares), abs=0.02)
 
 
-def test_new_tasks_come_as_often_as_the_hardest_and_those_that_did_not_pass_never() -> None:
-    recall = recall_of(4, 1)
-    recall.losses[:] = torch.tensor([4.0, inf, nan, 1])
+def test_the_priority_rises_over_the_warm_up() -> None:
+    recall = Recall(TrainConfig(recall=RecallConfig(tasks=1, priority=2, warm_up=80)), 2, torch.ones(2), ALONE)
+    recall.losses[:] = torch.tensor([1.0, 9])
+    for step, share in ((0, 1 / 2), (20, 3 / 4), (40, 9 / 10), (80, 81 / 82), (99, 81 / 82)):
+        weights = recall._weights(step)  # pyright: ignore[reportPrivateUsage]
+        assert float(weights[1] / weights.sum()) == pytest.approx(share)
+
+
+def test_new_tasks_come_as_often_as_the_average_one_and_those_that_did_not_pass_never() -> None:
+    recall = recall_of(5, 1)
+    assert sorted(slot.example for slot in recall_of(5, 5).draw(0)) == list(range(5))
+    recall.losses[:] = torch.tensor([5.0, inf, nan, 1, inf])
     often = drawn(recall, 6000)
     assert often[2] == 0
-    for example, share in ((0, 2 / 5), (1, 2 / 5), (3, 1 / 5)):
+    for example, share in ((0, 5 / 12), (1, 3 / 12), (3, 1 / 12), (4, 3 / 12)):
         assert often[example] / 6000 == pytest.approx(share, abs=0.02)
 
 
-def test_a_step_draws_different_tasks_with_numbers_of_their_own_and_no_more_than_there_are() -> None:
-    recall = recall_of(5, 3)
+def test_each_level_has_different_tasks_with_numbers_of_their_own_and_no_more_than_there_are() -> None:
+    recall = recall_of(5, 3, levels=2)
     one, two = recall.draw(0), recall.draw(1)
-    assert [slot.position for slot in (*one, *two)] == list(range(6)) and len({slot.example for slot in one}) == 3
-    assert one == recall.draw(0) != recall_of(5, 3, seed=1).draw(0)
+    assert [slot.position for slot in (*one, *two)] == list(range(12))
+    assert all(len({slot.example for slot in level}) == 3 for level in (one[:3], one[3:], two[:3], two[3:]))
+    assert one == recall.draw(0) != recall_of(5, 3, levels=2, seed=1).draw(0)
     recall.losses[:] = torch.tensor([nan, nan, nan, 1, nan])
-    assert [slot.example for slot in recall.draw(0)] == [3]
+    assert recall.draw(0) == [Slot(0, 3), Slot(3, 3)]
     recall.losses[:] = nan
     assert recall.draw(0) == []
 
 
-def test_processes_draw_equal_numbers_of_what_one_draws() -> None:
-    alone = recall_of(9, 5).draw(7)
-    ranks = [recall_of(9, 5, world=World(rank, 2)).draw(7) for rank in range(2)]
-    assert [*ranks[0], *ranks[1]] == alone[:4]
+def test_processes_share_each_level_of_what_one_draws() -> None:
+    alone = recall_of(9, 5, levels=2).draw(7)
+    ranks = [recall_of(9, 5, levels=2, world=World(rank, 2)) for rank in range(2)]
+    drawn = [rank.draw(7) for rank in ranks]
+    assert drawn[0] == drawn[1] and {slot.position for slot in alone} - {slot.position for slot in drawn[0]} == {74, 79}
+    shares = [rank.share(each) for rank, each in zip(ranks, drawn, strict=True)]
+    assert [slot.position for slot in shares[0]] == [70, 71, 75, 76]
+    assert sorted(shares[0] + shares[1]) == sorted(drawn[0])
 
 
-def test_what_is_recalled_adds_the_anchor_at_the_first_level(tmp_path: Path) -> None:
-    with_it, without = trainer(tmp_path, **STILL, recall=5, micro_batch=2), trainer(tmp_path, **STILL)
+def test_what_is_recalled_adds_the_anchor_on_states_of_the_executor_at_every_level(tmp_path: Path) -> None:
+    changes = STILL | {"recall": {"tasks": 4}, "micro_batch": 3}
+    with_it, without = trainer(tmp_path, **changes), trainer(tmp_path, **STILL)
     slots = with_it.recall.draw(0)
     batch = Batch(with_it.generator, with_it.examples, slots, group_size=1, seed=5)
-    x, sigma = batch.noise(batch.rows, "recall"), torch.ones(5)
-    with torch.no_grad():
-        target = batch.velocity(DEMONSTRATOR, x, sigma, batch.rows)
-    losses = anchor_loss(batch.velocity(EXECUTOR, x, sigma, batch.rows), target, batch.active(batch.rows))
-    expected = torch.autograd.grad(losses.mean(), list(with_it.adapters["policy"].values()))
+    x, grid = batch.noise(batch.rows, "recall"), with_it.grid
+    active, losses = batch.active(batch.rows), list[torch.Tensor]()
+    for level, rows in enumerate(batch.rows.split(4)):
+        state = x[rows]
+        for k in range(level):
+            with torch.no_grad():
+                v = batch.velocity(EXECUTOR, state, grid[k].expand(4).float(), rows)
+            state = torch.where(active[rows], state + (grid[k + 1] - grid[k]).float() * v, state)
+        sigma = grid[level].expand(4).float()
+        with torch.no_grad():
+            target = batch.velocity(DEMONSTRATOR, state, sigma, rows)
+        losses.append(anchor_loss(batch.velocity(EXECUTOR, state, sigma, rows), target, active[rows]))
+    expected = torch.autograd.grad(torch.cat(losses).mean(), list(with_it.adapters["policy"].values()))
     whole, plain = first_gradients(with_it), first_gradients(without)
     assert max(float(gradient.abs().max()) for gradient in expected) > 1e-4
     for (name, found), gradient in zip(whole.items(), expected, strict=True):
         torch.testing.assert_close(found - plain[name], gradient, rtol=1e-4, atol=1e-7)
-    assert torch.allclose(with_it.recall.losses[[slot.example for slot in slots]], losses.detach().double())
+    known = torch.full((7,), inf, dtype=torch.float64)
+    for level, loss in enumerate(losses):  # of a task that came twice, the later
+        for slot, value in zip(slots[4 * level :][:4], loss.tolist(), strict=True):
+            known[slot.example] = float(grid[level]) ** 2 * value
+    assert torch.allclose(with_it.recall.losses, known)
 
 
 def test_only_what_passes_is_recalled_and_each_is_vetted_once(tmp_path: Path) -> None:
-    settings = STILL | {"vet_demonstrator": True, "recall": 7}  # all there are
+    settings = STILL | {"vet_demonstrator": True, "recall": {"tasks": 7}}  # all there are, at each of three levels
     run = judged_by(tmp_path, Suspicious("12"), **settings)
     rows = [run.step(), run.step()]
     passes = [run.examples[n].task[-1] in "12" for n in range(7)]
-    assert run.recall.losses.isfinite().tolist() == passes
-    assert [row["recalled"] for row in rows] == [sum(passes)] * 2
-    clips, recalled = 3 * 7, 2 * sum(passes)
-    plain = judged_by(tmp_path, Suspicious("12"), **settings | {"recall": 0})
+    assert run.recall.losses.isfinite().tolist() == passes and 0 < sum(passes) < 7
+    assert [row["recalled"] for row in rows] == [3 * sum(passes)] * 2
+    clips, recalled = 3 * 7, (2 + 3 + 4) * sum(passes)
+    plain = judged_by(tmp_path, Suspicious("12"), **settings | {"recall": {}})
     others = [plain.step()["forwards"], plain.step()["forwards"]]
     assert [row["forwards"] - other for row, other in zip(rows, others, strict=True)] == [clips + recalled, recalled]
 
 
 def test_a_warm_up_only_recalls_and_the_steps_after_it_are_those_of_a_run_without(tmp_path: Path) -> None:
-    """Two steps of no length, then the first with rollouts: same tasks, same rate, same gradient."""
-    settings = STILL | {
-        "steps": 9,
-        "optimizer": {"learning_rate": 1e-12, "max_grad_norm": 1e9, "decay": "linear", "warmup": 2},
-    }
-    warm, plain = (
-        trainer(tmp_path, **settings | {"recall": 5, "warm_up": 2, "steps": 11}),
-        trainer(tmp_path, **settings),
-    )
+    """Two steps of no length, then the first with rollouts: same tasks, same gradient."""
+    warm, plain = trainer(tmp_path, **STILL, recall={"tasks": 5, "warm_up": 2}), trainer(tmp_path, **STILL)
     rows = [warm.step(), warm.step()]
     for row in rows:
-        assert row["recalled"] == 5 and row["forwards"] == 2 * 5 and not row.keys() & {"anchor", "reward"}
+        assert row["recalled"] == 15 and row["forwards"] == 5 * (2 + 3 + 4) and not row.keys() & {"anchor", "reward"}
     assert warm.groups.cursor == 0
-    assert [row["learning_rate"] for row in rows] == pytest.approx([0.5e-12, 1e-12], abs=0)
-    warm.config = warm.config.model_copy(update={"recall": 0})
+    warm.config = warm.config.model_copy(update={"recall": RecallConfig(warm_up=2)})
     found, expected = first_gradients(warm), first_gradients(plain)
     for name, gradient in found.items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-7)
-    rates = [run.step()["learning_rate"] for run in (warm, plain) for _ in range(3)]
-    assert rates[:3] == pytest.approx(rates[3:], abs=0) and rates[2] < rates[1]
 
 
 def test_the_old_policy_begins_to_follow_where_the_arm_begins(tmp_path: Path) -> None:
-    early = {"recall": 3, "warm_up": 2, "imitation": 1}
-    run = trainer(tmp_path, **early, reinforcement="nft", nft={"times": 2, "old_rate": 0.1})
+    run = trainer(tmp_path, recall={"tasks": 3, "warm_up": 3}, reinforcement="nft", nft={"times": 2, "old_rate": 0.1})
     for _ in range(3):
         run.step()
     before = weights(run)
@@ -130,27 +150,15 @@ def test_the_old_policy_begins_to_follow_where_the_arm_begins(tmp_path: Path) ->
         torch.testing.assert_close(after[f"old.{name}"], expected)
 
 
-def test_imitation_is_the_arm_anchor_with_a_task_for_each_rollout_and_asks_nothing(tmp_path: Path) -> None:
-    settings = {key: value for key, value in STILL.items() if key != "arm"}
-    early = trainer(tmp_path, **settings, arm="full", imitation=1)
-    early.judge = None
-    plain = trainer(tmp_path, **STILL | {"tasks_per_step": 12, "group_size": 1})
-    found, expected = first_gradients(early), first_gradients(plain)
-    assert all(torch.equal(gradient, expected[name]) for name, gradient in found.items())
-    assert early.groups.cursor == 12 and early.config.begins_at(1) and not early.config.begins_at(0)
-    early.judge = ToyJudge()
-    assert "reward" in early.step() and early.groups.cursor == 15
-
-
 def test_all_that_a_run_may_meet_is_read_ahead() -> None:
     groups = GroupSampler(50, 2, seed=0)
-    plain, early = TrainConfig(steps=6, group_size=3), TrainConfig(steps=6, group_size=3, imitation=4)
-    assert len(upcoming(groups, plain, 1)) == 5 * 2 and len(upcoming(groups, early, 1)) == 3 * 6 + 2 * 2
-    assert upcoming(groups, TrainConfig(steps=6, recall=1), 1) == list(range(50)) and groups.cursor == 0
+    recalling = TrainConfig(steps=6, recall=RecallConfig(tasks=1))
+    assert len(upcoming(groups, TrainConfig(steps=6), 1)) == 5 * 2
+    assert upcoming(groups, recalling, 1) == list(range(50)) and groups.cursor == 0
 
 
 def test_a_run_resumes_within_its_warm_up(tmp_path: Path) -> None:
-    settings = {"recall": 3, "warm_up": 3, "reinforcement": "nft", "nft": {"times": 2}}
+    settings = {"recall": {"tasks": 3, "warm_up": 3}, "reinforcement": "nft", "nft": {"times": 2}}
     whole, part, resumed = (trainer(tmp_path, **settings) for _ in range(3))
     rows = [without_times(whole.step()) for _ in range(5)]
     for _ in range(2):
@@ -162,7 +170,8 @@ def test_a_run_resumes_within_its_warm_up(tmp_path: Path) -> None:
 
 def test_a_run_resumes_with_what_it_knows(tmp_path: Path) -> None:
     whole, part, resumed = (
-        judged_by(tmp_path, Suspicious("012"), recall=3, vet_demonstrator=True, arm="anchor") for _ in range(3)
+        judged_by(tmp_path, Suspicious("012"), recall={"tasks": 3}, vet_demonstrator=True, arm="anchor")
+        for _ in range(3)
     )
     rows = [without_times(whole.step()) for _ in range(5)]
     for _ in range(3):
@@ -174,11 +183,12 @@ def test_a_run_resumes_with_what_it_knows(tmp_path: Path) -> None:
 
 
 def test_settings_that_cannot_work_are_refused() -> None:
+    recalling = RecallConfig(tasks=8)
     with pytest.raises(ValueError, match=r"train\.recall is for arms with an anchor"):
-        TrainConfig(arm="rl", recall=8)
-    with pytest.raises(ValueError, match=r"warm_up has nothing to do without train\.recall"):
-        TrainConfig(warm_up=8)
+        TrainConfig(arm="rl", recall=recalling)
+    with pytest.raises(ValueError, match=r"recall\.warm_up has nothing to do"):
+        TrainConfig(recall=RecallConfig(warm_up=8))
     with pytest.raises(ValueError, match="leave some for the arm"):
-        TrainConfig(steps=8, recall=1, warm_up=4, imitation=4)
-    with pytest.raises(ValueError, match=r"train\.imitation is for arms with an anchor"):
-        TrainConfig(arm="rl", imitation=1)
+        TrainConfig(steps=8, recall=RecallConfig(tasks=1, warm_up=8))
+    with pytest.raises(ValueError, match=r"'warm_up' is called 'recall\.warm_up' now"):
+        TrainConfig.model_validate({"warm_up": 8})

@@ -34,7 +34,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "grpo": {"reinforcement": "grpo", "grpo": {"size": 2, "updates": 2}},
     "nft": {"reinforcement": "nft", "nft": {"times": 2}},
     "vetted": {"vet_demonstrator": True},
-    "recall": {"recall": 2},
+    "recall": {"recall": {"tasks": 2}},
 }
 
 
@@ -174,9 +174,8 @@ def test_too_little_memory_of_the_machine_or_disk_is_told_too() -> None:
 
 @pytest.mark.parametrize(
     ("early", "worth"),
-    # A step has 120 passes, and 12 of what is recalled; one of imitation, with its 12 tasks, 3 of the sampler and 2 at 2 states
-    # for each, and as many of what is recalled.
-    [({}, 1.0), ({"recall": 6, "warm_up": 1200, "imitation": 1200}, (1200 + 1200 * (12 + 12 * 7 + 12) / 132) / 3600)],
+    # A step has 120 passes, and of what is recalled 2 tasks at each of 3 levels, with 0, 1 and 2 passes on the way and 2 there.
+    [({}, 1.0), ({"recall": {"tasks": 2, "warm_up": 1200}}, (2400 + 1200 * 18 / 138) / 3600)],
 )
 def test_a_rehearsal_tells_all_and_leaves_the_folder_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: dict[str, Any], worth: float
@@ -199,7 +198,7 @@ def test_a_rehearsal_tells_all_and_leaves_the_folder_as_it_was(
     assert read == [1 + 3], "more was read than the longest texts and the tasks of a step"
     assert told["generator"] == "toy" and told["judge"] == "toy-judge/1" and told["pictures"] == {"2x2": 5}
     recalled = 6 if early else 0
-    passes = {"forward": 12 * (3 + 3 + 2 + 2) + 2 * recalled, "of these with backward": 12 * 4 + recalled}
+    passes = {"forward": 12 * (3 + 3 + 2 + 2) + 3 * recalled, "of these with backward": 12 * 4 + recalled}
     assert told["passes of a step"] == passes
     stages = told["seconds of a step"]
     assert {"rollout", "forward", "backward", "optimizer"} <= stages.keys()

@@ -179,6 +179,21 @@ class SftConfig(LevelsConfig):
     """How they are drawn, as for the policy objectives."""
 
 
+class RecallConfig(Config):
+    """Tasks whose Demonstrator is imitated at one noise level each, without whole rollouts. Not in the paper. Only where there
+    is an anchor. Hard ones come more often, so let solutions that may be wrong be vetted (`vet_demonstrator`)."""
+
+    tasks: int = Field(default=0, ge=0)
+    """Further tasks per step at each of the `sampler_steps` noise levels. The Executor samples as far as that level, and is
+    regressed to the Demonstrator there: 2 passes per task and those on the way, which are none at the first level; when it is
+    met, and vetted, first, `sampler_steps` and two questions more."""
+    priority: float = Field(default=1.0, ge=0)
+    """How often a task comes: in proportion to this power of its loss when it was last met. 0: all alike."""
+    warm_up: int = Field(default=0, ge=0)
+    """The first so many of the steps recall tasks and do nothing else, at a fraction of the cost of steps with rollouts, which
+    then begin with an Executor that knows what is asked for. `priority` rises to its value meanwhile: at first all is hard."""
+
+
 class AdapterConfig(Config):
     """The LoRA adapter that is trained."""
 
@@ -234,9 +249,13 @@ class TrainConfig(Config):
     # What `start` holds is part of a run's identity by its content, beside this (`lineage`).
     incidental = frozenset({"micro_batch", "checkpoint_every", "keep_every", "start"})
 
-    later: ClassVar[Mapping[str, Any]] = {"vet_demonstrator": False, "recall": 0, "warm_up": 0, "imitation": 0}
+    later: ClassVar[Mapping[str, Any]] = {"vet_demonstrator": False, "recall": RecallConfig().model_dump()}
 
-    renamed: ClassVar[Mapping[str, str]] = {"policy": "reinforcement"}
+    renamed: ClassVar[Mapping[str, str]] = {
+        "policy": "reinforcement",
+        "warm_up": "recall.warm_up",
+        "imitation": "recall.warm_up",
+    }
 
     arm: TrainingArm = "full"
     """full: rewards and anchor (eq. 12). rl: judged rewards only. anchor: regression to the Demonstrator on the
@@ -260,16 +279,8 @@ class TrainConfig(Config):
     """Before a task's Demonstrator is learned from, it makes a clip of its own, and the judge must find the task done in it and
     the clip consistent; else the anchor and the distillation reward leave the task out of this step. For solutions that may be
     wrong; not in the paper. Only where there is an anchor. Costs `sampler_steps` passes and two questions per task."""
-    recall: int = Field(default=0, ge=0)
-    """Further tasks per step whose Demonstrator is imitated at the first noise level alone: there a state is noise, so that no
-    rollout is needed. Hard ones come more often, so let solutions that may be wrong be vetted. Not in the paper. Only where
-    there is an anchor. Costs 2 passes per task; `sampler_steps` and two questions more when it is met, and vetted, first."""
-    warm_up: int = Field(default=0, ge=0)
-    """The first so many of the steps recall tasks and do nothing else, at a fraction of the cost of steps with rollouts, which
-    then begin with an Executor that knows what is asked for. The learning rate falls from then on. Not in the paper."""
-    imitation: int = Field(default=0, ge=0)
-    """So many steps after the warm-up are those of the arm `anchor`, with a task for each rollout and no reward: rewards for an
-    Executor that does not yet finish what it has begun would teach it to begin otherwise. Not in the paper."""
+    recall: RecallConfig = RecallConfig()
+    """Tasks whose Demonstrator is imitated without whole rollouts."""
     rl_weight: float = Field(default=1.0, gt=0)
     """Weight of the policy loss where the Executor has two losses; a single one has weight 1."""
     anchor_weight: float = Field(default=0.008, gt=0)
@@ -332,16 +343,14 @@ class TrainConfig(Config):
                 )
         if self.rewards.gate_consistency and not self.rewards.task:
             raise ValueError("rewards.gate_consistency needs the task reward: give rewards.task a value above 0")
-        if self.recall and self.anchored is None:
-            raise ValueError(f"train.recall is for arms with an anchor, and '{self.arm}' has none: set it to 0")
-        if self.warm_up and not self.recall:
-            raise ValueError("train.warm_up has nothing to do without train.recall: say how many tasks a step recalls")
-        if self.imitation and self.anchored is None:
-            raise ValueError(f"train.imitation is for arms with an anchor, and '{self.arm}' has none: set it to 0")
-        if self.start_of_arm and self.start_of_arm >= self.steps:
+        if self.recall.tasks and self.anchored is None:
             raise ValueError(
-                f"train.warm_up and train.imitation take {self.start_of_arm} of {self.steps} steps: leave some for the arm"
+                f"train.recall is for arms with an anchor, and '{self.arm}' has none: set recall.tasks to 0"
             )
+        if self.recall.warm_up and not self.recall.tasks:
+            raise ValueError("recall.warm_up has nothing to do: say how many tasks a step recalls (recall.tasks)")
+        if self.recall.warm_up and self.recall.warm_up >= self.steps:
+            raise ValueError(f"recall.warm_up takes all of the {self.steps} steps: leave some for the arm")
         for name in ("awm", "nft", "dmd", "sft"):
             levels: tuple[int, ...] = getattr(self, name).levels
             if bad := [level for level in levels if not 0 <= level < self.sampler_steps]:
@@ -368,33 +377,17 @@ class TrainConfig(Config):
         """What the steps of this arm teach: one lesson, or one for each of its phases."""
         return LESSONS[self.arm]
 
-    @property
-    def start_of_arm(self) -> int:
-        """The first step that is not of warm-up or imitation."""
-        return self.warm_up + self.imitation
-
-    def times(self, step: int) -> int:
-        """How many times `tasks_per_step` a step after the warm-up has."""
-        return 1 if step >= self.start_of_arm else self.group_size
-
-    def at(self, step: int) -> "TrainConfig":
-        """The settings of a step after the warm-up: those of imitation differ."""
-        if step >= self.start_of_arm:
-            return self
-        each = {"tasks_per_step": self.times(step) * self.tasks_per_step, "group_size": 1}
-        return self.model_copy(update={"arm": "anchor", "warm_up": 0, "imitation": 0} | each)
-
     def lesson_at(self, step: int) -> Lesson:
         """What step 0, 1, ... teaches; before the arm begins, its first lesson."""
         if len(self.lessons) == 1:
             return self.lessons[0]
         lengths = self.alternating
-        place = max(step - self.start_of_arm, 0) % (lengths.demonstrator_steps + lengths.executor_steps)
+        place = max(step - self.recall.warm_up, 0) % (lengths.demonstrator_steps + lengths.executor_steps)
         return self.lessons[place >= lengths.demonstrator_steps]
 
     def begins_at(self, step: int) -> bool:
         """Whether a step is the arm's first, or the first of a phase."""
-        return step == self.start_of_arm or self.lesson_at(step) != self.lesson_at(step - 1)
+        return step == self.recall.warm_up or self.lesson_at(step) != self.lesson_at(step - 1)
 
     @property
     def anchored(self) -> Lesson | None:

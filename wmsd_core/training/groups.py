@@ -39,12 +39,11 @@ class GroupSampler:
         if self.per_step % self.world:
             raise ValueError(f"{self.world} processes cannot share {self.per_step} tasks per step: use a multiple")
 
-    def next(self, times: int = 1) -> list[Slot]:
-        """This rank's groups of the next step; `times` as many in a step with smaller ones."""
-        count = times * self.per_step
-        share = count // self.world
+    def next(self) -> list[Slot]:
+        """This rank's groups of the next step."""
+        share = self.per_step // self.world
         start = self.cursor + self.rank * share
-        self.cursor += count
+        self.cursor += self.per_step
         return [Slot(position, self._example(position)) for position in range(start, start + share)]
 
     def _example(self, position: int) -> int:

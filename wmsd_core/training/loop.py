@@ -6,7 +6,6 @@ Departure: a loss that is the only one of its adapter has weight 1, as in eq. 3 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from time import process_time
 from typing import Any
 
@@ -28,7 +27,7 @@ from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.distributed import ALONE, World, shard
 from wmsd_core.training.ema import ema_decay, update_ema
 from wmsd_core.training.examples import Example
-from wmsd_core.training.groups import GroupSampler
+from wmsd_core.training.groups import GroupSampler, Slot
 from wmsd_core.training.randomness import random_steps
 from wmsd_core.training.recall import Recall, Recalled
 from wmsd_core.training.reinforcement import policy_objective
@@ -105,14 +104,14 @@ class Trainer:
     def step(self) -> Metrics:
         """One batch of rollouts, learned from. Returns what there is to know about it."""
         watch, cpu = Stopwatch(), process_time()
-        if self.steps_done < self.config.warm_up:
+        if self.steps_done < self.config.recall.warm_up:
             return self._warm_up(watch)
-        config = self.config.at(self.steps_done)
-        lesson = config.lesson_at(self.steps_done)
+        config, lesson = self.config, self.config.lesson_at(self.steps_done)
         self.optimizer.zero_grad()  # videos are decoded where the gradients lay
         with watch("encode"):
-            slots = self.groups.next(self.config.times(self.steps_done))
-            batch = Batch(self.generator, self.examples, slots, group_size=config.group_size, seed=config.seed)
+            batch = Batch(
+                self.generator, self.examples, self.groups.next(), group_size=config.group_size, seed=config.seed
+            )
         with Scoring(batch, self.judge, self.pickscore, config, watch, self.extra) as scoring:
             with watch("rollout"):
                 if config.vetted(lesson):
@@ -129,7 +128,7 @@ class Trainer:
                 )
                 advantages, report = credit.assign(credit.Rewards(videos, agreement), config, self.world)
             metrics |= report
-        recalled = self._recalled(lesson, watch) if config.recall and lesson.teaching == "anchor" else None
+        recalled = self._recalled(lesson, watch) if config.recall.tasks and lesson.teaching == "anchor" else None
         turn = Turn(config, lesson, self.grid, batch, rollouts, videos.passed, watch, self.world)
         metrics |= self._learn(turn, advantages, recalled)
         with watch("average"):
@@ -147,7 +146,7 @@ class Trainer:
         recalled = self._recalled(lesson, watch)
         if recalled is None:
             raise ValueError(
-                "no Demonstrator passes any more, so that there is nothing to recall: set train.recall and train.warm_up to 0"
+                "no Demonstrator passes any more, so that there is nothing to recall: set recall.tasks and recall.warm_up to 0"
             )
         metrics |= self.recall.learn(recalled, lesson, watch)
         with watch("optimizer"):
@@ -208,23 +207,34 @@ class Trainer:
 
     def _recalled(self, lesson: Lesson, watch: Stopwatch) -> Recalled | None:
         """Tasks to recall. Each is vetted when it is met first."""
-        slots = self.recall.draw(self.steps_done)
-        if not slots:
+        drawn = self.recall.draw(self.steps_done)
+        if not drawn:
             return None
-        make = partial(Batch, self.generator, self.examples, group_size=1, seed=self.config.seed)
-        batch, passed = make(slots=slots), torch.ones(len(slots), dtype=torch.bool)
-        new = self.recall.unmet(slots) & self.config.vetted(lesson)
-        if self.world.sharded:  # which have to keep step
-            new[:] = bool(self.world.total(new.sum()))
-        if new.any():
-            fresh = make(slots=[slot for slot, one in zip(slots, new.tolist(), strict=True) if one])
-            with Scoring(fresh, self.judge, None, self.config, watch) as scoring, watch("rollout"):
-                demonstrate(
-                    fresh, self.grid, lesson.demonstrator, micro_batch=self.config.micro_batch, done=scoring.vet
-                )
-                passed[new] = scoring.result().passed
-            batch.passes = fresh.passes
-        return Recalled(batch, passed)
+        new = self.recall.unmet(drawn) if self.config.vetted(lesson) else []
+        passed, passes = self._vetted(new, lesson, watch)
+        turned_down = {slot.example for slot, one in zip(new, passed, strict=True) if not one}
+        batch = self._single(self.recall.share(drawn))
+        batch.passes = passes
+        return Recalled(batch, torch.tensor([slot.example not in turned_down for slot in batch.slots]))
+
+    def _vetted(self, slots: Sequence[Slot], lesson: Lesson, watch: Stopwatch) -> tuple[list[bool], Passes]:
+        """Whose Demonstrator passes, each process having looked at some of the tasks; and the passes of this one."""
+        world = self.world
+        mine = slots[world.rank :: world.size]
+        if world.sharded and len(mine) < len(slots) / world.size:  # they have to keep step
+            mine = [*mine, slots[0]]
+        verdicts = torch.zeros(len(slots))
+        if not mine:
+            return world.total(verdicts).bool().tolist(), Passes(0, 0)
+        batch = self._single(mine)
+        with Scoring(batch, self.judge, None, self.config, watch) as scoring, watch("rollout"):
+            demonstrate(batch, self.grid, lesson.demonstrator, micro_batch=self.config.micro_batch, done=scoring.vet)
+            own = verdicts[world.rank :: world.size]
+            own[:] = scoring.result().passed[: len(own)]
+        return world.total(verdicts).bool().tolist(), batch.passes
+
+    def _single(self, slots: Sequence[Slot]) -> Batch:
+        return Batch(self.generator, self.examples, slots, group_size=1, seed=self.config.seed)
 
     def _learn(self, turn: Turn, advantages: Float[Tensor, "C B"] | None, recalled: Recalled | None) -> Metrics:
         """`updates` optimizer steps on one batch; the noise is drawn once, so that ratios compare like with like."""
@@ -243,7 +253,7 @@ class Trainer:
 
     def _update(self, lesson: Lesson) -> Metrics:
         """One optimizer step of the adapters that learn; each has its own gradient norm."""
-        settings, warm_up, metrics = self.config.optimizer, self.config.warm_up, dict[str, Any]()
+        settings, metrics = self.config.optimizer, dict[str, Any]()
         for group, (name, peak) in zip(self.optimizer.param_groups, self._peaks.items(), strict=True):
             if name not in lesson.learners:
                 continue
@@ -252,9 +262,8 @@ class Trainer:
             norm = torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm)
             if not torch.isfinite(norm):
                 raise Diverged(f"the gradient of step {self.steps_done + 1} is not finite")
-            step = max(self.steps_done - warm_up, min(self.steps_done, settings.warmup))
             group["lr"] = learning_rate(
-                step, steps=self.config.steps - warm_up, peak=peak, warmup=settings.warmup, decay=settings.decay
+                self.steps_done, steps=self.config.steps, peak=peak, warmup=settings.warmup, decay=settings.decay
             )
             prefix = "" if name == "policy" else f"{name}_"
             metrics |= {f"{prefix}gradient_norm": float(norm), f"{prefix}learning_rate": group["lr"]}
@@ -270,7 +279,7 @@ class Trainer:
             update_ema(self.adapters["ema"], self.adapters["policy"], decay=decay)
         if lesson.reinforced and self.config.reinforcement == "nft":
             nft = self.config.nft
-            done = self.steps_done + 1 - self.config.start_of_arm
+            done = self.steps_done + 1 - self.config.recall.warm_up
             decay = old_decay(done, flat=nft.old_flat, rate=nft.old_rate, limit=nft.old_limit)
             self._follow("old", lesson, decay=decay)
 
@@ -286,7 +295,7 @@ class Trainer:
                 tensors[f"{adapter}.{name}"] = weight.detach()
                 moments: Mapping[str, Tensor] = self.optimizer.state.get(weight, {})
                 tensors |= {f"optimizer.{adapter}.{key}.{name}": value for key, value in moments.items()}
-        if self.config.recall:
+        if self.config.recall.tasks:
             tensors["recall.losses"] = self.recall.losses
         return Checkpoint(tensors, {"step": self.steps_done, "cursor": self.groups.cursor})
 
@@ -304,6 +313,6 @@ class Trainer:
                         key: value if key == "step" else value.to(weight.device)
                         for key, value in ((key, checkpoint.tensors[place]) for key, place in moments.items())
                     }
-        if self.config.recall:
+        if self.config.recall.tasks:
             self.recall.losses.copy_(checkpoint.tensors["recall.losses"])
         self.steps_done, self.groups.cursor = checkpoint.counters["step"], checkpoint.counters["cursor"]

@@ -31,8 +31,16 @@ def learning_passes(config: TrainConfig, lesson: Lesson) -> Passes:
         case None:
             pass
     updates = config.reinforcement_settings.updates
-    samples, recalled = config.tasks_per_step * config.group_size, config.recall * (lesson.teaching == "anchor")
-    return Passes(updates * (plain * samples + recalled), updates * (trained * samples + recalled))
+    samples, recalled = config.tasks_per_step * config.group_size, recall_passes(config, lesson)
+    return Passes(updates * (plain * samples + recalled.plain), updates * (trained * samples + recalled.trained))
+
+
+def recall_passes(config: TrainConfig, lesson: Lesson) -> Passes:
+    """Of what an update recalls, once all have been met: k of the sampler as far as level k, and one of either there."""
+    if lesson.teaching != "anchor":
+        return Passes(0, 0)
+    tasks, levels = config.recall.tasks, config.sampler_steps
+    return Passes(tasks * (levels * (levels - 1) // 2 + levels), tasks * levels)
 
 
 def levels_of_policy(config: TrainConfig) -> int:

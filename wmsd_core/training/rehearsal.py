@@ -20,7 +20,7 @@ from wmsd_core.generators.protocol import Generator
 from wmsd_core.training import needs
 from wmsd_core.training.adapters import attach
 from wmsd_core.training.arms import Lesson
-from wmsd_core.training.config import TrainConfig
+from wmsd_core.training.config import RecallConfig, TrainConfig
 from wmsd_core.training.encoding import encode_ahead, upcoming
 from wmsd_core.training.examples import Example, check_images, load_images
 from wmsd_core.training.footprint import footprint
@@ -28,7 +28,7 @@ from wmsd_core.training.groups import GroupSampler
 from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.loop import Trainer
 from wmsd_core.training.needs import GIB, Proposal, Room, Sizes
-from wmsd_core.training.passes import latents_per_pass, learning_passes, sampling_passes
+from wmsd_core.training.passes import latents_per_pass, learning_passes, recall_passes, sampling_passes
 from wmsd_core.training.run import Run, pickscore_of
 
 Tell = Callable[[str, Any], None]
@@ -104,15 +104,10 @@ def _passes(config: TrainConfig, lesson: Lesson) -> dict[str, int]:
 
 
 def _steps(config: TrainConfig) -> float:
-    """The run's steps, those before the arm begins at what their passes are worth in steps of the arm."""
-
-    def passes(settings: TrainConfig) -> int:
-        lesson = settings.lessons[-1]
-        return sampling_passes(settings, lesson).all + learning_passes(settings, lesson).all
-
-    imitation = passes(config.at(config.warm_up)) if config.imitation else 0
-    before = config.warm_up * 2 * config.recall + config.imitation * imitation
-    return config.steps - config.start_of_arm + before / passes(config)
+    """The run's steps, those of the warm-up at what their passes are worth in steps of the arm."""
+    lesson, warm_up = config.lessons[-1], config.recall.warm_up
+    whole = sampling_passes(config, lesson).all + learning_passes(config, lesson).all
+    return config.steps - warm_up + warm_up * recall_passes(config, lesson).all / whole
 
 
 def sizes_of(examples: Sequence[Example]) -> dict[str, int]:
@@ -187,7 +182,7 @@ def _measured(run: Run, trainer: Trainer, processes: int) -> tuple[dict[str, flo
         whole = config.tasks_per_step * config.group_size / processes / samples
         # Samples without an advantage were left out of the policy loss. In the run there may be none.
         left_out = learned / max(row["forwards"] - sampled, 1)
-        plain = config.model_copy(update={"recall": 0})  # as the small step
+        plain = config.model_copy(update={"recall": RecallConfig()})  # as the small step
         left_out *= learning_passes(config, lesson).all / max(learning_passes(plain, lesson).all, 1)
         for stage, taken in row["seconds"].items():
             more = 1 if stage in ONCE else whole * (left_out if stage in ("forward", "backward") else 1)
@@ -205,5 +200,6 @@ def small_step(config: TrainConfig, processes: int) -> TrainConfig:
         ("judged_floor", "pickscore_floor", "distillation_floor", "batch_floor"), 1e-30
     )
     rewards = config.rewards.model_copy(update=floors)
-    arm = {"recall": 0, "warm_up": 0, "imitation": 0}
-    return config.model_copy(update={"tasks_per_step": tasks, "group_size": group, "rewards": rewards} | arm)
+    return config.model_copy(
+        update={"tasks_per_step": tasks, "group_size": group, "rewards": rewards, "recall": RecallConfig()}
+    )
