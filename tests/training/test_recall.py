@@ -182,13 +182,13 @@ def test_a_run_resumes_with_what_it_knows(tmp_path: Path) -> None:
     assert all(torch.equal(value.nan_to_num(), end[name].nan_to_num()) for name, value in weights(resumed).items())
 
 
-def test_settings_that_cannot_work_are_refused() -> None:
-    recalling = RecallConfig(tasks=8)
-    with pytest.raises(ValueError, match=r"train\.recall is for arms with an anchor"):
-        TrainConfig(arm="rl", recall=recalling)
-    with pytest.raises(ValueError, match=r"recall\.warm_up has nothing to do"):
-        TrainConfig(recall=RecallConfig(warm_up=8))
-    with pytest.raises(ValueError, match="leave some for the arm"):
-        TrainConfig(steps=8, recall=RecallConfig(tasks=1, warm_up=8))
+def test_an_arm_without_an_anchor_recalls_nothing_and_begins_at_once(tmp_path: Path) -> None:
+    settings = {"arm": "rl", "recall": {"tasks": 3, "warm_up": 4}}
+    run, plain = trainer(tmp_path, **settings), trainer(tmp_path, arm="rl")
+    assert without_times(run.step()) == without_times(plain.step())
+    assert TrainConfig(recall=RecallConfig(warm_up=4)).warm_up == 0
+
+
+def test_former_names_are_told() -> None:
     with pytest.raises(ValueError, match=r"'warm_up' is called 'recall\.warm_up' now"):
         TrainConfig.model_validate({"warm_up": 8})

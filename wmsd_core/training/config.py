@@ -343,14 +343,6 @@ class TrainConfig(Config):
                 )
         if self.rewards.gate_consistency and not self.rewards.task:
             raise ValueError("rewards.gate_consistency needs the task reward: give rewards.task a value above 0")
-        if self.recall.tasks and self.anchored is None:
-            raise ValueError(
-                f"train.recall is for arms with an anchor, and '{self.arm}' has none: set recall.tasks to 0"
-            )
-        if self.recall.warm_up and not self.recall.tasks:
-            raise ValueError("recall.warm_up has nothing to do: say how many tasks a step recalls (recall.tasks)")
-        if self.recall.warm_up and self.recall.warm_up >= self.steps:
-            raise ValueError(f"recall.warm_up takes all of the {self.steps} steps: leave some for the arm")
         for name in ("awm", "nft", "dmd", "sft"):
             levels: tuple[int, ...] = getattr(self, name).levels
             if bad := [level for level in levels if not 0 <= level < self.sampler_steps]:
@@ -382,17 +374,26 @@ class TrainConfig(Config):
         if len(self.lessons) == 1:
             return self.lessons[0]
         lengths = self.alternating
-        place = max(step - self.recall.warm_up, 0) % (lengths.demonstrator_steps + lengths.executor_steps)
+        place = max(step - self.warm_up, 0) % (lengths.demonstrator_steps + lengths.executor_steps)
         return self.lessons[place >= lengths.demonstrator_steps]
 
     def begins_at(self, step: int) -> bool:
         """Whether a step is the arm's first, or the first of a phase."""
-        return step == self.recall.warm_up or self.lesson_at(step) != self.lesson_at(step - 1)
+        return step == self.warm_up or self.lesson_at(step) != self.lesson_at(step - 1)
 
     @property
     def anchored(self) -> Lesson | None:
         """The lesson with an anchor, where the arm has one."""
         return next((lesson for lesson in self.lessons if lesson.teaching == "anchor"), None)
+
+    def recalled(self, lesson: Lesson) -> int:
+        """Tasks that a step recalls at each noise level: none where nothing is anchored."""
+        return self.recall.tasks * (lesson.teaching == "anchor")
+
+    @property
+    def warm_up(self) -> int:
+        """The first step that is not of the warm-up."""
+        return self.recall.warm_up if self.anchored and self.recall.tasks else 0
 
     @property
     def adapters(self) -> tuple[Adapter, ...]:

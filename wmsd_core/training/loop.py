@@ -104,7 +104,7 @@ class Trainer:
     def step(self) -> Metrics:
         """One batch of rollouts, learned from. Returns what there is to know about it."""
         watch, cpu = Stopwatch(), process_time()
-        if self.steps_done < self.config.recall.warm_up:
+        if self.steps_done < self.config.warm_up:
             return self._warm_up(watch)
         config, lesson = self.config, self.config.lesson_at(self.steps_done)
         self.optimizer.zero_grad()  # videos are decoded where the gradients lay
@@ -128,7 +128,7 @@ class Trainer:
                 )
                 advantages, report = credit.assign(credit.Rewards(videos, agreement), config, self.world)
             metrics |= report
-        recalled = self._recalled(lesson, watch) if config.recall.tasks and lesson.teaching == "anchor" else None
+        recalled = self._recalled(lesson, watch) if config.recalled(lesson) else None
         turn = Turn(config, lesson, self.grid, batch, rollouts, videos.passed, watch, self.world)
         metrics |= self._learn(turn, advantages, recalled)
         with watch("average"):
@@ -146,7 +146,7 @@ class Trainer:
         recalled = self._recalled(lesson, watch)
         if recalled is None:
             raise ValueError(
-                "no Demonstrator passes any more, so that there is nothing to recall: set recall.tasks and recall.warm_up to 0"
+                "no Demonstrator passes any more, so that there is nothing to recall: set recall.tasks to 0"
             )
         metrics |= self.recall.learn(recalled, lesson, watch)
         with watch("optimizer"):
@@ -279,7 +279,7 @@ class Trainer:
             update_ema(self.adapters["ema"], self.adapters["policy"], decay=decay)
         if lesson.reinforced and self.config.reinforcement == "nft":
             nft = self.config.nft
-            done = self.steps_done + 1 - self.config.recall.warm_up
+            done = self.steps_done + 1 - self.config.warm_up
             decay = old_decay(done, flat=nft.old_flat, rate=nft.old_rate, limit=nft.old_limit)
             self._follow("old", lesson, decay=decay)
 

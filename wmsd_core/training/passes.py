@@ -37,9 +37,7 @@ def learning_passes(config: TrainConfig, lesson: Lesson) -> Passes:
 
 def recall_passes(config: TrainConfig, lesson: Lesson) -> Passes:
     """Of what an update recalls, once all have been met: k of the sampler as far as level k, and one of either there."""
-    if lesson.teaching != "anchor":
-        return Passes(0, 0)
-    tasks, levels = config.recall.tasks, config.sampler_steps
+    tasks, levels = config.recalled(lesson), config.sampler_steps
     return Passes(tasks * (levels * (levels - 1) // 2 + levels), tasks * levels)
 
 

@@ -105,7 +105,7 @@ def _passes(config: TrainConfig, lesson: Lesson) -> dict[str, int]:
 
 def _steps(config: TrainConfig) -> float:
     """The run's steps, those of the warm-up at what their passes are worth in steps of the arm."""
-    lesson, warm_up = config.lessons[-1], config.recall.warm_up
+    lesson, warm_up = config.lessons[-1], min(config.warm_up, config.steps)
     whole = sampling_passes(config, lesson).all + learning_passes(config, lesson).all
     return config.steps - warm_up + warm_up * recall_passes(config, lesson).all / whole
 
