@@ -187,7 +187,7 @@ class RecallConfig(Config):
     """Further tasks per step at each of the `sampler_steps` noise levels. The Executor samples as far as that level, and is
     regressed to the Demonstrator there: 2 passes per task and those on the way, which are none at the first level; when it is
     met, and vetted, first, `sampler_steps` and two questions more."""
-    priority: float = Field(default=1.0, ge=0)
+    priority: float = Field(default=1.5, ge=0)
     """How often a task comes: in proportion to this power of its loss when it was last met. 0: all alike."""
     warm_up: int = Field(default=0, ge=0)
     """The first so many of the steps recall tasks and do nothing else, at a fraction of the cost of steps with rollouts, which
