@@ -16,7 +16,7 @@ def miniature() -> Recipe:
     """The whole method on a small procedural world, on two CPU cores in minutes.
 
     The weights of anchor and policy loss are not the paper's: this network has a twenty-thousandth of LTX-2's parameters,
-    and learns the tasks from nothing in 620 steps. `docs/log.md` tells how they were found.
+    and learns the tasks from nothing in 240 steps. `docs/log.md` tells how they were found.
     """
     from wmsd_core.bench.evaluation import EvaluateConfig
     from wmsd_core.miniature.pictures import RenderConfig
@@ -26,7 +26,6 @@ def miniature() -> Recipe:
         AwmConfig,
         EmaConfig,
         OptimizerConfig,
-        RecallConfig,
         RewardConfig,
         TrainConfig,
     )
@@ -39,19 +38,16 @@ def miniature() -> Recipe:
         # The planner's errors, wrong agents among them, are what the method has to bear.
         generate=GenerateConfig(tolerate=("other_agent",)),
         train=TrainConfig(
-            steps=620,
+            steps=240,
             tasks_per_step=32,
             group_size=4,
             sampler_steps=4,
             # A quarter of the solutions is wrong. Better with all of five seeds, on tasks that it was not chosen by:
             # docs/studies/arms.md.
             vet_demonstrator=True,
-            # What is far is learned without whole rollouts, and rewards then count where rollouts differ by more than noise
-            # does: docs/decisions/0016-recall.md.
-            recall=RecallConfig(tasks=32, priority=1.5, warm_up=600),
             anchor_weight=1.0,
             rl_weight=0.8,
-            rewards=RewardConfig(gate_consistency=True, judged_floor=2.0, batch_floor=1.0),
+            rewards=RewardConfig(gate_consistency=True),
             awm=AwmConfig(times=1),
             adapter=AdapterConfig(rank=32, alpha=32),
             ema=EmaConfig(decay=0.96, schedule="power"),
@@ -204,7 +200,7 @@ def miniature_ltx2() -> Recipe:
     """
     from wmsd_core.miniature.ltx2_settings import adapter
     from wmsd_core.models import ModelsConfig
-    from wmsd_core.training.config import AdapterConfig, RecallConfig, RewardConfig
+    from wmsd_core.training.config import AdapterConfig
     from wmsd_core.training.recordings import RecordingConfig
 
     pixels = miniature()
@@ -218,8 +214,6 @@ def miniature_ltx2() -> Recipe:
                 update={
                     "steps": 220,
                     "anchor_states": 2,
-                    "recall": RecallConfig(),
-                    "rewards": RewardConfig(gate_consistency=True),
                     "adapter": AdapterConfig(rank=64, alpha=64),
                     "optimizer": pixels.train.optimizer.model_copy(update={"learning_rate": 1e-2}),
                     "micro_batch": 128,
