@@ -10,8 +10,10 @@ from deployments import recipes
 from wmsd_core.bench import statistics
 from wmsd_core.studies import analysis, published
 from wmsd_core.studies.page import rewrite, told
-from wmsd_core.studies.results import BoardLine, Line, MeasurementLine, Results, RunLine, load, save
+from wmsd_core.studies.results import BoardLine, Line, MeasurementLine, Results, RunLine, load, rollouts, save
 from wmsd_core.studies.study import Board, Study, planned, read
+from wmsd_core.training.arms import TrainingArm
+from wmsd_core.training.config import RecallConfig, TrainConfig
 
 TEXT = """
 title: Small
@@ -261,3 +263,9 @@ def test_published_curves_are_shares() -> None:
         for _, y in line
     ]
     assert len(points) > 100 and all(0 < y < 1 for y in points)
+
+
+@pytest.mark.parametrize(("arm", "steps", "expected"), [("full", 9, 5 * 6), ("rl", 9, 9 * 6), ("full", 3, 0)])
+def test_a_warm_up_has_no_rollouts(arm: TrainingArm, steps: int, expected: int) -> None:
+    recall = RecallConfig(tasks=1, warm_up=4)
+    assert rollouts(TrainConfig(arm=arm, steps=steps, tasks_per_step=3, group_size=2, recall=recall)) == expected

@@ -256,5 +256,5 @@ def run_line(planned: Planned, *, run_id: str, adapter: str, metrics: Path) -> R
 
 
 def rollouts(train: TrainConfig) -> int:
-    """Videos that a run samples."""
-    return train.steps * train.tasks_per_step * train.group_size
+    """Videos that a run samples from noise to the end: none in the warm-up."""
+    return max(train.steps - train.warm_up, 0) * train.tasks_per_step * train.group_size
