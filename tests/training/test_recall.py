@@ -153,7 +153,8 @@ def test_the_old_policy_begins_to_follow_where_the_arm_begins(tmp_path: Path) ->
 def test_all_that_a_run_may_meet_is_read_ahead() -> None:
     groups = GroupSampler(50, 2, seed=0)
     recalling = TrainConfig(steps=6, recall=RecallConfig(tasks=1))
-    assert len(upcoming(groups, TrainConfig(steps=6), 1)) == 5 * 2
+    for plain in (TrainConfig(steps=6), recalling.model_copy(update={"arm": "rl"})):
+        assert len(upcoming(groups, plain, 1)) == 5 * 2
     assert upcoming(groups, recalling, 1) == list(range(50)) and groups.cursor == 0
 
 

@@ -20,7 +20,7 @@ def encode_ahead(generator: Generator, examples: Sequence[Example]) -> None:
 
 def upcoming(groups: GroupSampler, config: TrainConfig, done: int) -> list[int]:
     """The examples that a run may meet after `done` steps, each once. The run's cursor stays where it is."""
-    if config.recall.tasks:
+    if any(map(config.recalled, config.lessons)):
         return list(range(groups.examples))
     ahead = replace(groups)
     return sorted({slot.example for _ in range(done, config.steps) for slot in ahead.next()})

@@ -116,7 +116,7 @@ class Trainer:
             with watch("rollout"):
                 if config.vetted(lesson):
                     demonstrate(batch, self.grid, lesson.demonstrator, micro_batch=config.micro_batch, done=scoring.vet)
-                rollouts = self._roll_out(batch, config, lesson, scoring)
+                rollouts = self._roll_out(batch, lesson, scoring)
             with watch("reward"):
                 videos = scoring.result()
         metrics: Metrics = {"step": self.steps_done + 1}
@@ -156,7 +156,8 @@ class Trainer:
         self.steps_done += 1
         return metrics | self._spent(recalled.batch, recalled.batch.passes, watch, process_time() - cpu)
 
-    def _roll_out(self, batch: Batch, config: TrainConfig, lesson: Lesson, scoring: Scoring) -> Rollouts:
+    def _roll_out(self, batch: Batch, lesson: Lesson, scoring: Scoring) -> Rollouts:
+        config = self.config
         if lesson.actor is None:
             return recorded(batch, micro_batch=config.micro_batch)
         randomness = None
