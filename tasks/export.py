@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import task
 
 from tasks.bookkeeping import Summary, plain
+from tasks.cores import CORES
 from tasks.retrying import retried
 from wmsd_core.frames import FramesConfig
 from wmsd_core.workspace import Workspace
@@ -23,7 +24,7 @@ def check(workspace: Path, splitting: SplitConfig) -> Summary:
     Raises:
         ValueError: there is a leak; the message counts them by kind.
     """
-    if leaks := find_leaks(Workspace(workspace).store, splitting.near, splitting.leaks):
+    if leaks := find_leaks(Workspace(workspace).store, splitting.near, splitting.leaks, threads=CORES):
         raise ValueError(complaint(leaks))
     return {"leaks": 0}
 
@@ -31,7 +32,7 @@ def check(workspace: Path, splitting: SplitConfig) -> Summary:
 @task(name="export", **retried(1, 10))
 def export(workspace: Path, out: Path, config: ExportConfig, splitting: SplitConfig) -> Summary:
     """Writes the dataset to a folder."""
-    return plain(write(Workspace(workspace).store, out, config, splitting))
+    return plain(write(Workspace(workspace).store, out, config, splitting, threads=CORES))
 
 
 @task(name="import", **retried(1, 10))
@@ -45,5 +46,5 @@ def import_dataset(workspace: Path, folder: Path, config: ImportConfig, scan: Fr
 
 def leaks_of(workspace: Path, splitting: SplitConfig) -> str:
     """What is wrong with the division of a set that somebody else divided; empty if nothing."""
-    leaks = find_leaks(Workspace(workspace).store, splitting.near, splitting.leaks)
+    leaks = find_leaks(Workspace(workspace).store, splitting.near, splitting.leaks, threads=CORES)
     return complaint(leaks) if leaks else ""

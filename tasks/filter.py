@@ -1,13 +1,13 @@
 """The filter stage: files become frames, frames measurements, measurements verdicts."""
 
 import json
-import os
 from pathlib import Path
 
 from prefect import task
 
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
+from tasks.cores import CORES
 from tasks.progress import notes
 from tasks.retrying import retried
 from tasks.shards import Shard, frame_ids
@@ -30,7 +30,7 @@ def measure(workspace: Path, shard: Shard, config: MeasureConfig) -> Summary:
     """Measures the images of a shard."""
     place = Workspace(workspace)
     # As many threads as cores, even where shards run beside each other: the last shard must not leave a core idle.
-    return plain(measure_frames(place.store, frame_ids(place, shard), config, threads=os.cpu_count() or 1))
+    return plain(measure_frames(place.store, frame_ids(place, shard), config, threads=CORES))
 
 
 @task(name="filter verdicts")

@@ -9,6 +9,7 @@ from prefect import task
 from tasks.artifacts import short_path
 from tasks.bookkeeping import Summary, plain
 from tasks.caching import PERSISTED, content_key
+from tasks.cores import CORES
 from tasks.models import writer
 from tasks.retrying import retried
 from tasks.shards import Shard, frame_ids
@@ -75,7 +76,7 @@ def select(workspace: Path, model: str, config: SelectConfig) -> Summary:
 @task(name="split")
 def split(workspace: Path, config: SplitConfig) -> Summary:
     """Divides frames into train and bench, and makes sure that nothing is in both."""
-    return plain(assign_splits(Workspace(workspace).store, config))
+    return plain(assign_splits(Workspace(workspace).store, config, threads=CORES))
 
 
 def nearest_selection(workspace: Path, model: str, config: SelectConfig) -> str:

@@ -97,10 +97,13 @@ def _inside(wholes: Signatures, parts: Signatures) -> Iterator[tuple[float, int,
 def _apart(whole: Look, part: Look, pose: Pose) -> float:
     """Levels over 8x8 RGB by which the part differs from its window of the whole."""
     mirrored = part.reshape(SIDE, SIDE, 3)[:: -1 if pose.upturned else 1, :: -1 if pose.swapped else 1]
-    across, down = (_grid(span) for span in (pose.across, pose.down))
-    seen = np.einsum("yi,ijc,xj->yxc", down, whole.reshape(SIDE, SIDE, 3).astype(np.float32), across)
-    averaged = np.einsum("yi,ijc,xj->yxc", _grid(_SIDES[0]), mirrored.astype(np.float32), _grid(_SIDES[0]))
-    return evened(seen, averaged)
+    seen = _averaged(whole.reshape(SIDE, SIDE, 3), pose.across, pose.down)
+    return evened(seen, _averaged(mirrored, _SIDES[0], _SIDES[0]))
+
+
+def _averaged(look: UInt8[np.ndarray, "16 16 3"], across: Span, down: Span) -> Float32[np.ndarray, "8 8 3"]:
+    rows = _grid(down) @ look.astype(np.float32).reshape(SIDE, -1)
+    return _grid(across) @ rows.reshape(_COARSE, SIDE, 3)
 
 
 def evened(one: Float32[np.ndarray, "..."], other: Float32[np.ndarray, "..."]) -> float:
