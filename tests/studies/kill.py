@@ -29,7 +29,7 @@ reference: demonstrator
 arms:
   demonstrator: {role: demonstrator}
   full: {settings: {train.arm: full}}
-  anchor: {settings: {train.arm: anchor}}
+  anchor: {settings: {train.arm: anchor, train.sampler_steps: 3, evaluate.steps: 3}}
 """
 
 

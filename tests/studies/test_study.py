@@ -9,7 +9,7 @@ import pytest
 from deployments import recipes
 from wmsd_core.bench import statistics
 from wmsd_core.studies import analysis, published
-from wmsd_core.studies.page import rewrite, told
+from wmsd_core.studies.page import costs, rewrite, told
 from wmsd_core.studies.results import BoardLine, Line, MeasurementLine, Results, RunLine, load, rollouts, save
 from wmsd_core.studies.study import Board, Study, planned, read
 from wmsd_core.training.arms import TrainingArm
@@ -52,7 +52,6 @@ def board(name: Board) -> BoardLine:
         model="base",
         judge="judge",
         questions={"task": "a", "agent": "b", "consistency": "c"},
-        sampler="euler/4",
         noise=0,
     )
 
@@ -68,7 +67,10 @@ def measured(study: Study, quality: dict[str, float]) -> Results:
                 for name in ("task", "agent", "consistency")
             }
             step = config.at_step or 0
-            lines.append(MeasurementLine(arm=run.arm, seed=run.seed, step=step, board=half, verdicts=verdicts))
+            sampler = run.recipe.evaluate.sampler
+            lines.append(
+                MeasurementLine(arm=run.arm, seed=run.seed, step=step, board=half, sampler=sampler, verdicts=verdicts)
+            )
     return Results().having(lines)
 
 
@@ -123,6 +125,12 @@ def test_a_study_to_choose_by_leaves_the_test_half_alone(file: Path) -> None:
             "arm 'demonstrator': there is no setting 'train.stpes'; did you mean 'train.steps'",
         ),
         ("figure 5/rl_only", "figure 9/rl", "there is no published curve 'figure 9/rl'; there are figure 4/off_policy"),
+        (
+            "train.arm: rl,",
+            "evaluate.seed: 7,",
+            "arms.rl: Value error, evaluate.seed is the same for all arms: set it for the study, or in a study of its own",
+        ),
+        ("train.arm: rl,", "render.n: 7,", "render.n is the same for all arms"),
         ("reference: demonstrator", "reference: demo", "there is no arm 'demo'; the arms are demonstrator, full, rl"),
         ("[3, 4]", "[3, 3]", "no seed twice"),
         ("title: Small", "titel: Small", "title: Field required"),
@@ -156,6 +164,13 @@ def test_results_come_back_from_their_file_and_stale_ones_are_left_out(study: St
     moved = board("test").model_copy(update={"judge": "another"})
     with pytest.raises(ValueError, match=r"the test half is another one .*judge differ"):
         results.having([moved])
+
+
+def test_an_arm_may_be_sampled_in_its_own_number_of_steps(file: Path) -> None:
+    file.write_text(TEXT.replace("train.arm: rl,", "train.arm: rl, evaluate.steps: 2,"))
+    study = read(file)
+    results = measured(study, {"demonstrator": 0.7, "full": 0.8, "rl": 0.6})
+    assert {cost.arm: cost.sampler for cost in costs(study, results)} == {"full": "euler/4", "rl": "euler/2"}
 
 
 def test_a_run_is_whole_with_all_its_measurements_and_its_own_settings(study: Study) -> None:

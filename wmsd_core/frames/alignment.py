@@ -83,7 +83,8 @@ def _fine(grey: Grey) -> Float32[np.ndarray, "H W"]:
 
 
 def _levels(seen: Image, part: Image, shared: np.ndarray) -> float:
-    clipped = np.maximum(seen.max(axis=2), part.max(axis=2)) >= _WHITE
+    red, green, blue = cv2.split(np.maximum(seen, part))  # numpy takes the maximum over three channels ten times slower
+    clipped = np.maximum(np.maximum(red, green), blue) >= _WHITE
     counted = shared & ~clipped
     if counted.mean() < _COUNTED:
         counted = shared

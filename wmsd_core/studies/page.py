@@ -37,6 +37,8 @@ class Cost:
     runs: int
     rollouts: int
     """Of one run."""
+    sampler: str
+    """Of the videos that it was measured on."""
     forwards: int
     cpu_hours: float
     failed: tuple[str, ...]
@@ -136,15 +138,17 @@ def costs(study: Study, results: Results) -> list[Cost]:
     for arm, each in study.arms.items():
         runs = [line for line in results.runs if line.arm == arm]
         if runs and each.role == "executor":
-            found.append(_cost(arm, runs))
+            samplers = {line.sampler for line in results.measurements if line.arm == arm}
+            found.append(_cost(arm, runs, ", ".join(sorted(samplers))))
     return found
 
 
-def _cost(arm: str, runs: Sequence[RunLine]) -> Cost:
+def _cost(arm: str, runs: Sequence[RunLine], sampler: str) -> Cost:
     return Cost(
         arm,
         len(runs),
         max(line.rollouts for line in runs),
+        sampler,
         sum(line.forwards for line in runs),
         sum(line.cpu_seconds for line in runs) / 3600,
         tuple(f"seed {line.seed}: {line.failed}" for line in runs if line.failed),

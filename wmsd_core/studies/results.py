@@ -42,7 +42,6 @@ class BoardLine(Config):
     judge: str
     questions: dict[str, str]
     """Criterion -> SHA-256 of its question."""
-    sampler: str
     noise: int
     """The seed of the noise of every video."""
 
@@ -81,6 +80,8 @@ class MeasurementLine(Config):
     seed: int | None
     step: int
     board: Board
+    sampler: str
+    """Of the measured videos; an arm may have one of its own."""
     verdicts: dict[str, str]
     """Criterion -> 1, 0 or - (none) for each item of the board."""
 
@@ -226,7 +227,6 @@ def board_line(board: Board, run: EvaluationRun) -> BoardLine:
         model=evaluation.model,
         judge=evaluation.judge,
         questions=run.questions,
-        sampler=evaluation.config.sampler,
         noise=evaluation.config.seed,
     )
 
@@ -235,7 +235,8 @@ def measurement_line(planned: Planned, board: Board, step: int, run: EvaluationR
     """The verdicts of one evaluation."""
     (verdicts,) = run.verdicts.values()
     marks = {criterion: "".join(_MARKS[one] for one in each) for criterion, each in verdicts.items()}
-    return MeasurementLine(arm=planned.arm, seed=planned.seed, step=step, board=board, verdicts=marks)
+    sampler = run.evaluation.config.sampler
+    return MeasurementLine(arm=planned.arm, seed=planned.seed, step=step, board=board, sampler=sampler, verdicts=marks)
 
 
 def run_line(planned: Planned, *, run_id: str, adapter: str, metrics: Path) -> RunLine:

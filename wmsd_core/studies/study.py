@@ -32,6 +32,8 @@ from wmsd_core.studies import published
 
 Board = Literal["selection", "test"]
 """selection: the half of the benchmark that curves are drawn on. test: the half that the last step alone is measured on."""
+OF_AN_ARM = ("train.", "launch.", "evaluate.steps", "evaluate.batch")
+"""Settings that an arm may have of its own, by how they begin: dataset, models, judging and noise are the same for all."""
 BOARDS: dict[Board, str] = {"selection": "worldtasks-selection", "test": "worldtasks-test"}
 
 
@@ -43,7 +45,7 @@ class StudyArm(Config):
     role: OwnArm = "executor"
     """executor: it is trained, with each seed. base, demonstrator, vlm: the frozen base, measured once."""
     settings: dict[str, Any] = Field(default={})
-    """Settings by dotted name, over those of the study."""
+    """Settings by dotted name, over those of the study: of training, and of the sampler."""
     seeds: int | None = Field(default=None, ge=1)
     """How many of the study's seeds, the first ones. None: all."""
     prediction: str = ""
@@ -55,6 +57,11 @@ class StudyArm(Config):
     def _known(self) -> Self:
         for name in self.published:
             published.curves(name)
+        if shared := [key for key in self.settings if not key.startswith(OF_AN_ARM)]:
+            raise ValueError(
+                f"{shared[0]} is the same for all arms: set it for the study, or in a study of its own; "
+                f"an arm's own settings begin with {', '.join(OF_AN_ARM)}"
+            )
         return self
 
 
