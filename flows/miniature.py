@@ -1,4 +1,4 @@
-"""The miniature's own flow: its image files."""
+"""The miniature's own flows: its image files, and its recorded videos."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ from prefect import flow
 
 from tasks.artifacts import publish_table
 from tasks.bookkeeping import Summary, stage_run
-from tasks.miniature import render_frames
+from tasks.miniature import film_videos, render_frames
+from wmsd_core.miniature.films import FilmConfig
 from wmsd_core.miniature.pictures import RenderConfig
 
 
@@ -23,3 +24,14 @@ def render(workspace: Path, config: RenderConfig = RenderConfig()) -> Summary:
         rows = [{"kind": kind, "files": files} for kind, files in summary["kinds"].items()]
         publish_table("rendered-images", rows, f"render: {summary['files']} image files, {summary['new']} of them new")
     return summary
+
+
+@flow(name="film", flow_run_name="film")
+def film(folder: Path, config: FilmConfig = FilmConfig()) -> Summary:
+    """Films the miniature: recorded videos that nobody has named a task for, for supervised fine-tuning.
+
+    Args:
+        folder: Folder that receives the videos.
+        config: How many.
+    """
+    return film_videos(folder, config)

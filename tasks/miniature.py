@@ -8,6 +8,7 @@ from prefect import task
 
 from tasks.bookkeeping import Summary
 from tasks.progress import progress
+from wmsd_core.miniature.films import FilmConfig, shoot
 from wmsd_core.miniature.pictures import RenderConfig
 from wmsd_core.miniature.pictures import render as render_pictures
 from wmsd_core.workspace import Workspace
@@ -23,3 +24,12 @@ def render_frames(workspace: Path, config: RenderConfig) -> Summary:
             report(files, config.n)
     kinds = Counter(json.loads(place.truth.read_text(encoding="utf-8")).values())
     return {"files": config.n, "new": config.n - before, "kinds": dict(sorted(kinds.items()))}
+
+
+@task(name="film videos")
+def film_videos(folder: Path, config: FilmConfig) -> Summary:
+    """Writes recorded videos."""
+    with progress("film", key="filming") as report:
+        for videos in shoot(folder, config):
+            report(videos, config.n)
+    return {"folder": str(folder), "videos": config.n}

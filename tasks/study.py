@@ -12,6 +12,7 @@ from wmsd_core.bench.evaluation import EvaluateConfig
 from wmsd_core.bench.run import EvaluationRun, load
 from wmsd_core.studies.results import Line, RunLine, board_line, measurement_line, run_line
 from wmsd_core.studies.study import Planned
+from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.records import RunFolder
 from wmsd_core.workspace import Workspace
 
@@ -22,7 +23,7 @@ def has_tasks(workspace: Path) -> bool:
     if not place.store.is_file():
         return False
     try:
-        return bool(examples(place))
+        return bool(examples(place, TrainConfig()))
     except ValueError:
         return False
 

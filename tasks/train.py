@@ -21,7 +21,7 @@ from wmsd_core import store, worldtasks
 from wmsd_core.models import ModelsConfig, base_checksum, generator
 from wmsd_core.training import launch, records
 from wmsd_core.training.config import KEPT, TrainConfig
-from wmsd_core.training.examples import Example
+from wmsd_core.training.examples import Example, load_examples
 from wmsd_core.training.launch import LaunchConfig
 from wmsd_core.training.lock import alone
 from wmsd_core.training.records import RunFolder
@@ -41,7 +41,7 @@ def planned_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> R
     """The run that these settings and the present training set name, whether it has begun or not."""
     place = Workspace(workspace)
     base = base_checksum(models, place.features)
-    return records.run_folder(place.training, Run(config=config, models=models), base, examples(place))
+    return records.run_folder(place.training, Run(config=config, models=models), base, examples(place, config))
 
 
 def settings_of(workspace: Path, run_id: str, models: ModelsConfig) -> tuple[TrainConfig, ModelsConfig]:
@@ -61,15 +61,17 @@ def settings_of(workspace: Path, run_id: str, models: ModelsConfig) -> tuple[Tra
 def record_run(workspace: Path, config: TrainConfig, models: ModelsConfig) -> None:
     """Brings the store up to date with a finished run."""
     place = Workspace(workspace)
-    records.record(place.store, _prepared(place, config, models, examples(place)))
+    records.record(place.store, _prepared(place, config, models, examples(place, config)))
 
 
-def examples(place: Workspace) -> list[Example]:
-    """The training split.
+def examples(place: Workspace, config: TrainConfig) -> list[Example]:
+    """What these settings train on: the training split, or the recordings of the arm `sft`.
 
     Raises:
-        ValueError: it is empty.
+        ValueError: it is empty, or no recordings are named.
     """
+    if config.arm == "sft":
+        return _recordings(config)
     with store.reading(place.store) as con:
         found = [
             Example(
@@ -83,6 +85,19 @@ def examples(place: Workspace) -> list[Example]:
         ]
     if not found:
         raise ValueError("there is no training task: run the generate stage first, or loosen the filter")
+    return found
+
+
+def _recordings(config: TrainConfig) -> list[Example]:
+    if config.recordings is None:
+        raise ValueError(
+            "arm 'sft' learns from recorded videos: name their tasks with `wmsd label-videos VIDEOS FOLDER`, and set "
+            "train.recordings=FOLDER"
+        )
+    file = (config.recordings / "examples.jsonl").absolute()
+    found = load_examples(file) if file.is_file() else []
+    if not found:
+        raise ValueError(f"there is no labelled recording in {file}: `wmsd label-videos VIDEOS {file.parent}` makes it")
     return found
 
 
@@ -101,9 +116,9 @@ def forget_run(run: RunFolder) -> None:
 def train(workspace: Path, run_id: str, config: TrainConfig, models: ModelsConfig, launching: LaunchConfig) -> Summary:
     """Runs the training processes to their end and copies its metrics into the store as they come."""
     place = Workspace(workspace)
-    dataset = examples(place)
+    dataset = examples(place, config)
     folder = _prepared(place, config, models, dataset)
-    get_run_logger().info(f"run {run_id}: {len(dataset)} task-solution pairs, {config.steps} steps, in {folder.path}")
+    get_run_logger().info(f"run {run_id}: {len(dataset)} examples, {config.steps} steps, in {folder.path}")
     recorded = time.monotonic()
     mistakes: list[str] = []
     with progress(f"train {config.arm}", key="training") as report:
@@ -240,7 +255,7 @@ def rehearse_run(
 
     rehearse(
         Run(config=config, models=models),
-        examples(place),
+        examples(place, config),
         launching,
         features=place.features,
         disk=place.root,

@@ -25,6 +25,24 @@ def render(given: Work) -> Summary:
 
 
 @command(app)
+def film(
+    folder: Annotated[Path, typer.Argument(help="Folder that receives the videos.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="Change one setting.", metavar="KEY=VALUE")
+    ] = None,
+) -> Summary:
+    """Film recorded videos that nobody has named a task for: then `wmsd label-videos FOLDER RECORDINGS`."""
+    from wmsd_core import overrides
+    from wmsd_core.miniature.films import FilmConfig
+
+    config = overrides.apply(FilmConfig(), settings or [])
+    with orchestration("flows.miniature"):
+        from flows.miniature import film as flow
+
+        return flow(folder, config)
+
+
+@command(app)
 def pretrain(
     output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file to write.")] = Path(
         "base.safetensors"

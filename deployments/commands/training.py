@@ -80,10 +80,10 @@ def label_videos(
     videos: Annotated[
         Path, typer.Argument(help="Folder of recorded videos, searched recursively. They are only read.")
     ],
-    run: Annotated[Path, typer.Argument(help="Folder of the training run that is made: examples, clips, run.json.")],
+    run: Annotated[Path, typer.Argument(help="Folder to write: examples, clips, and a run.json.")],
     given: Configured,
 ) -> Summary:
-    """Name a task for each recorded video, for supervised fine-tuning: then `python -m wmsd_core.training RUN`."""
+    """Name a task for each recorded video, for fine-tuning: `wmsd train --set train.arm=sft --set train.recordings=RUN`."""
     c = given.configuration
     with orchestration("flows.recordings"):
         from flows.recordings import label_videos as flow

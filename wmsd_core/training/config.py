@@ -246,8 +246,8 @@ class HeldOutConfig(Config):
 class TrainConfig(Config):
     """One training run. Its identity has what shapes every step: a run can be made longer, and resumed in smaller pieces."""
 
-    # What `start` holds is part of a run's identity by its content, beside this (`lineage`).
-    incidental = frozenset({"micro_batch", "checkpoint_every", "keep_every", "start"})
+    # What `start` and `recordings` hold is part of a run's identity by its content, beside this.
+    incidental = frozenset({"micro_batch", "checkpoint_every", "keep_every", "start", "recordings"})
 
     later: ClassVar[Mapping[str, Any]] = {"vet_demonstrator": False, "recall": RecallConfig().model_dump()}
 
@@ -299,6 +299,8 @@ class TrainConfig(Config):
     """Distribution matching."""
     sft: SftConfig = SftConfig()
     """Supervised fine-tuning."""
+    recordings: Path | None = None
+    """What the arm `sft` learns from: a folder that `wmsd label-videos` has written. Other arms do not look at it."""
     adapter: AdapterConfig = AdapterConfig()
     """LoRA."""
     ema: EmaConfig = EmaConfig()
