@@ -12,7 +12,7 @@ from tests.frames.alterations import ALTERATIONS, Alteration, cut, landscape
 from tests.reference import REFERENCE
 from wmsd_core.frames.alignment import LONGEST, Alignment, align
 from wmsd_core.frames.likeness import SIDE
-from wmsd_core.frames.windows import Suspect, evened, suspects
+from wmsd_core.frames.windows import Pose, Suspect, evened, suspects
 from wmsd_core.miniature import drawing, scene
 
 PHOTOGRAPHS = [
@@ -120,3 +120,10 @@ def test_brightness_and_contrast_are_evened_out_within_limits() -> None:
     assert evened(picture, 0.6 * picture) == pytest.approx(0, abs=1e-9)
     assert evened(picture, 0.3 * picture) == pytest.approx(0.3 * picture.std())
     assert evened(picture, -picture) == pytest.approx(1.6 * picture.std())
+
+
+def test_where_brightening_cut_off_one_colour_is_left_out() -> None:
+    red = (np.asarray(landscape(3, 144, 256)) * [1, 0.75, 0.75] + [70, 0, 0]).clip(0, 255).astype(np.uint8)
+    copy = (red * 1.2).clip(0, 255).astype(np.uint8)
+    assert (copy.max(axis=2) == 255).mean() > 0.25 and copy.min(axis=2).max() < 250
+    assert align(red, copy, Pose((0, 1), (0, 1), False, False)).levels < 0.1

@@ -18,6 +18,8 @@ def test_a_study_killed_outright_ends_as_one_left_alone(tmp_path: Path) -> None:
     assert trial(tmp_path / "workspace", kills=2, seed=time.time_ns()) == []
     file = tmp_path / "alone" / "small.yaml"
     known = content(file)
+    samplers = {line["arm"]: line["sampler"] for line in known if line["kind"] == "measurement"}
+    assert samplers == {"demonstrator": "euler/2", "full": "euler/2", "anchor": "euler/3"}, "an arm may have its own"
     finish(tmp_path / "elsewhere", "study", str(file))
     assert content(file) == known and not Workspace(tmp_path / "elsewhere").training.exists(), "all of it was there"
 
