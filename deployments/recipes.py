@@ -40,7 +40,7 @@ def miniature() -> Recipe:
         # The planner's errors, wrong agents among them, are what the method has to bear.
         generate=GenerateConfig(tolerate=("other_agent",)),
         train=TrainConfig(
-            steps=350,
+            steps=300,
             tasks_per_step=32,
             group_size=4,
             sampler_steps=4,
@@ -48,7 +48,7 @@ def miniature() -> Recipe:
             # docs/studies/arms.md.
             vet_demonstrator=True,
             # All tasks alike: within so few steps hard ones first is slower.
-            recall=RecallConfig(tasks=32, priority=0.0, warm_up=300),
+            recall=RecallConfig(tasks=32, priority=0.0, warm_up=200),
             anchor_weight=1.0,
             rl_weight=0.8,
             # Nearly all groups are solved when rewards begin; smaller differences within one are noise, and harm.
