@@ -131,6 +131,7 @@ def test_a_warm_up_only_recalls_and_the_steps_after_it_are_those_of_a_run_withou
     rows = [warm.step(), warm.step()]
     for row in rows:
         assert row["recalled"] == 15 and row["forwards"] == 5 * (2 + 3 + 4) and not row.keys() & {"anchor", "reward"}
+        assert row["speed"]["cpu_seconds"] > 0
     assert warm.groups.cursor == 0
     warm.config = warm.config.model_copy(update={"recall": RecallConfig(warm_up=2)})
     found, expected = first_gradients(warm), first_gradients(plain)

@@ -6,7 +6,6 @@ Departure: a loss that is the only one of its adapter has weight 1, as in eq. 3 
 """
 
 from collections.abc import Mapping, Sequence
-from time import process_time
 from typing import Any
 
 import torch
@@ -103,7 +102,7 @@ class Trainer:
 
     def step(self) -> Metrics:
         """One batch of rollouts, learned from. Returns what there is to know about it."""
-        watch, cpu = Stopwatch(), process_time()
+        watch = Stopwatch()
         if self.steps_done < self.config.warm_up:
             return self._warm_up(watch)
         config, lesson = self.config, self.config.lesson_at(self.steps_done)
@@ -136,11 +135,11 @@ class Trainer:
         self.steps_done += 1
         self._last = rollouts.states.final(batch.rows[:1])
         passes = batch.passes.and_those(recalled.batch.passes) if recalled else batch.passes
-        return metrics | self._spent(batch, passes, watch, process_time() - cpu)
+        return metrics | self._spent(batch, passes, watch)
 
     def _warm_up(self, watch: Stopwatch) -> Metrics:
         """Recalls tasks, and does nothing else."""
-        lesson, cpu, metrics = self.config.anchored, process_time(), dict[str, Any](step=self.steps_done + 1)
+        lesson, metrics = self.config.anchored, dict[str, Any](step=self.steps_done + 1)
         assert lesson
         self.optimizer.zero_grad()
         recalled = self._recalled(lesson, watch)
@@ -154,7 +153,7 @@ class Trainer:
         with watch("average"):
             self._average(lesson)
         self.steps_done += 1
-        return metrics | self._spent(recalled.batch, recalled.batch.passes, watch, process_time() - cpu)
+        return metrics | self._spent(recalled.batch, recalled.batch.passes, watch)
 
     def _roll_out(self, batch: Batch, lesson: Lesson, scoring: Scoring) -> Rollouts:
         config = self.config
@@ -182,7 +181,7 @@ class Trainer:
         """The first rollout of the last step, decoded; None before the first step."""
         return None if self._last is None else self.generator.decode(self._last)[0]
 
-    def _spent(self, batch: Batch, passes: Passes, watch: Stopwatch, cpu: float) -> Metrics:
+    def _spent(self, batch: Batch, passes: Passes, watch: Stopwatch) -> Metrics:
         """Passes, seconds, memory, and of this process: latents per second, floating-point operations per second, their share
         of what matmuls reach."""
         if self._forward_flops is None:
@@ -202,7 +201,7 @@ class Trainer:
                 "latents_per_second": passes.all / seconds,
                 "flops_per_second": rate,
                 "utilisation": rate / matmul_rate(),
-                "cpu_seconds": cpu,
+                "cpu_seconds": watch.cpu_seconds,
             },
         }
 

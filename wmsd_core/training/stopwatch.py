@@ -23,6 +23,12 @@ class Stopwatch:
         self.memory: dict[str, float] = defaultdict(float)
         self._stages: list[str] = []
         self._since = 0.0
+        self._began = time.process_time()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of this process since the watch was made, whatever stage it was in."""
+        return time.process_time() - self._began
 
     @contextmanager
     def __call__(self, stage: str) -> Generator[None]:
