@@ -280,7 +280,9 @@ def test_published_curves_are_shares() -> None:
     assert len(points) > 100 and all(0 < y < 1 for y in points)
 
 
-@pytest.mark.parametrize(("arm", "steps", "expected"), [("full", 9, 5 * 6), ("rl", 9, 9 * 6), ("full", 3, 0)])
-def test_a_warm_up_has_no_rollouts(arm: TrainingArm, steps: int, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("arm", "steps", "expected"), [("full", 9, 5 * 6), ("rl", 9, 9 * 6), ("full", 3, 0), ("sft", 9, 0)]
+)
+def test_a_warm_up_has_no_rollouts_and_recordings_need_none(arm: TrainingArm, steps: int, expected: int) -> None:
     recall = RecallConfig(tasks=1, warm_up=4)
     assert rollouts(TrainConfig(arm=arm, steps=steps, tasks_per_step=3, group_size=2, recall=recall)) == expected

@@ -257,5 +257,7 @@ def run_line(planned: Planned, *, run_id: str, adapter: str, metrics: Path) -> R
 
 
 def rollouts(train: TrainConfig) -> int:
-    """Videos that a run samples from noise to the end: none in the warm-up."""
+    """Videos that a run samples from noise to the end: none in the warm-up, and none where it learns from recordings."""
+    if train.lesson_at(0).actor is None:
+        return 0
     return max(train.steps - train.warm_up, 0) * train.tasks_per_step * train.group_size
