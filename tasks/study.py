@@ -6,13 +6,12 @@ from typing import Any
 from prefect import task
 
 from tasks.evaluate import count_verdicts, generate_videos, judge_videos, planned_evaluation, solve
-from tasks.train import examples, trained
+from tasks.train import trained, training_split
 from wmsd_core import store
 from wmsd_core.bench.evaluation import EvaluateConfig
 from wmsd_core.bench.run import EvaluationRun, load
 from wmsd_core.studies.results import Line, RunLine, board_line, measurement_line, run_line
 from wmsd_core.studies.study import Planned
-from wmsd_core.training.config import TrainConfig
 from wmsd_core.training.records import RunFolder
 from wmsd_core.workspace import Workspace
 
@@ -23,7 +22,7 @@ def has_tasks(workspace: Path) -> bool:
     if not place.store.is_file():
         return False
     try:
-        return bool(examples(place, TrainConfig()))
+        return bool(training_split(place))
     except ValueError:
         return False
 

@@ -68,10 +68,17 @@ def examples(place: Workspace, config: TrainConfig) -> list[Example]:
     """What these settings train on: the training split, or the recordings of the arm `sft`.
 
     Raises:
-        ValueError: it is empty, or no recordings are named.
+        ValueError: there is none.
     """
-    if config.arm == "sft":
-        return _recordings(config)
+    return _recordings(config) if config.arm == "sft" else training_split(place)
+
+
+def training_split(place: Workspace) -> list[Example]:
+    """The tasks of the workspace that are trained on.
+
+    Raises:
+        ValueError: there is none.
+    """
     with store.reading(place.store) as con:
         found = [
             Example(

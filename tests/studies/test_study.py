@@ -131,6 +131,12 @@ def test_a_study_to_choose_by_leaves_the_test_half_alone(file: Path) -> None:
             "arms.rl: Value error, evaluate.seed is the same for all arms: set it for the study, or in a study of its own",
         ),
         ("train.arm: rl,", "render.n: 7,", "render.n is the same for all arms"),
+        ("train.arm: rl,", "train.seed: 7,", "train.seed has no effect among settings: seeds of the study decides it"),
+        (
+            "{train.steps: 25}",
+            "{train.steps: 25, evaluate.tasks: 9}",
+            "evaluate.tasks has no effect among settings: selection and test of the study decides it",
+        ),
         ("reference: demonstrator", "reference: demo", "there is no arm 'demo'; the arms are demonstrator, full, rl"),
         ("[3, 4]", "[3, 3]", "no seed twice"),
         ("title: Small", "titel: Small", "title: Field required"),

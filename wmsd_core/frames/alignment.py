@@ -83,7 +83,7 @@ def _fine(grey: Grey) -> Float32[np.ndarray, "H W"]:
 
 
 def _levels(seen: Image, part: Image, shared: np.ndarray) -> float:
-    red, green, blue = cv2.split(np.maximum(seen, part))  # numpy takes the maximum over three channels ten times slower
+    red, green, blue = cv2.split(np.maximum(seen, part))  # numpy is slow to take the maximum over so short an axis
     clipped = np.maximum(np.maximum(red, green), blue) >= _WHITE
     counted = shared & ~clipped
     if counted.mean() < _COUNTED:

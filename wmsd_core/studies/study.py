@@ -34,6 +34,15 @@ Board = Literal["selection", "test"]
 """selection: the half of the benchmark that curves are drawn on. test: the half that the last step alone is measured on."""
 OF_AN_ARM = ("train.", "launch.", "evaluate.steps", "evaluate.batch")
 """Settings that an arm may have of its own, by how they begin: dataset, models, judging and noise are the same for all."""
+OF_THE_STUDY = {
+    "train.seed": "seeds",
+    "train.keep_every": "every",
+    "evaluate.at_step": "every",
+    "evaluate.tasks": "selection and test",
+    "evaluate.benchmark": "selection and test",
+    "evaluate.arms": "role",
+}
+"""Settings that the study decides by a key of its own: given as settings they would have no effect."""
 BOARDS: dict[Board, str] = {"selection": "worldtasks-selection", "test": "worldtasks-test"}
 
 
@@ -57,6 +66,7 @@ class StudyArm(Config):
     def _known(self) -> Self:
         for name in self.published:
             published.curves(name)
+        _not_of_the_study(self.settings)
         if shared := [key for key in self.settings if not key.startswith(OF_AN_ARM)]:
             raise ValueError(
                 f"{shared[0]} is the same for all arms: set it for the study, or in a study of its own; "
@@ -91,6 +101,7 @@ class Study(Config):
     def _whole(self) -> Self:
         if not self.arms or not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a study needs at least one arm and one seed, and no seed twice")
+        _not_of_the_study(self.settings)
         if self.reference and self.reference not in self.arms:
             raise ValueError(f"reference: there is no arm '{self.reference}'; the arms are {', '.join(self.arms)}")
         return self
@@ -108,6 +119,12 @@ class Study(Config):
     def title_of(self, arm: str) -> str:
         """What people read."""
         return self.arms[arm].title or arm.replace("_", " ")
+
+
+def _not_of_the_study(settings: Mapping[str, Any]) -> None:
+    for key in settings:
+        if key in OF_THE_STUDY:
+            raise ValueError(f"{key} has no effect among settings: {OF_THE_STUDY[key]} of the study decides it")
 
 
 @dataclass(frozen=True)
